@@ -1,0 +1,37 @@
+"""kdkit: knowledge distillation that you can see, touch and measure.
+
+The modules, lowest floor first (each imports only from the floors below it):
+
+1. ``losses``, ``models``, ``data``, ``files``: pure functions, networks, images
+2. ``cache``, ``metrics``, ``checkpoints``: teacher logits kept; what is measured; a training on disk
+3. ``training``, ``zoo``: ``kd_step``, ``train``, ``Run``; trained weights that ship with the kit
+4. ``figures``: pictures
+5. ``widgets``, ``check``: sliders; exercises
+6. ``__main__``: ``python -m kdkit``
+
+Nothing heavy is imported before it is used: ``import kdkit`` itself takes milliseconds.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_FUNCTIONS = {"kd_step": "training", "train": "training", "show": "figures"}
+_MODULES = ("cache", "check", "data", "figures", "losses", "metrics", "models", "training", "widgets", "zoo")
+
+__all__ = [*_MODULES, *_FUNCTIONS]
+
+
+def __getattr__(name):
+    if name in _FUNCTIONS:
+        value = getattr(importlib.import_module(f"kdkit.{_FUNCTIONS[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"kdkit.{name}")
+    else:
+        raise AttributeError(f"module 'kdkit' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

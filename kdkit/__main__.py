@@ -1,0 +1,281 @@
+"""``python -m kdkit``: train teachers and students without a notebook."""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+ABOUT = """\
+Knowledge distillation from the command line.
+
+  python -m kdkit doctor                          is everything there?
+  python -m kdkit train-teacher --data things     a teacher in a minute, no download
+  python -m kdkit distill --data things           students, alone and distilled, side by side
+  python -m kdkit evaluate things-teacher --data things
+
+With --data cifar10 the same two commands train on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes on where it
+was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
+"""
+
+DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
+
+
+def main(arguments=None):
+    """Run one command; its exit status."""
+    options = _parser().parse_args(arguments)
+    from kdkit import doctor
+
+    if options.run is _doctor:
+        return _doctor(options, doctor)
+    try:
+        return options.run(options, doctor)
+    except (ValueError, OSError) as error:  # mistakes in what was asked for; anything else is ours, with traceback
+        print(f"kdkit {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"\n{str(stop) or 'Stopped.'}", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m kdkit", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(
+        "doctor", help="what is on this machine, and what to do about what is missing", description=_doctor.__doc__
+    ).set_defaults(run=_doctor)
+    _train_teacher_options(_command(commands, "train-teacher", _train_teacher, "train a teacher and keep it in a file"))
+    _distill_options(_command(commands, "distill", _distill, "train students, alone and distilled, and compare"))
+    _evaluate_options(_command(commands, "evaluate", _evaluate, "measure a trained network on the test images"))
+    return parser
+
+
+def _command(commands, name, run, summary):
+    parser = commands.add_parser(
+        name, help=summary, description=run.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--data", default="things", help=DATA_HELP)
+    parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="where to compute")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to FILE as JSON")
+    return parser
+
+
+def _training_options(parser, epochs):
+    parser.add_argument("--epochs", type=int, default=epochs, help="how often all images are seen")
+    parser.add_argument("--batch-size", type=int, default=512, help="images a step")
+    parser.add_argument("--lr", type=float, help="peak learning rate (default: by batch size)")
+    parser.add_argument("--train-images", type=int, metavar="N", help="use only N of the training images")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers, checkpoints and caches")
+
+
+def _train_teacher_options(parser):
+    _training_options(parser, epochs=10)
+    parser.add_argument("--width", type=int, default=32, help="channels of the first stage; 64 is better and slower")
+    parser.add_argument("--seed", type=int, default=0, help="of initial weights and order")
+    parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-teacher.safetensors)")
+
+
+def _distill_options(parser):
+    _training_options(parser, epochs=8)
+    parser.add_argument(
+        "--teacher", help="a .safetensors file or a name that ships with the kit (default: yours in RUNS)"
+    )
+    parser.add_argument("--width", type=int, default=8, help="the students' first stage, in channels")
+    parser.add_argument("--depth", type=int, default=6, help="the students' convolutions")
+    parser.add_argument("--seeds", type=int, default=3, help="how many pairs of students")
+    parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
+    parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
+    parser.add_argument("--hard-weight", type=float, default=0.1, help="weight of the labels")
+
+
+def _evaluate_options(parser):
+    parser.add_argument("network", help="a .safetensors file or a name that ships with the kit")
+
+
+def _doctor(options, doctor):
+    """Say what is on this machine, and what to do about what is missing."""
+    marks = {True: "ok      ", False: "ATTENTION", None: "note    "}
+    lines = list(doctor.report())
+    for good, text in lines:
+        print(f"{marks[good]:10}{text}")
+    troubles = sum(good is False for good, _ in lines)
+    print("\nAll is well." if not troubles else f"\n{troubles} of these need attention.")
+    return 1 if troubles else 0
+
+
+def _train_teacher(options, doctor):
+    """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
+    import kdkit
+    from kdkit import models, zoo
+
+    began = time.perf_counter()
+    data = _data(options)
+    network = models.teacher(options.width, len(data.train.classes), data.train.images.shape[1], options.seed).to(
+        _device(options.device)
+    )
+    print(f"{data!r} from {data.source}\nteacher: {models.parameters(network):,} parameters", flush=True)
+    label = data.name
+    checkpoint = options.runs / f"{label}-teacher-{_digest(options)}.checkpoint"
+    run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
+    out = options.out or options.runs / f"{label}-teacher.safetensors"
+    card = {"name": out.stem, **_origin(data, options, doctor), "seconds": round(run.seconds, 1)}
+    zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
+    card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test)
+    zoo.save(network, out, card)
+    print(f"test accuracy {card['results']['accuracy']:.2%}, {run.seconds:.0f} s of training; kept in {out}")
+    _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
+    return 0
+
+
+def _distill(options, doctor):
+    """Train pairs of equal students, one alone and one distilled, and compare them on the test images.
+
+    Both students of a pair begin with the same weights and see the same images in the same order. The teacher's
+    answers are kept in a cache, so that only the first distilled student waits for them.
+    """
+    from kdkit import metrics
+    from kdkit.cache import ViewCache
+
+    began = time.perf_counter()
+    data, teacher = _data(options), _teacher(options).to(_device(options.device))
+    print(f"{data!r} from {data.source}", flush=True)
+    teacher_accuracy = _measure(teacher, data.test)["accuracy"]
+    print(f"teacher: test accuracy {teacher_accuracy:.2%}", flush=True)
+    folder = options.runs / f"{data.name}-students-{_digest(options)}"
+    cache = ViewCache(teacher, data, options.runs / f"{data.name}-{_fingerprint(teacher, data)}.cache")
+    runs = [_pair(seed, options, data, teacher, cache, folder) for seed in range(options.seeds)]
+    pair = metrics.paired_interval([run["student_alone"] for run in runs], [run["student_distilled"] for run in runs])
+    print(f"distillation: {pair.verdict}")
+    result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": teacher_accuracy, "runs": runs}
+    result |= {"verdict": pair.verdict, **_origin(data, options, doctor), "peak_memory_mb": doctor.peak_memory_mb()}
+    _write(options, result, began)
+    return 0
+
+
+def _pair(seed, options, data, teacher, cache, folder):
+    """Train the two students of one seed; their test accuracies and seconds."""
+    import kdkit
+    from kdkit import models
+
+    result = {"seed": seed}
+    kd = {"temperature": options.temperature, "soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
+    for arm, extra in ("alone", {}), ("distilled", {"teacher": teacher, "cache": cache, **kd}):
+        net = models.student(
+            options.width, options.depth, len(data.train.classes), data.train.images.shape[1], seed
+        ).to(_device(options.device))
+        checkpoint = folder / f"seed{seed}-{arm}.checkpoint"
+        run = kdkit.train(net, data, seed=seed, checkpoint=checkpoint, **_schedule(options), **extra)
+        result[f"student_{arm}"] = _measure(net, data.test)["accuracy"]
+        result[f"seconds_{arm}"] = round(run.seconds, 1)
+    print(f"seed {seed}: alone {result['student_alone']:.2%}, distilled {result['student_distilled']:.2%}", flush=True)
+    return result
+
+
+def _evaluate(options, doctor):
+    """Measure a trained network on the test images: accuracy, and how well its confidence can be trusted."""
+    from kdkit import models
+
+    began = time.perf_counter()
+    data, network = _data(options), _network(options.network).to(_device(options.device))
+    results = {**_measure(network, data.test), "parameters": models.parameters(network)}
+    print(f"{options.network} on {len(data.test):,} test images of {data.name} ({data.source})")
+    print(f"accuracy {results['accuracy']:.2%}, expected calibration error {results['ece']:.3f}")
+    _write(options, {"network": options.network, **_origin(data, options, doctor), "results": results}, began)
+    return 0
+
+
+def _data(options):
+    from kdkit import data
+
+    splits = data.load(options.data, download=options.download)
+    if getattr(options, "train_images", None) is None:
+        return splits
+    if not 1 <= options.train_images <= len(splits.train):
+        raise ValueError(f"--train-images must lie in 1..{len(splits.train)}; got {options.train_images}.")
+    return splits.first(options.train_images)
+
+
+def _device(name):
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _teacher(options):
+    from kdkit import zoo
+
+    if options.teacher:
+        return _network(options.teacher)
+    label = Path(options.data).name
+    mine, shipped = options.runs / f"{label}-teacher.safetensors", f"{label}-teacher"
+    if mine.exists():
+        return zoo.read(mine)
+    if shipped in zoo.names():
+        return zoo.load(shipped)
+    raise FileNotFoundError(
+        f"no teacher for {label}: neither {mine} nor one that ships with the kit. "
+        f"Train one first: python -m kdkit train-teacher --data {options.data}"
+    )
+
+
+def _network(name):
+    from kdkit import zoo
+
+    return zoo.read(name) if name.endswith(".safetensors") else zoo.load(name)
+
+
+def _measure(network, images):
+    from kdkit import metrics
+
+    logits = metrics.predict(network, images.images)
+    ece = metrics.expected_calibration_error(logits, images.labels)
+    return {"accuracy": metrics.accuracy(logits, images.labels), "ece": ece}
+
+
+def _schedule(options):
+    return {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
+
+
+def _digest(options):
+    """Other settings, other files: a checkpoint is never met by a run that it does not belong to."""
+    kept = {k: str(v) for k, v in vars(options).items() if k not in ("run", "json", "seeds", "download", "out", "runs")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _fingerprint(teacher, data):
+    from kdkit import models
+
+    return f"{models.fingerprint(teacher)[:8]}-{data.train.fingerprint[:8]}"
+
+
+def _origin(data, options, doctor):
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k not in ("run", "json")}
+    return {
+        "command": " ".join(["python -m kdkit", *sys.argv[1:]]),
+        "data": data.name,
+        "source": data.source,
+        "classes": list(data.train.classes),
+        "settings": settings,
+        "versions": doctor.versions(),
+    }
+
+
+def _write(options, result, began):
+    from kdkit import files
+
+    if options.json is None:
+        return
+    result["seconds"] = result.get("seconds", round(time.perf_counter() - began, 1))
+    with files.replacing(options.json) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

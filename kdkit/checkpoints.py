@@ -1,0 +1,36 @@
+"""A training's state on disk: written whole or not at all, read only if it is undamaged."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import torch
+
+from kdkit import files
+
+FORMAT = "kdkit checkpoint 1"
+
+
+def write(path, state):
+    """Write ``state``, a dict of tensors, numbers, strings, lists and dicts."""
+    with files.replacing(path) as temporary:
+        torch.save({"format": FORMAT, **state}, temporary)
+
+
+def read(path):
+    """The dict that ``write`` was given. ``ValueError`` for a damaged or foreign file; no code in it is run."""
+    try:
+        content = Path(path).read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            damaged = archive.testzip() is not None  # torch.load itself does not look at the checksums
+        state = None if damaged else torch.load(io.BytesIO(content), weights_only=True)
+    except Exception as error:  # whatever zipfile or torch say about a damaged file
+        raise ValueError(refusal(path, "is damaged, or no checkpoint at all")) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(refusal(path, "is damaged, or no checkpoint of kdkit.train"))
+    return state
+
+
+def refusal(path, what):
+    """The sentence that refuses ``path``, and says how to go on."""
+    return f"{path} {what}. Nothing was changed. Give another checkpoint path, or delete the file to start afresh."

@@ -1,0 +1,115 @@
+"""Images and labels as plain tensors, and the three splits that a fair experiment needs."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+
+from kdkit.data.views import Views
+
+VALIDATION_SEED = 0  # which images are held out for validation is fixed: it is part of the data, not of a run
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with labels.
+
+    Parameters: ``images`` uint8 ``[N, C, H, W]``; ``labels`` int64 ``[N]``, numbers into ``classes``;
+    ``classes``, a tuple of names; ``name``, what the images are ("cifar10", "things", ...).
+
+    Raises ``ValueError`` where these do not fit each other.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    classes: tuple
+    name: str = "images"
+
+    def __post_init__(self):
+        object.__setattr__(self, "classes", tuple(self.classes))
+        _check_images(self.images)
+        _check_labels(self.labels, len(self.images), self.classes)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __repr__(self):
+        size = "x".join(map(str, self.images.shape[1:]))
+        return f"ImageSet({self.name!r}: {len(self):,} images of {size}, {len(self.classes)} classes)"
+
+    def subset(self, index):
+        """The images at ``index`` (int64 or bool tensor, or a slice)."""
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    @cached_property
+    def fingerprint(self):
+        """A short hash of shape and pixels: a cache of teacher logits belongs to these images, in this order."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        digest.update(self.images.contiguous().numpy(force=True).data)
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """``train`` to learn from, ``val`` to choose by, ``test`` to report; and the ``views`` that training may use.
+
+    ``source`` says where the data came from, for reports.
+    """
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+    views: Views = field(default_factory=Views)
+    source: str = ""
+
+    def __repr__(self):
+        sizes = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in ("train", "val", "test"))
+        return f"Splits({self.name!r}: {sizes})"
+
+    @property
+    def name(self):
+        return self.train.name
+
+    def first(self, images):
+        """The same splits with only the first ``images`` of a fixed shuffle of the training images."""
+        shuffled = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(VALIDATION_SEED))
+        return replace(self, train=self.train.subset(shuffled[:images]))
+
+
+def hold_out(images, count):
+    """Split an ``ImageSet`` in two: the rest, and about ``count`` images, each class in its share."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(VALIDATION_SEED))
+    by_class = [order[images.labels[order] == label] for label in range(len(images.classes))]
+    quotas = _quotas([len(members) for members in by_class], count)
+    held = torch.cat([members[:quota] for members, quota in zip(by_class, quotas, strict=True)])
+    kept = torch.ones(len(images), dtype=torch.bool)
+    kept[held] = False
+    return images.subset(kept), images.subset(held)
+
+
+def _quotas(sizes, count):
+    """How many to take of classes of these ``sizes``: equal shares, rounded so that they add up to ``count``."""
+    total = sum(sizes)
+    quotas = [size * count // total for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda label: sizes[label] * count % total, reverse=True)
+    for label in by_remainder[: count - sum(quotas)]:
+        quotas[label] += 1
+    return quotas
+
+
+def _check_images(images):
+    if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+        got = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, torch.Tensor) else type(images)
+        raise ValueError(f"images must be a uint8 tensor [N, C, H, W] (0 is black, 255 white); got {got}.")
+
+
+def _check_labels(labels, count, classes):
+    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64 or labels.shape != (count,):
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, torch.Tensor) else type(labels)
+        raise ValueError(f"labels must be an int64 tensor [{count}], one label an image; got {got}.")
+    if count and not (int(labels.min()) >= 0 and int(labels.max()) < len(classes)):
+        raise ValueError(
+            f"labels must lie in 0..{len(classes) - 1}, since {len(classes)} classes are named; "
+            f"got {int(labels.min())}..{int(labels.max())}."
+        )

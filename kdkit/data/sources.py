@@ -1,0 +1,296 @@
+"""Real images: CIFAR-10 and MNIST, found on disk in each of their layouts, or fetched when asked for.
+
+Looked for in ``root`` if it is given; else in ``$KDKIT_DATA``, then in the user's cache folder.
+"""
+
+import gzip
+import os
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kdkit.data import download as downloads
+from kdkit.data import folders
+from kdkit.data.folders import image_folder
+from kdkit.data.images import ImageSet, Splits, hold_out
+from kdkit.data.views import Views
+
+__all__ = ["cifar10", "find", "image_folder", "mnist", "places"]
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+COUNTS = {"cifar10": (50_000, 10_000), "mnist": (60_000, 10_000)}  # images to train on and to test on
+VALIDATION = 5_000
+MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+HELP = {
+    "cifar10": (
+        "cifar-10-batches-py/ (as torchvision unpacks it), cifar-10-python.tar.gz, or images as "
+        "train/<class>/*.png and test/<class>/*.png (or .jpg), by themselves or below cifar10/",
+        "CIFAR-10",
+        "170 MB",
+    ),
+    "mnist": (
+        "train-images-idx3-ubyte and its three companions, gzipped or not, by themselves or in MNIST/raw/",
+        "MNIST",
+        "12 MB",
+    ),
+}
+
+
+def cifar10(root=None, download=False):
+    """CIFAR-10: colour photographs of 32x32 in ten classes (Krizhevsky 2009).
+
+    Returns ``Splits`` of 45,000 training, 5,000 validation (held out of the 50,000 for training, always the same)
+    and 10,000 test images, uint8 ``[N, 3, 32, 32]``. ``Splits.source`` says which copy was read: JPEG copies do not
+    have the original pixels.
+
+    ``root``: a folder to look in, and in no other; None looks in ``$KDKIT_DATA``, then in the user's cache folder.
+    ``download=True`` fetches what is not found, into ``root`` or else the user's cache folder (170 MB).
+
+    Raises ``FileNotFoundError`` if it is in none of the places, ``ConnectionError`` if no source can be reached,
+    ``ValueError`` if a copy is damaged.
+    """
+    return _load("cifar10", root, download, Views())
+
+
+def mnist(root=None, download=False):
+    """MNIST: handwritten digits, grey, of 28x28 (LeCun et al. 1998).
+
+    Returns ``Splits`` of 55,000 training, 5,000 validation and 10,000 test images, uint8 ``[N, 1, 28, 28]``. Its
+    views are shifts only: a mirrored 3 is no digit. ``root``, ``download`` (12 MB) and errors as in ``cifar10``.
+    """
+    return _load("mnist", root, download, Views(flip=False, shift=2))
+
+
+def places(root=None):
+    """The folders looked in, in order: a list of (path, what it is in words)."""
+    if root is not None:
+        return [(Path(root).expanduser(), "root")]
+    given = os.environ.get("KDKIT_DATA")
+    own = [(Path(given).expanduser(), "$KDKIT_DATA")] if given else []
+    return [*own, (folders.cache_folder(), "kdkit's cache folder")]
+
+
+def find(name, root=None):
+    """Which copy of "cifar10" or "mnist" would be read, in words; None if there is none. Reads no pixels."""
+    copy = _find(name, places(root))
+    return copy and copy.description
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a data set on disk: ``read()`` gives its training and its test images as two ``ImageSet``."""
+
+    description: str
+    read: Callable
+
+
+def _load(name, root, download, views):
+    looked_in = places(root)
+    for place, _ in looked_in:
+        _refuse_file(place)
+    copy = _find(name, looked_in)
+    if copy is None and download:
+        copy = _fetch(name, looked_in[-1][0])
+    if copy is None:
+        raise FileNotFoundError(_not_found(name, looked_in))
+    train, test = copy.read()
+    _check_counts(name, copy, train, test)
+    train, val = hold_out(train, min(VALIDATION, len(train) // 10))
+    return Splits(train, val, test, views=views, source=copy.description)
+
+
+def _find(name, looked_in):
+    finder = {"cifar10": _find_cifar10, "mnist": _find_mnist}[name]
+    copies = (finder(place) for place, _ in looked_in if place.is_dir())
+    return next((copy for copy in copies if copy), None)
+
+
+def _fetch(name, into):
+    sources = {"cifar10": downloads.CIFAR10, "mnist": downloads.MNIST}[name]
+    try:
+        downloads.fetch(sources, into, lambda: _find(name, [(into, "")]))
+    except ConnectionError as error:
+        accepted, title, _ = HELP[name]
+        raise ConnectionError(
+            f"{title} could not be fetched. Tried:\n{error}\n"
+            f"If you get a copy by another way, put it into {into}, as {accepted}.\n{_no_download()}"
+        ) from None
+    return _find(name, [(into, "")])
+
+
+# CIFAR-10
+
+
+def _find_cifar10(place):
+    for folder in (place / "cifar-10-batches-py", place):
+        if (folder / "data_batch_1").is_file():
+            words = f"torchvision folder {folder} (original pixels)"
+            return Copy(words, partial(_read_batches, folder))
+    archive = place / "cifar-10-python.tar.gz"
+    if archive.is_file():
+        return Copy(f"archive {archive} (original pixels)", partial(_read_archive, archive))
+    for folder in (place, place / "cifar10"):
+        if _split_classes(folder) == [sorted(CIFAR10_CLASSES)] * 2:
+            return Copy(f"image folder {folder} ({_kinds(folder)})", partial(_read_images, folder))
+    return None
+
+
+def _read_batches(folder):
+    """Through torchvision, which compares checksums before it unpickles anything."""
+    from torchvision.datasets import CIFAR10  # here, so that a broken torchvision breaks nothing else
+
+    reader = type("CIFAR10", (CIFAR10,), {"base_folder": folder.name})  # the folder may have been renamed
+    try:
+        with warnings.catch_warnings():
+            # NumPy 2.4 finds the dtypes old-fashioned that were pickled in 2009.
+            warnings.filterwarnings("ignore", message=r"dtype\(\): align")
+            return tuple(_image_set(reader(folder.parent, train=train)) for train in (True, False))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{folder} is incomplete or damaged: its files do not have CIFAR-10's checksums. Delete the folder, "
+            "then copy or download it again."
+        ) from error
+
+
+def _image_set(dataset):
+    images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()  # [N, H, W, C] -> [N, C, H, W]
+    return ImageSet(images, torch.tensor(dataset.targets), dataset.classes, name="cifar10")
+
+
+def _read_archive(archive):
+    try:
+        return _read_batches(downloads.unpack(archive, "cifar-10-batches-py", folders.cache_folder()))
+    except PermissionError as error:
+        raise PermissionError(f"{error} Or unpack {archive} yourself, where it is: tar xzf {archive.name}") from error
+
+
+def _split_classes(folder):
+    """The names of the class folders in ``train/`` and in ``test/``; None if one is not there."""
+    parts = [folder / "train", folder / "test"]
+    return [folders.class_folders(part) for part in parts] if all(part.is_dir() for part in parts) else None
+
+
+def _kinds(folder):
+    """PNG or JPEG, in words, by the file names."""
+    listing = [item for part in ("train", "test") for item in folders.image_files(folder / part, CIFAR10_CLASSES)]
+    kinds = {os.path.splitext(file)[1].lower()[1:].replace("jpg", "jpeg").upper() for file, _ in listing}
+    lossy = "JPEG" in kinds
+    return " and ".join(sorted(kinds)) + (", so not the original pixels" if lossy else "") if kinds else "empty"
+
+
+def _read_images(folder):
+    train, test = (folders.image_files(folder / part, CIFAR10_CLASSES) for part in ("train", "test"))
+    images, labels = folders.decoded_once("cifar10", folder, train + test, 32, folders.exactly(32))
+    both = ImageSet(images, labels, CIFAR10_CLASSES, name="cifar10")
+    return both.subset(slice(len(train))), both.subset(slice(len(train), None))
+
+
+# MNIST
+
+
+def _find_mnist(place):
+    for folder in (place / "MNIST" / "raw", place / "raw", place / "mnist", place):
+        files = [_idx_file(folder, name) for name in MNIST_FILES]
+        if all(files):
+            return Copy(f"MNIST's files in {folder} (original pixels)", partial(_read_mnist, files))
+    return None
+
+
+def _idx_file(folder, name):
+    spellings = [name, name.replace("-idx", ".idx")]  # some copies have a full stop there
+    candidates = [folder / f"{spelling}-ubyte{end}" for end in ("", ".gz") for spelling in spellings]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _read_mnist(files):
+    train_images, train_labels, test_images, test_labels = (_read_idx(file) for file in files)
+    pairs = ((train_images, train_labels), (test_images, test_labels))
+    return tuple(
+        ImageSet(images.unsqueeze(1), labels.long(), map(str, range(10)), name="mnist") for images, labels in pairs
+    )
+
+
+def _read_idx(file):
+    """An idx file: two zero bytes, 8 for uint8, the number of axes, their lengths as big-endian int32, the bytes."""
+    try:
+        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        axes = 3 if "images" in file.name else 1
+        shape = np.frombuffer(data, ">i4", count=axes, offset=4)
+        if data[:4] != bytes([0, 0, 8, axes]) or len(data) != 4 + 4 * axes + shape.prod(dtype=np.int64):
+            raise ValueError("its size is not what its first bytes say")
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"{file} is damaged or incomplete ({error}). Delete it, then get it again.") from error
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape).copy())
+
+
+# What is said when something is missing
+
+
+def _refuse_file(place):
+    if place.is_file():
+        raise ValueError(f"{place} is a file; give the folder that holds it.")
+
+
+def _check_counts(name, copy, train, test):
+    """A part of a data set may be used on purpose, so it is a warning; classes without images are an error."""
+    fewest = torch.bincount(train.labels, minlength=len(train.classes)).min()
+    if fewest < 10 or not len(test):
+        raise ValueError(
+            f"The {copy.description} holds {int(fewest)} training images of a class and {len(test)} test images: "
+            "too few to hold out a tenth for validation and to test. Is it an incomplete copy?"
+        )
+    if (len(train), len(test)) != COUNTS[name]:
+        expected = " and ".join(f"{count:,}" for count in COUNTS[name])
+        warnings.warn(
+            f"The {copy.description} holds {len(train):,} training and {len(test):,} test images, not {expected}: "
+            "an incomplete copy?",
+            stacklevel=4,
+        )
+
+
+def _not_found(name, looked_in):
+    accepted, title, size = HELP[name]
+    lines = [f"  - {place} ({what}): {_state(name, place)}" for place, what in looked_in]
+    return (
+        f"{title} was not found. Looked in:\n" + "\n".join(lines) + "\n"
+        f"What is read there: {accepted}.\n"
+        f"To fetch it ({size}, once): {name}(download=True), or --download on the command line.\n{_no_download()}"
+    )
+
+
+def _no_download():
+    return "Without any download: kdkit.data.things.splits(per_class=500), or --data things, draws its own images."
+
+
+def _state(name, place):
+    """Why a place was passed over, in a few words."""
+    if not place.is_dir():
+        return "no such folder"
+    if name == "mnist":
+        return _mnist_state(place)
+    for folder in (place, place / "cifar10"):
+        found = _split_classes(folder)
+        if found:
+            wrong = next(classes for classes in found if classes != sorted(CIFAR10_CLASSES))
+            return f"{folder} has train/ and test/, but not CIFAR-10's ten classes: {_shortly(wrong)}"
+    return "nothing of it"
+
+
+def _mnist_state(place):
+    for folder in (place / "MNIST" / "raw", place / "raw", place / "mnist", place):
+        missing = [f"{name}-ubyte" for name in MNIST_FILES if not _idx_file(folder, name)]
+        if len(missing) < len(MNIST_FILES):
+            return f"{folder} lacks {' and '.join(missing)}"
+    return "nothing of it"
+
+
+def _shortly(names):
+    shown = ", ".join(names[:10]) or "none"
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

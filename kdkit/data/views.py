@@ -1,0 +1,68 @@
+"""Augmentation as a finite list of views, on a schedule that no seed changes.
+
+A view is a flip (or none) and a shift by whole pixels. With ``flip=True, shift=2`` an image has 2 x 5 x 5 = 50
+views, so a teacher has only 50 answers to give on it: they can all be kept (see ``kdkit.cache``).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+_SCHEDULE_SEED = 20150309  # the day Hinton et al. 2015 went to arXiv; any fixed number would do
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of an image: mirrored or not, shifted by up to ``shift`` pixels each way.
+
+    Views are numbered ``(mirrored * side + down) * side + right`` with ``side = 2 * shift + 1``. Views without a
+    mirror suit digits: a mirrored 3 is no digit.
+    """
+
+    flip: bool = True
+    shift: int = 2
+
+    @property
+    def side(self):
+        return 2 * self.shift + 1
+
+    @property
+    def count(self):
+        """How many views an image has."""
+        return (2 if self.flip else 1) * self.side**2
+
+    @property
+    def identity(self):
+        """The number of the view that leaves an image as it is."""
+        return self.shift * self.side + self.shift
+
+    def schedule(self, images, epoch):
+        """Which view each image has in ``epoch`` (counted from 0): int64 ``[images]``.
+
+        The same for every run, whatever its seed: the second student finds the teacher's answers to all its views
+        in the cache. Mirrored and plain alternate from epoch to epoch (airbench's "alternating flip"), shifts go
+        through all places before one comes again, and each image starts at a place of its own.
+        """
+        generator = torch.Generator().manual_seed(_SCHEDULE_SEED)
+        places = self.side**2
+        start = torch.randint(places, (images,), generator=generator)
+        mirror = torch.randint(2, (images,), generator=generator)
+        stride = max(1, places // 2 - 1)  # 11 of 25, 3 of 9: no common factor with the number of places
+        shift = (start + stride * epoch) % places
+        return shift + places * ((mirror + epoch) % 2) if self.flip else shift
+
+    def pad(self, images):
+        """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim of ``shift`` pixels, channels last."""
+        padded = F.pad(images, [self.shift] * 4, mode="reflect") if self.shift else images
+        return padded.contiguous(memory_format=torch.channels_last)
+
+    def take(self, padded, index, view):
+        """The views ``view`` [B] of the images ``index`` [B]: float32 in [0, 1], ``[B, C, H, W]``, channels last."""
+        side, height, width = self.side, *(size - 2 * self.shift for size in padded.shape[-2:])
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [N, C, side, side, H, W], a view: no copy
+        place = view % side**2
+        crops = windows.permute(0, 2, 3, 4, 5, 1)[index, place // side, place % side]  # [B, H, W, C]
+        mirrored = (view >= side**2).nonzero().squeeze(1)
+        crops[mirrored] = crops[mirrored].flip(2)
+        return crops.permute(0, 3, 1, 2).float().div_(255)

@@ -1,0 +1,129 @@
+"""What is on this machine: versions, threads, device, memory, data; and what to do about what is missing."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "ipywidgets", "safetensors", "pooch", "jupyterlab", "nbval")
+OPTIONAL = ("jupyterlab", "nbval")  # Colab and a copied training loop do without
+
+
+def versions():
+    """What made a result: for cards and reports."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "kdkit": importlib.metadata.version("kdkit"),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def peak_memory_mb():
+    """The most memory that this process has had, in MB; None where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
+
+
+def report():
+    """Lines ``(ok, text)`` for people: ok is True, False (needs attention), or None (for information)."""
+    yield _python()
+    for package in PACKAGES:
+        yield _package(package)
+    yield from _torch()
+    yield from _memory()
+    yield _cache_folder()
+    yield from _data()
+
+
+def _python():
+    return True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def _package(name):
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        missing = f"{name} is not installed: pip install -r requirements.txt"
+        return (None if name in OPTIONAL else False), missing
+    if name not in ("torch", "torchvision"):
+        return True, f"{name} {version}"
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a pair that does not fit fails in many ways: RuntimeError, OSError, ImportError
+        return False, (
+            f"{name} {version} is installed but does not load ({_first_line(error)}). torch and torchvision must fit "
+            "each other: pip install --upgrade --force-reinstall torch torchvision"
+        )
+    return True, f"{name} {version}"
+
+
+def _torch():
+    try:
+        import torch
+
+        yield True, f"{torch.get_num_threads()} threads for computing, of {os.cpu_count()} processors"
+        yield None, _device(torch)
+    except Exception:  # the line about the package has said so
+        yield False, "without torch there is nothing more to find out about threads and devices."
+
+
+def _device(torch):
+    if torch.cuda.is_available():
+        return f"device: {torch.cuda.get_device_name()} (CUDA); add --device cpu to do without"
+    if torch.backends.mps.is_available():
+        return "device: Apple GPU (MPS); add --device cpu to do without"
+    return "device: CPU. All the course's lessons are made for it."
+
+
+def _memory():
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        yield None, "memory: this system does not say. 4 GB are enough."
+        return
+    enough = total > 3.5e9
+    yield enough, f"memory: {total / 1e9:.0f} GB" + ("" if enough else "; 4 GB are wanted, so close other programs.")
+
+
+def _cache_folder():
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("kdkit"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return False, (
+            f"the cache folder {folder} cannot be written ({_first_line(error)}). All works without it, but images "
+            "are decoded anew each time. Make it writable, or set XDG_CACHE_HOME to a folder that is."
+        )
+    return True, f"cache folder {folder}"
+
+
+def _data():
+    yield True, "Things: drawn by the kit, always there"
+    try:
+        from kdkit.data import sources
+    except Exception as error:
+        yield False, f"data sets could not be looked for ({_first_line(error)})."
+        return
+    for name, title in ("cifar10", "CIFAR-10"), ("mnist", "MNIST"):
+        found = sources.find(name)
+        way = f"train on it with --data {name} --download, or set KDKIT_DATA to the folder where you have it."
+        yield (True if found else None), f"{title}: {found}" if found else f"{title}: not found; {way}"
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

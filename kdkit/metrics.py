@@ -1,0 +1,92 @@
+"""What is measured: accuracy, agreement, calibration, and paired differences with an interval."""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from kdkit import models
+
+EVALUATION_BATCH = 1000
+
+
+@torch.inference_mode()
+def predict(model, images):
+    """The logits of ``model`` in eval mode on uint8 images ``[N, C, H, W]``: float32 ``[N, classes]`` on the CPU.
+
+    The model's mode is put back afterwards.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    try:
+        batches = [models.logits(model, as_input(part, device)) for part in images.split(EVALUATION_BATCH)]
+    finally:
+        model.train(was_training)
+    return torch.cat(batches).float().cpu()
+
+
+def as_input(images, device="cpu"):
+    """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
+    return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+def accuracy(logits, labels):
+    """Share of samples whose highest logit ``[N, C]`` is that of the label ``[N]``."""
+    return (logits.argmax(-1) == labels).double().mean().item()
+
+
+def agreement(student_logits, teacher_logits):
+    """Share of samples on which two networks give the same answer, right or wrong."""
+    return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).double().mean().item()
+
+
+def expected_calibration_error(logits, labels, bins=15):
+    """How far confidence and accuracy lie apart: the mean over samples of |accuracy - confidence| of their bin.
+
+    Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``; ``bins`` of equal width over the confidence.
+    Source: Guo et al. 2017 (arXiv:1706.04599), equation 3.
+    """
+    confidence, answer = logits.double().softmax(-1).max(-1)
+    gap = (answer == labels).double() - confidence
+    which = (confidence * bins).long().clamp_(max=bins - 1)
+    return (torch.zeros(bins, dtype=torch.double).index_add_(0, which, gap).abs().sum() / len(labels)).item()
+
+
+class Paired(NamedTuple):
+    """A paired difference: ``mean``, the ends of its 95 % interval, and each pair's difference."""
+
+    mean: float
+    low: float
+    high: float
+    differences: tuple
+
+    @property
+    def verdict(self):
+        """One sentence in points (hundredths): what was shown, or that nothing was."""
+        points = [100 * value for value in (self.mean, self.low, self.high)]
+        higher = sum(value > 0 for value in self.differences)
+        count = f"higher in {higher} of {len(self.differences)} seeds"
+        interval = f"95 % interval {points[1]:+.2f} to {points[2]:+.2f}, {count}"
+        if self.low > 0:
+            return f"a gain of {points[0]:.2f} points ({interval})"
+        if self.high < 0:
+            return f"a loss of {-points[0]:.2f} points ({interval})"
+        return f"no difference shown: {points[0]:+.2f} points ({interval})"
+
+
+def paired_interval(first, second):
+    """The mean of ``second - first`` over pairs (one a seed) with its 95 % t interval.
+
+    With one pair there is no interval: its ends are infinite. Raises ``ValueError`` for lists of unequal length.
+    """
+    from scipy.stats import t  # scipy takes a second to import, and only reports need it
+
+    if len(first) != len(second) or not first:
+        raise ValueError(f"paired runs come in pairs; got {len(first)} and {len(second)} of them.")
+    differences = torch.tensor(second, dtype=torch.double) - torch.tensor(first, dtype=torch.double)
+    mean, count = differences.mean().item(), len(differences)
+    reach = math.inf
+    if count > 1:
+        reach = t.ppf(0.975, count - 1) * differences.std().item() / math.sqrt(count)
+    return Paired(mean, mean - reach, mean + reach, tuple(differences.tolist()))

@@ -1,0 +1,182 @@
+"""The course's networks: one family of small convolutional networks, sized by width and depth.
+
+Every network takes float32 images ``[N, C, H, W]`` in [0, 1], normalises inside, and returns logits ``[N, classes]``.
+The build follows Keller Jordan's airbench (arXiv:2404.00498) where its ideas help on a CPU too: a frozen first layer
+that whitens 2x2 patches, pooling before the normalisation (a quarter of the memory traffic), few parameters.
+"""
+
+import hashlib
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+PATCH = 2  # side of the patches that the first layer whitens
+SMALLEST = 9  # images any smaller would vanish in the third pooling
+
+
+class Whiten(nn.Module):
+    """Frozen first layer: turns 2x2 patches into uncorrelated features of equal variance, each with both signs.
+
+    It starts out as "subtract 0.5, divide by 0.25"; ``fit`` computes mean and covariance of real patches. The
+    weights are buffers, not parameters: no optimiser touches them, and no gradient is computed for them.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.features = channels * PATCH**2
+        self.register_buffer("weight", torch.empty(2 * self.features, channels, PATCH, PATCH))
+        self.register_buffer("bias", torch.empty(2 * self.features))
+        self.register_buffer("fitted", torch.tensor(False))
+        self._set(torch.eye(self.features) * 4.0, torch.full((self.features,), 0.5))
+
+    def forward(self, images):
+        return F.conv2d(images, self.weight, self.bias)
+
+    @torch.no_grad()
+    def fit(self, images, epsilon=1e-3):
+        """Compute the statistics on ``images``, float32 ``[N, C, H, W]`` in [0, 1]; a few thousand are plenty."""
+        patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, self.features).double()
+        mean = patches.mean(0)
+        variance, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        # epsilon keeps directions in which images hardly vary (the corners of digits) from becoming pure noise
+        self._set((directions / (variance + epsilon).sqrt()).T, mean)
+        self.fitted.fill_(True)
+
+    @torch.no_grad()
+    def _set(self, rows, mean):
+        rows = torch.cat([rows, -rows])
+        self.weight.copy_(rows.reshape(self.weight.shape))
+        self.bias.copy_(-rows @ mean)
+
+
+class ConvNet(nn.Module):
+    """``depth`` 3x3 convolutions dealt over three stages of widths w, 4w, 4w, then global pooling and a linear layer.
+
+    The first convolution of a stage changes the shape; each further one is added to what it was given (a residual),
+    so that deep thin networks train as well as shallow wide ones. ``architecture`` holds what it takes to build the
+    same network again.
+    """
+
+    def __init__(self, width, depth, classes, channels):
+        super().__init__()
+        self.architecture = {"width": width, "depth": depth, "classes": classes, "channels": channels}
+        self.whiten = Whiten(channels)
+        self.stages = nn.ModuleList()
+        size = 2 * self.whiten.features
+        for after, convs in zip([width, 4 * width, 4 * width], _share(depth, 3), strict=True):
+            self.stages.append(Stage(size, after, convs))
+            size = after if convs else size
+        self.classify = nn.utils.skip_init(nn.Linear, size, classes)
+
+    def forward(self, images):
+        _check_images(images, self.architecture["channels"])
+        x = F.relu(self.whiten(images))
+        for stage in self.stages:
+            x = stage(x)
+        return self.classify(x.amax(dim=(2, 3)))
+
+    def fit_input(self, images):
+        """Let the first layer compute its statistics on float32 images in [0, 1], unless it has done so before."""
+        if not self.whiten.fitted:
+            self.whiten.fit(images)
+
+
+class Stage(nn.Module):
+    """Convolution, pooling, normalisation, ReLU; then ``convs - 1`` residual convolutions at the smaller size.
+
+    With ``convs=0`` it only pools.
+    """
+
+    def __init__(self, before, after, convs):
+        super().__init__()
+        ins = ([before] + [after] * (convs - 1))[:convs]
+        self.convs = nn.ModuleList(_conv(channels, after) for channels in ins)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _ in ins)
+
+    def forward(self, x):
+        if not self.convs:
+            return F.max_pool2d(x, 2)
+        x = F.max_pool2d(self.convs[0](x), 2)
+        x = F.relu_(self.norms[0](x))
+        for conv, norm in zip(self.convs[1:], self.norms[1:], strict=True):
+            x = x + F.relu_(norm(conv(x)))
+        return x
+
+
+def student(width, depth, classes=10, channels=3, seed=0):
+    """A network with ``depth`` convolutions in stages of ``width``, 4 ``width`` and 4 ``width`` channels.
+
+    ``student(8, 3)`` has about 14,000 parameters, ``student(8, 6)`` about 33,000. The same ``seed`` gives the same
+    initial weights; the global random state is neither read nor changed.
+
+    Raises ``ValueError`` for sizes that are not whole numbers or too small.
+
+    >>> student(8, 3)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+    _check_size("width", width, 1)
+    _check_size("depth", depth, 1)
+    _check_size("classes", classes, 2)
+    _check_size("channels", channels, 1)
+    net = ConvNet(width, depth, classes, channels)
+    _initialise(net, torch.Generator().manual_seed(seed))
+    return net.to(memory_format=torch.channels_last)
+
+
+def teacher(width=64, classes=10, channels=3, seed=0):
+    """The teacher: the same family at depth 6. ``width=64`` has 2 million parameters, ``width=32`` half a million."""
+    return student(width, 6, classes, channels, seed)
+
+
+def logits(model, inputs):
+    """What ``model`` answers on ``inputs``: its output, or ``.logits`` of an output that has it (Hugging Face)."""
+    output = model(inputs)
+    return getattr(output, "logits", output)
+
+
+def parameters(model):
+    """How many numbers ``model`` learns."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def fingerprint(model):
+    """A short hash of a network's layers and weights: equal only for networks that compute the same."""
+    digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        digest.update(f"{name}:{type(module).__qualname__};".encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _share(total, parts):
+    """Deal ``total`` into ``parts`` as evenly as can be; what is left over goes to the last, the cheapest stages."""
+    return [(total + index) // parts for index in range(parts)]
+
+
+def _conv(before, after):
+    return nn.utils.skip_init(nn.Conv2d, before, after, 3, padding=1, bias=False)
+
+
+def _initialise(net, generator):
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _check_size(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+
+
+def _check_images(images, channels):
+    if images.ndim != 4 or images.shape[1] != channels or min(images.shape[2:]) < SMALLEST:
+        raise ValueError(
+            f"images must be [N, {channels}, H, W] with H and W of at least {SMALLEST}; got {list(images.shape)}."
+        )
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floating-point in [0, 1]; got {images.dtype}. (uint8: divide by 255.)")

@@ -1,0 +1,351 @@
+"""The training step, the training loop, and runs that survive being killed.
+
+Read it top to bottom: ``kd_step`` is the whole idea; ``train`` repeats it over epochs, for plain and distilled
+training alike; the rest keeps a run on disk (``kdkit.checkpoints``).
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from kdkit import checkpoints, losses, metrics, models
+from kdkit.cache import ViewCache
+from kdkit.data import Splits
+
+PEAK_LR = 0.4  # for batches of 512; other sizes in proportion
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+WARM_UP = 0.2  # share of the steps in which the learning rate rises
+STATISTICS_IMAGES = 5000  # from which a network's first layer computes its statistics
+
+
+class StepLosses(NamedTuple):
+    """What a step saw: ``total = soft_weight * soft + hard_weight * hard``; ``soft`` is T^2 KL. Plain numbers."""
+
+    total: float
+    soft: float
+    hard: float
+
+
+def kd_step(teacher, student, temperature, inputs, optimizer, labels=None, *, soft_weight=None, hard_weight=None):
+    """One step of distillation: the student moves towards the teacher's soft targets (and the labels, if given).
+
+    Parameters:
+        teacher, student: modules that answer ``inputs`` with logits ``[B, C]`` or ``[B, L, V]``, or with an output
+            that has them as ``.logits``.
+        temperature: a finite number above 0. The factor T^2 is included.
+        inputs: what both networks are called with.
+        optimizer: over the student's parameters.
+        labels: integers ``[B]`` or ``[B, L]``, or None.
+        soft_weight, hard_weight: left out, 0.9 and 0.1 with labels, 1 and 0 without.
+
+    Returns ``StepLosses(total, soft, hard)``. Leaves the teacher in eval mode and untouched, the student in train
+    mode, the gradients cleared. Raises ``ValueError`` as ``kdkit.losses.kd_loss`` does.
+    Source: Sanh et al. 2019 (arXiv:1910.01108), section 3; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
+    """
+    if teacher is student:
+        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    student.train()
+    teacher_logits = _ask(teacher, inputs)
+    return _update(student, optimizer, inputs, labels, teacher_logits, temperature, soft_weight, hard_weight)
+
+
+@torch.no_grad()
+def _ask(teacher, inputs):
+    """The teacher only answers: without eval, BatchNorm's statistics would move even under no_grad."""
+    teacher.eval()
+    return models.logits(teacher, inputs)
+
+
+def _update(student, optimizer, inputs, labels, teacher_logits, temperature, soft_weight, hard_weight):
+    student_logits = models.logits(student, inputs)
+    if teacher_logits is None:
+        hard = losses.hard_cross_entropy(student_logits, labels)
+        terms = losses.KDTerms(hard, torch.zeros(()), hard)
+    else:
+        terms = losses.kd_terms(
+            student_logits,
+            teacher_logits,
+            labels,
+            temperature=temperature,
+            soft_weight=soft_weight,
+            hard_weight=hard_weight,
+        )
+    optimizer.zero_grad()
+    terms.total.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return StepLosses(*(term.item() for term in terms))
+
+
+@dataclass
+class Run:
+    """A finished training: the ``student``, what it was trained with, and how it went.
+
+    ``history`` holds one dict an epoch: epoch, loss, soft_loss, hard_loss, val_accuracy, val_agreement (with the
+    teacher; None without one). ``seconds`` counts training time, over all sittings of a resumed run.
+    """
+
+    student: nn.Module
+    settings: dict
+    history: list = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def val_accuracy(self):
+        """Accuracy on the validation split after the last epoch: never the best of many."""
+        return self.history[-1]["val_accuracy"]
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop button, during ``train``. Its text says what was kept."""
+
+    def _render_traceback_(self):  # what IPython shows instead of a traceback
+        return [str(self)]
+
+
+def train(
+    student,
+    data,
+    *,
+    teacher=None,
+    cache=None,
+    temperature=4.0,
+    soft_weight=0.9,
+    hard_weight=0.1,
+    epochs,
+    batch_size=512,
+    lr=None,
+    seed=0,
+    checkpoint=None,
+    progress=True,
+):
+    """Train ``student`` on ``data.train``; watch it on ``data.val``; leave ``data.test`` alone.
+
+    Two runs with the same ``seed`` and equal students see the same images in the same views and order, with and
+    without a teacher: they are a fair pair.
+
+    Parameters:
+        student: a module that maps float32 images ``[N, C, H, W]`` in [0, 1] to logits; it is trained in place, on
+            the device where it is. If it has ``fit_input``, that computes its input statistics first.
+        data: ``Splits``.
+        teacher: None for plain cross-entropy with weight 1; a module for distillation.
+        cache: a ``ViewCache`` of this teacher on this data, or None to ask the teacher at each step. The result is
+            the same to the bit (same machine, threads, batch size; float32).
+        temperature, soft_weight, hard_weight: as for ``kd_loss``; they mean nothing without a teacher.
+        batch_size: images a step at most. An epoch is dealt into equal batches, for a network's last bits depend on
+            the size of the batch; the few images that are left over wait for the next epoch.
+        lr: peak learning rate, or None for 0.4 at 512 images a batch and in proportion for others. It rises over a
+            fifth of the steps, then falls to 0.
+        seed: of the order of images (and of dropout, if the student has any).
+        checkpoint: a file that is written after each epoch. If it exists, the run goes on from there, and ends with
+            the weights and history of a run that was never stopped.
+        progress: show a progress bar.
+
+    Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
+    damaged or belongs to another run; ``TrainingInterrupted`` on Ctrl-C.
+    """
+    _check_arguments(student, data, teacher, cache, epochs, batch_size)
+    if hasattr(student, "fit_input"):
+        device = next(student.parameters()).device
+        student.fit_input(metrics.as_input(data.train.images[:STATISTICS_IMAGES], device))
+    settings = {
+        **_identity(student, data, teacher, temperature, soft_weight, hard_weight),
+        **{"epochs": epochs, "batch_size": batch_size, "lr": _peak_lr(lr, batch_size), "seed": seed},
+    }
+    run = Run(student, settings)
+    optimizer = torch.optim.SGD(
+        [weight for weight in student.parameters() if weight.requires_grad],
+        lr=settings["lr"],
+        momentum=MOMENTUM,
+        nesterov=True,
+        weight_decay=WEIGHT_DECAY,
+    )
+    _resume(run, optimizer, checkpoint)
+    with _bar(run, data, progress) as bar:
+        try:
+            _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar)
+        except KeyboardInterrupt:
+            raise TrainingInterrupted(_farewell(run, checkpoint)) from None
+    student.eval()
+    return run
+
+
+def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar):
+    done = len(run.history)
+    if done == run.settings["epochs"]:
+        return
+    device = next(run.student.parameters()).device
+    padded = data.views.pad(data.train.images).to(device)
+    labels = data.train.labels.to(device)
+    teacher_val = _teacher_val(teacher, cache, data)
+    for epoch in range(done, run.settings["epochs"]):
+        began = time.perf_counter()
+        # Dropout and the like draw from the global generator: seed it for this epoch, and put it back afterwards.
+        with torch.random.fork_rng():
+            torch.manual_seed(_epoch_seed(run.settings["seed"], epoch))
+            means = _run_epoch(run, optimizer, epoch, data.views, padded, labels, teacher, cache, bar)
+        run.history.append({"epoch": epoch + 1, **means, **_validate(run.student, data.val, teacher_val)})
+        run.seconds += time.perf_counter() - began
+        _save(run, optimizer, checkpoint)
+
+
+def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar):
+    settings, student = run.settings, run.student
+    view = views.schedule(len(labels), epoch)
+    batches = _batches(len(labels), settings["batch_size"], settings["seed"], epoch)
+    sums = torch.zeros(3, dtype=torch.double)
+    student.train()
+    for step, index in enumerate(batches, start=epoch * len(batches)):
+        inputs = views.take(padded, index, view[index])
+        teacher_logits = None
+        if cache is not None:
+            teacher_logits = cache.logits(index, view[index], inputs).to(inputs.device)
+        elif teacher is not None:
+            teacher_logits = _ask(teacher, inputs)
+        optimizer.param_groups[0]["lr"] = _lr(step, settings["epochs"] * len(batches), settings["lr"])
+        weights = settings["temperature"], settings["soft_weight"], settings["hard_weight"]
+        seen = _update(student, optimizer, inputs, labels[index], teacher_logits, *weights)
+        sums += torch.tensor(seen, dtype=torch.double)
+        bar.update()
+        bar.set_postfix(_postfix(seen.total, run.history), refresh=False)
+    return dict(zip(("loss", "soft_loss", "hard_loss"), (sums / len(batches)).tolist(), strict=True))
+
+
+def _batches(count, batch_size, seed, epoch):
+    """A new order for each seed and epoch, dealt into equal batches: int64 ``[batches, size]``."""
+    generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch))
+    number = -(-count // batch_size)
+    size = count // number
+    return torch.randperm(count, generator=generator)[: number * size].view(number, size)
+
+
+def _epoch_seed(seed, epoch):
+    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died."""
+    return seed * 1_000_003 + epoch
+
+
+def _peak_lr(lr, batch_size):
+    if lr is None:
+        return PEAK_LR * batch_size / 512
+    if not lr > 0:
+        raise ValueError(f"lr must be above 0, or None for the default; got {lr!r}.")
+    return float(lr)
+
+
+def _lr(step, steps, peak):
+    """A triangle: up over the first fifth of all steps, then down to 0."""
+    turn = WARM_UP * steps
+    return peak * min((step + 1) / turn, (steps - step) / (steps - turn))
+
+
+def _teacher_val(teacher, cache, data):
+    if teacher is None:
+        return None
+    return cache.val_logits() if cache is not None else metrics.predict(teacher, data.val.images)
+
+
+def _validate(student, val, teacher_val):
+    answer = metrics.predict(student, val.images)
+    agreement = None if teacher_val is None else metrics.agreement(answer, teacher_val)
+    return {"val_accuracy": metrics.accuracy(answer, val.labels), "val_agreement": agreement}
+
+
+def _bar(run, data, progress):
+    steps = -(-len(data.train) // run.settings["batch_size"])
+    return tqdm(
+        total=steps * run.settings["epochs"],
+        initial=steps * len(run.history),
+        desc="training" if run.settings["teacher"] is None else "distilling",
+        unit="step",
+        disable=not progress,
+    )
+
+
+def _postfix(loss, history):
+    shown = {"loss": f"{loss:.3f}", "epoch": len(history) + 1}
+    return {**shown, "val_accuracy": f"{history[-1]['val_accuracy']:.1%}"} if history else shown
+
+
+def _farewell(run, checkpoint):
+    stopped = f"Stopped in epoch {len(run.history) + 1} of {run.settings['epochs']}."
+    if checkpoint is None:
+        return f"{stopped} Nothing was kept: give train() a checkpoint=path for that."
+    if not Path(checkpoint).exists():
+        return f"{stopped} There was nothing to keep yet."
+    kept = len(checkpoints.read(checkpoint)["history"])
+    return f"{stopped} The first {kept} are kept in {checkpoint}: run the same again to go on."
+
+
+def _check_arguments(student, data, teacher, cache, epochs, batch_size):
+    if not isinstance(data, Splits):
+        raise ValueError(
+            f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
+        )
+    for name, value in ("epochs", epochs), ("batch_size", batch_size):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+    if teacher is student:
+        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    if cache is not None:
+        _check_cache(cache, data, teacher)
+
+
+def _check_cache(cache, data, teacher):
+    if not isinstance(cache, ViewCache):
+        raise ValueError(f"cache must be a ViewCache(teacher, data, path); got {type(cache).__name__}.")
+    if teacher is None:
+        raise ValueError("a cache of teacher logits without a teacher: pass teacher=cache.teacher to distil.")
+    cache.check_belongs(teacher, data)
+
+
+def _identity(student, data, teacher, temperature, soft_weight, hard_weight):
+    """What makes a run this run and no other, beside its numbers."""
+    if teacher is None:
+        temperature, soft_weight, hard_weight = None, 0.0, 1.0
+    else:
+        temperature = losses.check_temperature(temperature)
+        soft_weight, hard_weight = losses.resolve_weights(soft_weight, hard_weight, have_labels=True)
+    return {
+        "data": data.name,
+        "train_images": len(data.train),
+        "data_fingerprint": f"{data.train.fingerprint}/{data.val.fingerprint}",
+        "views": str(data.views),
+        "student": models.fingerprint(student),
+        "teacher": None if teacher is None else models.fingerprint(teacher),
+        "temperature": temperature,
+        "soft_weight": soft_weight,
+        "hard_weight": hard_weight,
+    }
+
+
+def _save(run, optimizer, checkpoint):
+    if checkpoint is None:
+        return
+    state = {"settings": run.settings, "history": run.history, "seconds": run.seconds}
+    weights = {"student": run.student.state_dict(), "optimizer": optimizer.state_dict()}
+    checkpoints.write(checkpoint, {**state, **weights})
+
+
+def _resume(run, optimizer, checkpoint):
+    if checkpoint is None or not Path(checkpoint).exists():
+        return
+    state = checkpoints.read(checkpoint)
+    _check_same_run(checkpoint, state["settings"], run.settings)
+    run.student.load_state_dict(state["student"])
+    optimizer.load_state_dict(state["optimizer"])
+    run.history, run.seconds = state["history"], state["seconds"]
+
+
+def _check_same_run(path, kept, wanted):
+    other = [f"{name} {kept.get(name)!r}, now {value!r}" for name, value in wanted.items() if kept.get(name) != value]
+    if not other:
+        return
+    hint = ""
+    if kept.get("student") != wanted["student"]:
+        hint = " (A student that has been trained already is another student: build it anew.)"
+    raise ValueError(checkpoints.refusal(path, f"belongs to another run: {'; '.join(other)}") + hint)

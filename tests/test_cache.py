@@ -1,0 +1,191 @@
+"""The cache gives what the teacher says, for the right image in the right view, whatever happened to the file."""
+
+import multiprocessing
+
+import pytest
+import tiny
+import torch
+
+from kdkit import models
+from kdkit.cache import HEADER_BYTES, ViewCache
+from kdkit.data import Views
+
+
+def batch(data, index, view):
+    return data.views.take(data.views.pad(data.train.images), index, view)
+
+
+def fill(cache, epochs=1, size=16):
+    """What a first student does to a cache."""
+    data = cache.data
+    for epoch in range(epochs):
+        view = data.views.schedule(len(data.train), epoch)
+        for index in torch.arange(len(data.train)).split(size):
+            cache.logits(index, view[index], batch(data, index, view[index]))
+
+
+@pytest.fixture
+def data():
+    return tiny.splits()
+
+
+@pytest.fixture
+def teacher():
+    return tiny.net(seed=7).eval()
+
+
+def test_logits_from_the_cache_are_those_of_the_teacher_to_the_bit(data, teacher):
+    cache = ViewCache(teacher, data)
+    index, view = torch.arange(16, 48), torch.arange(32) % data.views.count
+    inputs = batch(data, index, view)
+    with torch.no_grad():
+        expected = teacher(inputs)
+    first, second = cache.logits(index, view, inputs), cache.logits(index, view, inputs=None)
+    assert torch.equal(first, expected) and torch.equal(second, expected)
+
+
+def test_a_shuffled_batch_gets_its_own_logits_back(data, teacher):
+    cache = ViewCache(teacher, data)
+    fill(cache)
+    view = data.views.schedule(len(data.train), 0)
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(5))[:16]
+    with torch.no_grad():
+        expected = teacher(batch(data, order, view[order]))
+    assert torch.allclose(cache.logits(order, view[order], inputs=None), expected, atol=1e-5)
+
+
+def test_the_second_asking_sends_nothing_through_the_teacher(data, teacher):
+    cache = ViewCache(teacher, data)
+    fill(cache, epochs=2)
+    asked = cache.teacher_images
+    fill(cache, epochs=2)
+    assert asked == 2 * len(data.train) and cache.teacher_images == asked
+
+
+def test_one_missing_entry_sends_the_whole_batch_and_leaves_the_others_as_they_were(data, teacher):
+    cache = ViewCache(teacher, data)
+    index, view = torch.arange(16), torch.zeros(16, dtype=torch.int64)
+    cache.logits(index[:15], view[:15], batch(data, index[:15], view[:15]))
+    before = cache._bits[index[:15] * data.views.count].clone()
+    cache.logits(index, view, batch(data, index, view))
+    assert cache.teacher_images == 15 + 16
+    assert torch.equal(cache._bits[index[:15] * data.views.count], before)
+
+
+def test_a_file_is_found_again_by_the_next_process(data, teacher, tmp_path):
+    fill(ViewCache(teacher, data, tmp_path / "c"))
+    again = ViewCache(teacher, data, tmp_path / "c")
+    fill(again)
+    assert again.teacher_images == 0 and again.filled == len(data.train)
+
+
+def test_validation_logits_are_kept_too(data, teacher, tmp_path):
+    first = ViewCache(teacher, data, tmp_path / "c").val_logits()
+    again = ViewCache(teacher, data, tmp_path / "c")
+    assert torch.equal(again.val_logits(), first) and again.teacher_images == 0
+
+
+def test_a_damaged_entry_is_not_believed_but_computed_again(data, teacher, tmp_path):
+    cache = ViewCache(teacher, data, tmp_path / "c")
+    fill(cache)
+    content = bytearray((tmp_path / "c").read_bytes())
+    entry = 4 * (len(tiny.CLASSES) + 1)
+    view = int(data.views.schedule(len(data.train), 0)[3])
+    content[HEADER_BYTES + entry * (3 * data.views.count + view) + 2] ^= 1
+    (tmp_path / "c").write_bytes(content)
+    again = ViewCache(teacher, data, tmp_path / "c")
+    fill(again)
+    assert again.teacher_images == 16, "one batch holds the damaged entry"
+    assert again.check(sample=10**6) <= 1e-5
+
+
+def test_check_finds_an_entry_that_is_not_what_the_teacher_says(data, teacher):
+    cache = ViewCache(teacher, data)
+    fill(cache)
+    rows = torch.tensor([5 * data.views.count + int(data.views.schedule(len(data.train), 0)[5])])
+    wrong = cache._bits[rows].view(torch.float32) + 0.01
+    cache._bits[rows] = wrong.view(torch.int32)
+    cache._checks[rows] = cache._check_values(rows, wrong.view(torch.int32))
+    with pytest.raises(ValueError, match=r"image 5, view \d+ is not what the teacher says"):
+        cache.check(sample=10**6)
+
+
+def test_check_of_an_empty_cache_says_that_there_is_nothing(data, teacher):
+    with pytest.raises(ValueError, match="holds nothing to check yet"):
+        ViewCache(teacher, data).check()
+
+
+def test_check_passes_on_a_good_cache(data, teacher):
+    cache = ViewCache(teacher, data)
+    fill(cache)
+    assert cache.check(sample=20) <= 1e-5
+
+
+def _other_teacher(data, teacher):
+    return tiny.net(seed=8), data
+
+
+def _other_images(data, teacher):
+    return teacher, tiny.relabelled(data)
+
+
+def _other_views(data, teacher):
+    return teacher, tiny.splits(views=Views(flip=False, shift=1))
+
+
+@pytest.mark.parametrize(
+    ("other", "word"), [(_other_teacher, "teacher"), (_other_images, "data"), (_other_views, "views")]
+)
+def test_a_file_of_another_teacher_or_other_data_is_refused_by_name(data, teacher, tmp_path, other, word):
+    ViewCache(teacher, data, tmp_path / "c")
+    with pytest.raises(ValueError, match=f"c is the cache of another {word}.*path of its own"):
+        ViewCache(*other(data, teacher), tmp_path / "c")
+
+
+BROKEN = {
+    "empty": lambda content: b"",
+    "foreign": lambda content: b"hello" * 2000,
+    "truncated": lambda content: content[:-7],
+    "longer": lambda content: content + b"x",
+    "header cut": lambda content: content[:30],
+    "header garbled": lambda content: content[:30] + b"\xff" * 40 + content[70:],
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_file_that_is_no_whole_cache_is_refused_by_name(data, teacher, tmp_path, how):
+    ViewCache(teacher, data, tmp_path / "c")
+    (tmp_path / "c").write_bytes(BROKEN[how]((tmp_path / "c").read_bytes()))
+    with pytest.raises(ValueError, match=r"c (is|is no).*(damaged|truncated).*[Dd]elete"):
+        ViewCache(teacher, data, tmp_path / "c")
+
+
+def test_a_teacher_with_another_number_of_classes_is_refused(data):
+    teacher = models.student(2, 3, classes=5)
+    with pytest.raises(ValueError, match=r"logits of shape \[16, 5\]; expected \[16, 3\]"):
+        fill(ViewCache(teacher, data))
+
+
+def test_the_teacher_is_asked_in_eval_mode_and_keeps_every_bit(data):
+    teacher = tiny.net(seed=7).train()
+    before = models.fingerprint(teacher)
+    fill(ViewCache(teacher, data))
+    assert not teacher.training and models.fingerprint(teacher) == before
+
+
+def _fill_in_another_process(path):
+    torch.set_num_threads(1)
+    fill(ViewCache(tiny.net(seed=7).eval(), tiny.splits(), path), epochs=3)
+
+
+def test_two_processes_on_one_file_do_no_harm(data, teacher, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_fill_in_another_process, args=(tmp_path / "c",)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    cache = ViewCache(teacher, data, tmp_path / "c")
+    fill(cache, epochs=3)
+    assert cache.teacher_images == 0 and cache.check(sample=10**6) <= 1e-5

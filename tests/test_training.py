@@ -1,0 +1,418 @@
+"""The step and the loop: what is updated, what is left alone, what makes two runs a fair pair, what survives."""
+
+import copy
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+import kdkit
+from kdkit import checkpoints, losses, metrics, models, training
+from kdkit.cache import ViewCache
+
+
+@pytest.fixture
+def data():
+    return tiny.splits()
+
+
+@pytest.fixture
+def teacher():
+    return tiny.net(seed=7, width=4)
+
+
+def run(data, seed=0, **settings):
+    settings = {"epochs": 2, "batch_size": 32, "progress": False} | settings
+    return kdkit.train(tiny.net(seed=seed), data, seed=seed, **settings)
+
+
+def step_parts(teacher, seed=0):
+    student = tiny.net(seed=seed)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+    inputs = torch.rand(8, 3, 10, 10, generator=torch.Generator().manual_seed(1))
+    return student, optimizer, inputs, torch.arange(8) % 3
+
+
+class Answer:
+    def __init__(self, logits):
+        self.logits = logits
+
+
+class WithLogits(nn.Module):
+    """A model whose output has ``.logits``, as Hugging Face's have."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs):
+        return Answer(self.net(inputs))
+
+
+# --- kd_step
+
+
+def test_kd_step_does_what_the_formula_says(teacher):
+    student, optimizer, inputs, labels = step_parts(teacher)
+    twin = copy.deepcopy(student).train()
+    with torch.no_grad():
+        teacher_logits = copy.deepcopy(teacher).eval()(inputs)
+    logits = twin(inputs)
+    t, log_s = (teacher_logits / 3).softmax(1), (logits / 3).log_softmax(1)
+    kl = (t * (t.log() - log_s)).sum() / len(inputs)
+    hard = -logits.log_softmax(1)[torch.arange(8), labels].mean()
+    total = 0.7 * 9 * kl + 0.3 * hard
+    total.backward()
+    seen = kdkit.kd_step(teacher, student, 3.0, inputs, optimizer, labels, soft_weight=0.7, hard_weight=0.3)
+    assert seen == pytest.approx((total.item(), 9 * kl.item(), hard.item()), rel=1e-4)
+    assert all(isinstance(value, float) for value in seen)
+    for moved, start in zip(student.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(moved, start - 0.1 * start.grad, atol=1e-5)
+
+
+def test_kd_step_without_labels_uses_the_soft_term_alone(teacher):
+    student, optimizer, inputs, _ = step_parts(teacher)
+    seen = kdkit.kd_step(teacher, student, 4.0, inputs, optimizer)
+    assert seen.total == seen.soft > 0 and seen.hard == 0
+
+
+def test_kd_step_leaves_modes_and_gradients_as_promised(teacher):
+    student, optimizer, inputs, labels = step_parts(teacher)
+    teacher.train()
+    student.eval()
+    kdkit.kd_step(teacher, student, 4.0, inputs, optimizer, labels)
+    assert student.training and not any(module.training for module in teacher.modules())
+    assert all(weight.grad is None for net in (teacher, student) for weight in net.parameters())
+
+
+def test_kd_step_takes_logits_of_an_output_that_has_them(teacher):
+    student, optimizer, inputs, labels = step_parts(teacher)
+    twin, twin_optimizer, *_ = step_parts(teacher)
+    plain = kdkit.kd_step(teacher, student, 4.0, inputs, optimizer, labels)
+    wrapped = kdkit.kd_step(WithLogits(teacher), WithLogits(twin), 4.0, inputs, twin_optimizer, labels)
+    assert plain == wrapped and models.fingerprint(student) == models.fingerprint(twin)
+
+
+def test_teacher_is_unchanged_to_the_bit_even_when_a_parents_train_reaches_it(teacher):
+    student, _, inputs, labels = step_parts(teacher)
+    parent = nn.ModuleDict({"teacher": teacher, "student": student})
+    optimizer = torch.optim.SGD(parent.parameters(), lr=0.1, weight_decay=0.1)
+    before, learner = models.fingerprint(teacher), models.fingerprint(student)
+    for _ in range(3):
+        parent.train()
+        kdkit.kd_step(teacher, student, 4.0, inputs, optimizer, labels)
+    assert models.fingerprint(teacher) == before and models.fingerprint(student) != learner
+
+
+def test_teacher_inside_the_student_stays_in_eval(teacher):
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.teacher, self.net = teacher, tiny.net()
+
+        def forward(self, inputs):
+            return self.net(inputs)
+
+    student, before = Both(), models.fingerprint(teacher)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(2):
+        kdkit.kd_step(teacher, student, 4.0, step_parts(teacher)[2], optimizer)
+    assert models.fingerprint(teacher) == before and not teacher.training
+
+
+def test_one_network_cannot_be_both_teacher_and_student(teacher):
+    optimizer = torch.optim.SGD(teacher.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="same network"):
+        kdkit.kd_step(teacher, teacher, 4.0, torch.rand(2, 3, 10, 10), optimizer)
+
+
+def test_a_refused_step_changes_no_weight(teacher):
+    student, optimizer, inputs, _ = step_parts(teacher)
+    before = [weight.clone() for weight in student.parameters()]
+    with pytest.raises(ValueError, match="labels must lie in 0..2"):
+        kdkit.kd_step(teacher, student, 4.0, inputs, optimizer, torch.full((8,), 3))
+    assert all(torch.equal(weight, kept) for weight, kept in zip(student.parameters(), before, strict=True))
+
+
+# --- train
+
+
+def test_a_run_learns_and_tells_how(data):
+    result = run(data, epochs=6, lr=0.2)
+    assert result.val_accuracy > 0.6 > 1 / 3
+    assert [list(entry) for entry in result.history] == [
+        ["epoch", "loss", "soft_loss", "hard_loss", "val_accuracy", "val_agreement"]
+    ] * 6
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    answer = metrics.predict(result.student, data.val.images)
+    assert result.val_accuracy == metrics.accuracy(answer, data.val.labels) == result.history[-1]["val_accuracy"]
+
+
+def test_the_test_split_is_never_looked_at(data):
+    from dataclasses import replace
+
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError(f"train looked at the test split: {name}")
+
+    assert run(replace(data, test=Untouchable()), epochs=1).history
+
+
+def test_a_trained_teacher_beats_the_untrained_student_it_is_to_teach(data, teacher):
+    kdkit.train(teacher, data, epochs=6, batch_size=32, lr=0.2, progress=False)
+    right = [metrics.accuracy(metrics.predict(n, data.val.images), data.val.labels) for n in (teacher, tiny.net())]
+    assert right[0] > right[1] + 0.2
+
+
+def test_distillation_moves_the_student_towards_the_teacher(data, teacher):
+    kdkit.train(teacher, data, epochs=4, batch_size=32, lr=0.2, progress=False)
+    result = run(data, teacher=teacher, epochs=6, lr=0.2, soft_weight=1.0, hard_weight=0.0)
+    answer, target = (metrics.predict(net, data.val.images) for net in (result.student, teacher))
+    untrained = metrics.predict(tiny.net(), data.val.images)
+    assert losses.kl_divergence(answer, target) < 0.5 * losses.kl_divergence(untrained, target)
+    assert result.history[-1]["val_agreement"] == metrics.agreement(answer, target)
+
+
+def test_history_adds_up_to_the_weighted_total(data, teacher):
+    for entry in run(data, teacher=teacher, soft_weight=0.3, hard_weight=0.7).history:
+        assert entry["loss"] == pytest.approx(0.3 * entry["soft_loss"] + 0.7 * entry["hard_loss"], rel=1e-5)
+
+
+def test_plain_training_has_no_soft_loss_and_no_agreement(data):
+    for entry in run(data).history:
+        assert entry["loss"] == entry["hard_loss"] and entry["soft_loss"] == 0 and entry["val_agreement"] is None
+
+
+def test_paired_runs_see_the_same_images_in_the_same_views_and_order(data, teacher):
+    seen = {}
+
+    def watch(arm):
+        student = tiny.net(seed=3)
+        student.register_forward_pre_hook(lambda module, inputs: seen.setdefault(arm, []).append(inputs[0].clone()))
+        return student
+
+    shared = {"epochs": 2, "batch_size": 32, "seed": 3, "progress": False}
+    kdkit.train(watch("alone"), data, **shared)
+    kdkit.train(watch("distilled"), data, teacher=teacher, **shared)
+    assert len(seen["alone"]) == len(seen["distilled"]) > 4
+    assert all(torch.equal(a, b) for a, b in zip(seen["alone"], seen["distilled"], strict=True))
+
+
+def test_another_seed_has_another_order_but_the_same_views(data):
+    orders = [training._batches(96, 32, seed, epoch=0).flatten() for seed in (0, 1)]
+    assert not torch.equal(*orders) and torch.equal(orders[0].sort().values, orders[1].sort().values)
+
+
+def test_an_epoch_has_equal_batches_and_leaves_out_less_than_one_image_a_batch():
+    for count, size in (100, 32), (45_000, 512), (7, 512), (1000, 512):
+        batches = training._batches(count, size, 0, 0)
+        assert batches.shape[1] <= size and 0 <= count - batches.numel() < len(batches)
+        assert batches.flatten().unique().numel() == batches.numel()
+
+
+def test_the_same_seed_gives_the_same_run_to_the_bit(data, teacher):
+    first, second = (run(data, teacher=teacher, seed=5) for _ in range(2))
+    assert first.history == second.history
+    assert models.fingerprint(first.student) == models.fingerprint(second.student)
+
+
+def test_training_neither_reads_nor_changes_the_global_random_state(data):
+    histories = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        histories.append(run(data).history)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert histories[0] == histories[1]
+
+
+def test_cached_equals_online_to_the_bit_for_the_filling_and_the_reading_student(data, teacher):
+    cache = ViewCache(teacher, data)
+    for seed in (0, 1):
+        online, cached = run(data, seed, teacher=teacher), run(data, seed, teacher=teacher, cache=cache)
+        assert online.history == cached.history
+        assert models.fingerprint(online.student) == models.fingerprint(cached.student)
+
+
+def test_the_second_student_with_another_seed_never_needs_the_teacher(data, teacher):
+    cache = ViewCache(teacher, data)
+    run(data, 0, teacher=teacher, cache=cache)
+    asked = cache.teacher_images
+    run(data, 1, teacher=teacher, cache=cache)
+    assert asked > 0 and cache.teacher_images == asked
+
+
+def test_teacher_and_buffers_are_unchanged_after_training(data, teacher):
+    before = models.fingerprint(teacher.train())
+    run(data, teacher=teacher)
+    assert models.fingerprint(teacher) == before and not teacher.training
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing():
+    rates = [training._lr(step, 100, 0.4) for step in range(100)]
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.4) and peak in (19, 20)
+    assert rates[:peak] == sorted(rates[:peak]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+
+
+# --- checkpoints
+
+
+def test_a_run_with_dropout_resumes_to_the_bit(data, tmp_path, monkeypatch):
+    def student():
+        return nn.Sequential(nn.Flatten(), nn.Dropout(0.3), tiny_linear())
+
+    def tiny_linear():
+        layer = nn.Linear(300, 3)
+        nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(0))
+        nn.init.zeros_(layer.bias)
+        return layer
+
+    settings = {"epochs": 4, "batch_size": 32, "lr": 0.01, "progress": False}
+    whole = kdkit.train(student(), data, **settings)
+    stop_after(monkeypatch, epochs=2)
+    with pytest.raises(training.TrainingInterrupted):
+        kdkit.train(student(), data, checkpoint=tmp_path / "c", **settings)
+    monkeypatch.undo()
+    resumed = kdkit.train(student(), data, checkpoint=tmp_path / "c", **settings)
+    assert resumed.history == whole.history
+    assert models.fingerprint(resumed.student) == models.fingerprint(whole.student)
+
+
+def stop_after(monkeypatch, epochs):
+    """Press Ctrl-C in the middle of the epoch that follows."""
+    run_epoch = training._run_epoch
+
+    def interrupted(run, *arguments):
+        if len(run.history) == epochs:
+            raise KeyboardInterrupt
+        return run_epoch(run, *arguments)
+
+    monkeypatch.setattr(training, "_run_epoch", interrupted)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_ctrl_c_says_in_a_sentence_what_was_kept_and_the_run_goes_on_from_there(data, tmp_path, monkeypatch, epochs):
+    whole = run(data, epochs=4)
+    stop_after(monkeypatch, epochs)
+    kept = f"The first {epochs} are kept in .*run the same again" if epochs else "There was nothing to keep yet"
+    with pytest.raises(training.TrainingInterrupted, match=f"^Stopped in epoch {epochs + 1} of 4. {kept}") as stopped:
+        run(data, epochs=4, checkpoint=tmp_path / "c")
+    assert stopped.value._render_traceback_() == [str(stopped.value)], "a notebook shows the sentence alone"
+    monkeypatch.undo()
+    assert run(data, epochs=4, checkpoint=tmp_path / "c").history == whole.history
+
+
+def test_ctrl_c_without_a_checkpoint_says_so(data, monkeypatch):
+    stop_after(monkeypatch, 1)
+    with pytest.raises(training.TrainingInterrupted, match="Nothing was kept: give train.. a checkpoint=path"):
+        run(data)
+
+
+def test_a_finished_run_is_read_not_repeated(data, tmp_path, monkeypatch):
+    first = run(data, checkpoint=tmp_path / "c")
+    monkeypatch.setattr(training, "_run_epoch", None)
+    again = run(data, checkpoint=tmp_path / "c")
+    assert again.history == first.history and again.seconds == first.seconds
+    assert models.fingerprint(again.student) == models.fingerprint(first.student)
+
+
+OTHER_RUNS = {
+    "seed": ({"seed": 1}, "seed 0, now 1"),
+    "epochs": ({"epochs": 3}, "epochs 2, now 3"),
+    "lr": ({"lr": 0.01}, "lr 0.025, now 0.01"),
+    "batch size": ({"batch_size": 16}, "batch_size 32, now 16"),
+    "teacher": ({"teacher": tiny.net(9)}, "teacher None, now '"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_RUNS)
+def test_a_checkpoint_of_another_run_is_refused_with_the_difference(data, tmp_path, what):
+    change, message = OTHER_RUNS[what]
+    run(data, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match=f"c belongs to another run: .*{message}.*delete the file"):
+        run(data, checkpoint=tmp_path / "c", **change)
+
+
+def test_a_student_that_was_trained_already_is_refused_with_a_hint(data, tmp_path):
+    student = tiny.net()
+    kdkit.train(student, data, epochs=1, batch_size=32, progress=False, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="trained already is another student: build it anew"):
+        kdkit.train(student, data, epochs=1, batch_size=32, progress=False, checkpoint=tmp_path / "c")
+
+
+def test_other_data_is_refused(data, tmp_path):
+    run(data, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="belongs to another run: data_fingerprint"):
+        run(tiny.relabelled(data), checkpoint=tmp_path / "c")
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused_by_name(data, tmp_path, share):
+    run(data, checkpoint=tmp_path / "c")
+    content = (tmp_path / "c").read_bytes()
+    (tmp_path / "c").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="c is damaged, or no checkpoint at all.*delete the file to start afresh"):
+        run(data, checkpoint=tmp_path / "c")
+
+
+def test_a_foreign_file_is_refused_by_name(data, tmp_path):
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "c")
+    with pytest.raises(ValueError, match="no checkpoint of kdkit.train"):
+        run(data, checkpoint=tmp_path / "c")
+
+
+def test_a_failing_write_leaves_the_previous_checkpoint(data, tmp_path, monkeypatch):
+    path, save = tmp_path / "c", torch.save
+
+    def full_disk(state, file):
+        if len(state["history"]) == 2:
+            file.write_bytes(b"half a checkp")
+            raise OSError("No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        run(data, epochs=3, checkpoint=path)
+    assert len(checkpoints.read(path)["history"]) == 1
+    assert list(tmp_path.iterdir()) == [path], "no half-written file is left behind"
+
+
+# --- what is refused
+
+BAD_ARGUMENTS = {
+    "one image set for splits": (lambda d, t: {"data": d.train}, "data must be Splits .*got ImageSet"),
+    "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
+    "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
+    "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),
+    "negative lr": (lambda d, t: {"lr": -0.1}, "lr must be above 0"),
+    "zero temperature": (lambda d, t: {"teacher": t, "temperature": 0}, "temperature must be a finite number above 0"),
+    "no weight": (lambda d, t: {"teacher": t, "soft_weight": 0, "hard_weight": 0}, "both 0"),
+    "negative weight": (lambda d, t: {"teacher": t, "soft_weight": -1}, "soft_weight must be a finite number"),
+    "cache without teacher": (lambda d, t: {"cache": ViewCache(t, d)}, "pass teacher=cache.teacher"),
+    "a path for a cache": (lambda d, t: {"teacher": t, "cache": "c"}, r"cache must be a ViewCache.*got str"),
+    "cache of another teacher": (
+        lambda d, t: {"teacher": t, "cache": ViewCache(tiny.net(9), d)},
+        "is the cache of another teacher",
+    ),
+    "cache of other data": (
+        lambda d, t: {"teacher": t, "cache": ViewCache(t, tiny.relabelled(d))},
+        "is the cache of another data",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ARGUMENTS)
+def test_settings_that_cannot_be_are_refused_at_the_start(data, teacher, what):
+    change, message = BAD_ARGUMENTS[what]
+    settings = {"data": data, "epochs": 1} | change(data, teacher)
+    with pytest.raises(ValueError, match=message):
+        kdkit.train(tiny.net(), settings.pop("data"), progress=False, **settings)
+
+
+def test_the_bar_shows_loss_and_accuracy(data, capsys):
+    run(data, progress=True)
+    shown = capsys.readouterr().err
+    assert "training" in shown and "loss=" in shown and "val_accuracy=" in shown
