@@ -2,7 +2,7 @@
 
 The modules, lowest floor first (each imports only from the floors below it):
 
-1. ``losses``, ``models``, ``data``, ``files``: pure functions, networks, images
+1. ``losses``, ``models``, ``data``, ``files``, ``memory``: pure functions, networks, images, the machine
 2. ``cache``, ``metrics``, ``checkpoints``: teacher logits kept; what is measured; a training on disk
 3. ``training``, ``zoo``: ``kd_step``, ``train``, ``Run``; trained weights that ship with the kit
 4. ``figures``: pictures

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from kdkit import checkpoints, losses, metrics, models
+from kdkit import checkpoints, losses, memory, metrics, models
 from kdkit.cache import ViewCache
 from kdkit.data import Splits
 
@@ -166,6 +166,7 @@ def train(
         weight_decay=WEIGHT_DECAY,
     )
     _resume(run, optimizer, checkpoint)
+    memory.keep_freed()
     with _bar(run, data, progress) as bar:
         try:
             _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar)

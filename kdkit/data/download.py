@@ -10,12 +10,13 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm.auto import tqdm
 
 from kdkit.data.folders import class_folders, image_files
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TIMEOUT = (5, 20)  # seconds: to connect, and between two pieces; a dead network is known after these
 TRIAL_SECONDS = 15  # how long a source may be slow before the next is tried
 TEMPORARY = ".kdkit-download-"
@@ -82,7 +83,8 @@ def fetch(sources, into, is_there):
         while queue:
             source = queue.pop(0)
             try:
-                return _fetch_one(source, into, scratch)
+                with tempfile.TemporaryDirectory(dir=scratch) as attempt:
+                    return _fetch_one(source, into, Path(attempt))
             except TooSlow as slow:
                 queue.append(replace(source, patience=math.inf))
                 reason = f"{slow}; it comes last"
@@ -109,7 +111,7 @@ def _scratch(into):
     """A folder inside ``into`` to work in, for one process at a time; what a killed one left behind goes first."""
     try:
         into.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(into / ".kdkit.lock").acquire()
+        lock = _acquire(FileLock(into / ".kdkit.lock"), into)
     except OSError as error:
         raise PermissionError(f"{into} cannot be written to ({error}). Give a folder of yours as root.") from error
     with lock:
@@ -117,6 +119,14 @@ def _scratch(into):
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=into) as scratch:
             yield Path(scratch)
+
+
+def _acquire(lock, into):
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another program is fetching or unpacking data in {into}: waiting for it.")
+        return lock.acquire()
 
 
 def _fetch_one(source, into, scratch):
@@ -129,7 +139,7 @@ def _fetch_one(source, into, scratch):
         return _put_into(target, scratch, [name for name, _ in source.files])
     made = _extract(scratch / source.files[0][0], source.folder, scratch)
     if source.counts:
-        _check_counts(made, source.counts)
+        _check_pictures(made, source.counts)
     os.replace(made, target)
 
 
@@ -149,6 +159,9 @@ class _Progress(tqdm):
     def __init__(self, name, patience):
         super().__init__(desc=name, unit="B", unit_scale=True)
         self.patience, self.begun, self.bytes = patience, time.monotonic(), 0
+
+    def __bool__(self):
+        return True  # pooch asks whether there is a bar, while tqdm would say whether its total is above 0
 
     def update(self, n=1):
         self.bytes += n
@@ -172,10 +185,13 @@ def _extract(archive, folder, scratch):
     return place / folder
 
 
-def _check_counts(folder, counts):
-    """Raise ``ValueError`` unless ``train/`` and ``test/`` hold that many images, all of 32x32."""
+def _check_pictures(folder, counts):
+    """Raise ``ValueError`` unless ``train/`` and ``test/`` hold that many images of the ten classes, of 32x32."""
     for part, expected in zip(("train", "test"), counts, strict=True):
-        listing = image_files(folder / part, class_folders(folder / part)) if (folder / part).is_dir() else []
+        classes = class_folders(folder / part) if (folder / part).is_dir() else []
+        if classes != sorted(CIFAR10_CLASSES):
+            raise ValueError(f"its {part}/ should hold CIFAR-10's ten classes; it holds {', '.join(classes) or 'none'}")
+        listing = image_files(folder / part, classes)
         if len(listing) != expected:
             raise ValueError(f"its {part}/ should hold {expected:,} images; it holds {len(listing):,}")
         for file, _ in listing:

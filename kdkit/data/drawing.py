@@ -1,6 +1,7 @@
-"""The scene of a picture, and the shapes that stand in it: boxes, rods and turned shapes, softly shaded, with smooth
-edges, drawn for a whole batch of pictures at once.
+"""The scene of a picture and the shapes in it (boxes, rods, turned shapes), softly shaded, with smooth edges, drawn
+for a whole batch of pictures at once.
 
+Each shape is a formula for the distance from a pixel to its edge. Only arithmetic that IEEE 754 fixes to the bit is
 used (square roots, but no sines, and angles are given by the tangent of their half), so the same numbers give the
 same picture whatever the processor, the number of threads or the size of the batch.
 
@@ -8,6 +9,7 @@ Shapes of arguments: a number for each picture is ``[B, 1, 1]``, a plane ``[B, S
 ``[B, 3, 1, 1]``. Lengths are in units of half a picture.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -16,6 +18,17 @@ import torch
 SIZE = 32  # pixels a side
 COLUMN = (torch.arange(SIZE) + 0.5) * 2 / SIZE - 1  # where the pixels' centres are, from -1 to 1
 _THIN = 1e-3  # a shape without size is drawn this small, with weight 0: dividing by 0 would give NaN
+
+
+@contextmanager
+def one_thread():
+    """For work of many small steps: to share each step between threads takes longer than to do it alone."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def sin_cos(half_tangent):
@@ -185,7 +198,7 @@ class Canvas:
         rise = (dy - half[2] * zy - x * sy / sx).abs()
         across = torch.minimum(x.abs(), (x.abs() - 0.56 * width).abs())
         opening = torch.minimum(0.17 * open_ * width - across, 0.68 * half[1] * self.view.up - rise)
-        return opening - (1 - open_) * self.pixel
+        return opening - 2 * (1 - open_) * self.pixel  # closed: too deep inside to show
 
     def turned(self, bottom, width, height, colour, *, x=0.0, low=0.0, finish=1.0, cut=None, **profile):
         """A shape from the lathe at ``bottom``, shaded across; ``profile`` as in ``lathe``, ``finish`` a factor.
@@ -238,4 +251,4 @@ def lathe(dx, dy, width, height, low, *, top=1.0, dome=0.0):
     lean = width * (1 - top) / height.clamp(min=_THIN)
     wall = (dx.abs() - width + lean * dy) / (1 + lean * lean).sqrt()
     straight = torch.where(dy > 0, torch.maximum(wall, dy - height), oval)
-    return straight + dome * (oval - straight)
+    return torch.where(dome < 1, straight + dome * (oval - straight), oval)

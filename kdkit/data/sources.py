@@ -17,13 +17,13 @@ import torch
 
 from kdkit.data import download as downloads
 from kdkit.data import folders
+from kdkit.data.download import CIFAR10_CLASSES
 from kdkit.data.folders import image_folder
 from kdkit.data.images import ImageSet, Splits, hold_out
 from kdkit.data.views import Views
 
 __all__ = ["cifar10", "find", "image_folder", "mnist", "places"]
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 COUNTS = {"cifar10": (50_000, 10_000), "mnist": (60_000, 10_000)}  # images to train on and to test on
 VALIDATION = 5_000
 MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")

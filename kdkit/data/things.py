@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import torch
 
-from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, sin_cos
+from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, one_thread, sin_cos
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.views import Views
 
@@ -19,18 +19,18 @@ _CHUNK = 250  # images drawn at once: their planes fit into a processor's cache
 _ZERO = torch.zeros(())
 
 # The measures of each class: (lowest, highest), in half pictures; widths and depths to each side, heights whole.
-# What would be below 0 is 0: about one chair in four has armrests. The ranges of like classes overlap a little, so
+# What would be below 0 is 0: about one chair in three has armrests. The ranges of like classes overlap a little, so
 # that some pictures are truly in doubt.
 _RANGES = {
     "chair": dict(
-        leg_length=(0.48, 0.68), leg_width=(0.035, 0.055), seat_width=(0.3, 0.42), seat_depth=(0.28, 0.36),
-        seat_height=(0.06, 0.14), back_height=(0.42, 0.78), back_depth=(0.03, 0.06), back_slots=(-2.5, 2.0),
-        arm_height=(-0.3, 0.13), arm_width=(0.03, 0.05), arm_solid=(-1.0, 0.3),
+        leg_length=(0.42, 0.68), leg_width=(0.035, 0.055), seat_width=(0.3, 0.42), seat_depth=(0.28, 0.36),
+        seat_height=(0.06, 0.18), back_height=(0.36, 0.78), back_depth=(0.03, 0.06), back_slots=(-2.5, 2.0),
+        arm_height=(-0.3, 0.16), arm_width=(0.03, 0.06), arm_solid=(-1.0, 0.5),
     ),
     "armchair": dict(
-        leg_length=(0.1, 0.4), leg_width=(0.035, 0.055), seat_width=(0.36, 0.54), seat_depth=(0.32, 0.42),
-        seat_height=(0.12, 0.28), cushion_height=(0.02, 0.12), back_height=(0.42, 0.74), back_depth=(0.05, 0.12),
-        arm_height=(0.1, 0.32), arm_width=(0.05, 0.11), arm_solid=(-0.3, 2.0), cushion_seam=(-2.0, 0.6),
+        leg_length=(0.1, 0.52), leg_width=(0.035, 0.055), seat_width=(0.34, 0.54), seat_depth=(0.32, 0.42),
+        seat_height=(0.1, 0.28), cushion_height=(-0.03, 0.12), back_height=(0.42, 0.74), back_depth=(0.05, 0.12),
+        arm_height=(0.08, 0.32), arm_width=(0.04, 0.11), arm_solid=(-0.6, 2.0), cushion_seam=(-2.0, 0.6),
         back_slots=(-3.0, 1.0),
     ),
     "sofa": dict(
@@ -51,13 +51,13 @@ _RANGES = {
         cap_height=(0.35, 0.7), cap_low=(0.0, 0.1), cap_dome=(0.9, 1.1), cap_spots=(-0.6, 1.5),
     ),
     "umbrella": dict(
-        stem_length=(0.7, 1.0), stem_width=(0.025, 0.06), cap_width=(0.6, 0.85), cap_height=(0.3, 0.55),
-        cap_dome=(0.9, 1.1), cap_scallops=(0.02, 0.16), cap_ribs=(0.2, 1.5), tip_height=(0.02, 0.16),
+        stem_length=(0.7, 1.0), stem_width=(0.025, 0.06), cap_width=(0.52, 0.85), cap_height=(0.3, 0.6),
+        cap_dome=(0.9, 1.1), cap_scallops=(0.01, 0.16), cap_ribs=(-0.1, 1.5), tip_height=(0.02, 0.16),
         hook_size=(-0.02, 0.15),
     ),
     "lamp": dict(
-        base_width=(0.2, 0.4), base_height=(0.04, 0.12), stem_length=(0.4, 0.95), stem_width=(0.025, 0.08),
-        cap_width=(0.36, 0.62), cap_height=(0.36, 0.62), cap_top=(0.4, 0.75), cap_dome=(-0.9, 0.5),
+        base_width=(0.14, 0.4), base_height=(0.04, 0.12), stem_length=(0.4, 0.95), stem_width=(0.025, 0.1),
+        cap_width=(0.36, 0.62), cap_height=(0.36, 0.62), cap_top=(0.4, 0.75), cap_dome=(-0.9, 0.8),
         cap_glow=(-0.3, 1.0), tip_height=(-0.1, 0.08),
     ),
     "tree": dict(
@@ -82,25 +82,17 @@ _MEASURES = tuple(_ABSENT)
 
 # The parts, and the two measures whose product stands for the area of each. A part of area 0 is not there.
 PARTS = {
-    "legs": ("leg_length", "leg_width"),
-    "rungs": ("rung_width", "seat_width"),
-    "seat": ("seat_width", "seat_depth"),
-    "cushion": ("cushion_height", "seat_width"),
-    "back": ("back_height", "seat_width"),
-    "arms": ("arm_height", "seat_depth"),
-    "base": ("base_height", "base_width"),
-    "stem": ("stem_length", "stem_width"),
-    "hook": ("hook_size", "stem_width"),
-    "cap": ("cap_height", "cap_width"),
-    "tip": ("tip_height", "stem_width"),
-    "body": ("body_height", "body_width"),
-    "shoulder": ("shoulder_height", "body_width"),
-    "neck": ("neck_height", "neck_width"),
-    "stopper": ("stopper_height", "neck_width"),
+    "legs": ("leg_length", "leg_width"), "rungs": ("rung_width", "seat_width"), "seat": ("seat_width", "seat_depth"),
+    "cushion": ("cushion_height", "seat_width"), "back": ("back_height", "seat_width"),
+    "arms": ("arm_height", "seat_depth"), "base": ("base_height", "base_width"), "stem": ("stem_length", "stem_width"),
+    "hook": ("hook_size", "stem_width"), "cap": ("cap_height", "cap_width"), "tip": ("tip_height", "stem_width"),
+    "body": ("body_height", "body_width"), "shoulder": ("shoulder_height", "body_width"),
+    "neck": ("neck_height", "neck_width"), "stopper": ("stopper_height", "neck_width"),
     "label": ("label_height", "body_width"),
-}
+}  # fmt: skip
 
 
+@one_thread()
 def make(per_class, seed=0):
     """Draw ``per_class`` things of each class: an ``ImageSet`` of 10 x ``per_class`` images.
 
@@ -128,6 +120,7 @@ def splits(per_class, seed=0):
     return Splits(train, val, test, Views(flip=True, shift=2), f"drawn by kdkit.data.things, seed {seed}")
 
 
+@one_thread()
 def morph(start, end, amounts, seed=0):
     """One thing on its way from class ``start`` to class ``end``: uint8 ``[len(amounts), 3, 32, 32]``.
 
@@ -349,8 +342,8 @@ def _cap(canvas, thing, scene):
 
 
 def _lobes(canvas, thing, scene, finish):
-    """Boughs to the left and right of a crown."""
-    size = thing.cap_lobes * thing.cap_width * thing.cap_dome.clamp(max=1)
+    """Boughs to the left and right of a round crown; a pointed one would leave them in the air."""
+    size = thing.cap_lobes * thing.cap_width * (2 * thing.cap_dome - 1).clamp(0, 1)
     for side in (-1, 1):
         x, bottom = side * (thing.cap_width - 0.4 * size), _cap_level(thing) + 0.3 * thing.cap_height
         canvas.turned(bottom, size, size, scene.main, x=x, low=0.6 * size, dome=1.0, finish=finish)
@@ -382,7 +375,7 @@ def _scallops(canvas, thing):
         return None
     place = 2 * canvas.x / thing.cap_width.clamp(min=1e-3)
     place = 2 * (place - place.floor()) - 1
-    hanging = (thing.cap_low + thing.cap_width * canvas.view.tilt) * (1 - thing.cap_scallops / 0.03).clamp(min=0)
+    hanging = 2 * (thing.cap_low + thing.cap_width * canvas.view.tilt) * (1 - thing.cap_scallops / 0.03).clamp(min=0)
     return thing.cap_scallops * (1 - place * place) - hanging - (canvas.y - _cap_level(thing))
 
 

@@ -1,0 +1,109 @@
+"""What the cache is worth: seconds per epoch, the contenders taking turns within one run.
+
+    python benchmarks/cache.py --data cifar10 --train-images 10000 --teacher runs/cifar10-teacher.safetensors
+
+Prints the median over rounds, as a ratio to plain training in the same round, and how many images went through the
+teacher. Ratios, not seconds: machines are noisy, but what slows one contender slows its neighbours too.
+"""
+
+import argparse
+import os
+import statistics
+
+import torch
+
+import kdkit
+from kdkit import data, models, training, zoo
+from kdkit.cache import ViewCache
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="things")
+    parser.add_argument("--teacher", default="things-teacher")
+    parser.add_argument("--train-images", type=int, default=5000)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--depth", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    splits = data.load(options.data).first(options.train_images)
+    teacher = zoo.load(options.teacher) if options.teacher in zoo.names() else zoo.read(options.teacher)
+    print(f"{splits!r}, student {options.width}x{options.depth}, {torch.get_num_threads()} threads, load {_load()}")
+    seconds, asked, shares = race(options, splits, teacher)
+    for name, taken in seconds.items():
+        ratios = [own / plain for own, plain in zip(taken, seconds["plain"], strict=True)]
+        spread = ", ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
+        print(
+            f"{name:16} {statistics.median(taken) / options.epochs:7.2f} s/epoch, ratio to plain "
+            f"{statistics.median(ratios):.3f} ({spread}), {asked[name]:,} images through the teacher"
+        )
+    print(f"share of a step outside forward, backward and optimiser (second student): {statistics.median(shares):.1%}")
+
+
+def race(options, splits, teacher):
+    """Seconds of each contender in each round, teacher images of one round, and the second student's own overhead."""
+    seconds = {name: [] for name in ("plain", "plain again", "online", "first student", "second student")}
+    asked, shares = dict.fromkeys(seconds, 0), []
+    for round_number in range(options.rounds + 1):  # the first round warms up and does not count
+        cache = ViewCache(teacher, splits)
+        arms = {
+            "plain": {},
+            "plain again": {},  # the noise floor: what a ratio between equals looks like here
+            "online": {"teacher": teacher},
+            "first student": {"teacher": teacher, "cache": cache},
+            "second student": {"teacher": teacher, "cache": cache},
+        }
+        for seed, (name, extra) in enumerate(arms.items()):
+            before = cache.teacher_images
+            run, inside = timed(options, splits, seed, extra)
+            if round_number == 0:
+                continue
+            seconds[name].append(run.seconds)
+            asked[name] = cache.teacher_images - before if "cache" in extra else len(splits.train) * options.epochs
+            if name == "second student":
+                shares.append(inside)
+    asked["plain"] = asked["plain again"] = 0
+    return seconds, asked, shares
+
+
+def timed(options, splits, seed, extra):
+    """Train; the run, and which share of its steps was not the step itself but data, views and cache look-ups."""
+    watch = Watch(training._run_epoch, training._update)
+    training._run_epoch, training._update = watch.epoch, watch.update
+    try:
+        student = models.student(options.width, options.depth, len(splits.train.classes), seed=seed)
+        run = kdkit.train(student, splits, epochs=options.epochs, seed=seed, progress=False, **extra)
+    finally:
+        training._run_epoch, training._update = watch.originals
+    return run, 1 - watch.seconds["update"] / watch.seconds["epoch"]
+
+
+class Watch:
+    """Stands in for the loop's two functions and adds up their seconds."""
+
+    def __init__(self, run_epoch, update):
+        self.originals = run_epoch, update
+        self.seconds = {"epoch": 0.0, "update": 0.0}
+
+    def epoch(self, *arguments):
+        return self._timed("epoch", self.originals[0], arguments)
+
+    def update(self, *arguments):
+        return self._timed("update", self.originals[1], arguments)
+
+    def _timed(self, name, function, arguments):
+        from time import perf_counter
+
+        began = perf_counter()
+        result = function(*arguments)
+        self.seconds[name] += perf_counter() - began
+        return result
+
+
+def _load():
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+if __name__ == "__main__":
+    main()
