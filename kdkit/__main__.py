@@ -19,12 +19,15 @@ With --data cifar10 the same two commands train on CIFAR-10. Whatever is stopped
 was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
 """
 
+LIMITS = "Measured on the test images of this data alone: on any other images expect less, however sure it sounds."
+
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
 
 
 def main(arguments=None):
     """Run one command; its exit status."""
     options = _parser().parse_args(arguments)
+    options.typed = sys.argv[1:] if arguments is None else arguments
     from kdkit import doctor
 
     if options.run is _doctor:
@@ -115,15 +118,15 @@ def _train_teacher(options, doctor):
 
     began = time.perf_counter()
     data = _data(options)
+    out = options.out or options.runs / f"{data.name}-teacher.safetensors"
+    zoo.check_path(out)  # before the training, not after it
     network = models.teacher(options.width, len(data.train.classes), data.train.images.shape[1], options.seed).to(
         _device(options.device)
     )
     print(f"{data!r} from {data.source}\nteacher: {models.parameters(network):,} parameters", flush=True)
-    label = data.name
-    checkpoint = options.runs / f"{label}-teacher-{_digest(options)}.checkpoint"
+    checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
-    out = options.out or options.runs / f"{label}-teacher.safetensors"
-    card = {"name": out.stem, **_origin(data, options, doctor), "seconds": round(run.seconds, 1)}
+    card = {"name": out.stem, **_origin(data, options, doctor), "seconds": round(run.seconds, 1), "limits": LIMITS}
     zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
     card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test)
     zoo.save(network, out, card)
@@ -138,11 +141,14 @@ def _distill(options, doctor):
     Both students of a pair begin with the same weights and see the same images in the same order. The teacher's
     answers are kept in a cache, so that only the first distilled student waits for them.
     """
-    from kdkit import metrics
+    from kdkit import losses, metrics
     from kdkit.cache import ViewCache
 
     began = time.perf_counter()
-    data, teacher = _data(options), _teacher(options).to(_device(options.device))
+    losses.check_temperature(options.temperature)  # now, not after the first student alone
+    losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
+    data = _data(options)
+    teacher = _teacher(options, data.name).to(_device(options.device))
     print(f"{data!r} from {data.source}", flush=True)
     teacher_accuracy = _measure(teacher, data.test)["accuracy"]
     print(f"teacher: test accuracy {teacher_accuracy:.2%}", flush=True)
@@ -208,12 +214,11 @@ def _device(name):
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _teacher(options):
+def _teacher(options, label):
     from kdkit import zoo
 
     if options.teacher:
         return _network(options.teacher)
-    label = Path(options.data).name
     mine, shipped = options.runs / f"{label}-teacher.safetensors", f"{label}-teacher"
     if mine.exists():
         return zoo.read(mine)
@@ -245,7 +250,8 @@ def _schedule(options):
 
 def _digest(options):
     """Other settings, other files: a checkpoint is never met by a run that it does not belong to."""
-    kept = {k: str(v) for k, v in vars(options).items() if k not in ("run", "json", "seeds", "download", "out", "runs")}
+    left_out = ("run", "json", "seeds", "download", "out", "runs", "typed")
+    kept = {name: str(value) for name, value in vars(options).items() if name not in left_out}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -256,13 +262,14 @@ def _fingerprint(teacher, data):
 
 
 def _origin(data, options, doctor):
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k not in ("run", "json")}
+    """What made a result: for cards and reports."""
+    left_out = ("run", "json", "command", "runs", "out", "download")
     return {
-        "command": " ".join(["python -m kdkit", *sys.argv[1:]]),
+        "command": _without_home(" ".join(["python -m kdkit", *options.typed])),
         "data": data.name,
-        "source": data.source,
+        "source": _without_home(data.source),
         "classes": list(data.train.classes),
-        "settings": settings,
+        "settings": {name: value for name, value in vars(options).items() if name not in (*left_out, "typed")},
         "versions": doctor.versions(),
     }
 
@@ -274,7 +281,12 @@ def _write(options, result, began):
         return
     result["seconds"] = result.get("seconds", round(time.perf_counter() - began, 1))
     with files.replacing(options.json) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(_without_home(json.dumps(result, indent=1)) + "\n", encoding="utf-8")
+
+
+def _without_home(text):
+    """Results are made to be passed on: whose machine they come from is nobody's business."""
+    return text.replace(str(Path.home()), "~")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def write(path, state):
 
 def read(path):
     """The dict that ``write`` was given. ``ValueError`` for a damaged or foreign file; no code in it is run."""
+    content = Path(path).read_bytes()
     try:
-        content = Path(path).read_bytes()
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip() is not None  # torch.load itself does not look at the checksums
         state = None if damaged else torch.load(io.BytesIO(content), weights_only=True)
@@ -28,6 +28,7 @@ def read(path):
         raise ValueError(refusal(path, "is damaged, or no checkpoint at all")) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(refusal(path, "is damaged, or no checkpoint of kdkit.train"))
+    del state["format"]
     return state
 
 

@@ -6,12 +6,14 @@ Everything is computed in log space and in at least float32; the teacher's logit
 """
 
 import math
+import numbers
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 IGNORED = -100  # the label that PyTorch and Hugging Face give to tokens that have none
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class KDTerms(NamedTuple):
@@ -119,7 +121,9 @@ def kd_terms(
     soft_weight, hard_weight = resolve_weights(soft_weight, hard_weight, labels is not None)
     _check_pair(student_logits, teacher_logits)
     temperature = check_temperature(temperature)
-    soft = hard = student_logits.new_zeros((), dtype=_at_least_float32(student_logits).dtype)
+    # here, once for both terms: their gradients then add up in float32, and are rounded to half precision once
+    student_logits, teacher_logits = _at_least_float32(student_logits), _at_least_float32(teacher_logits)
+    soft = hard = student_logits.new_zeros(())
     if soft_weight > 0:
         pair = _select(student_logits, teacher_logits, mask)
         soft = temperature**2 * kl_divergence(*pair, temperature)
@@ -211,11 +215,12 @@ def _check_logits(name, logits):
 
 def _check_labels(labels, logits):
     expected = list(logits.shape[:-1])
-    if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
+    if not isinstance(labels, torch.Tensor) or labels.dtype not in INTEGERS:
         got = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
         raise ValueError(f"labels must be an integer tensor {expected} of class numbers; got {got}.")
     if list(labels.shape) != expected:
         raise ValueError(f"labels must be {expected}, one for each row of logits; got shape {list(labels.shape)}.")
+    labels = labels.long()  # first: as uint8, -100 would be 156
     _check_label_range(labels[labels != IGNORED], logits.shape[-1])
 
 
@@ -249,7 +254,10 @@ def _check_weight(name, weight):
 
 
 def _number(name, value):
+    # float() would also take "4", True, and a tensor, whose gradient it would drop
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name} must be a plain number; got {value!r}.")
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a number; got {value!r}.") from error
+    except OverflowError:
+        return math.inf

@@ -10,34 +10,39 @@ from kdkit import models
 EVALUATION_BATCH = 1000
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what it gives cannot be a target in a loss
 def predict(model, images):
     """The logits of ``model`` in eval mode on uint8 images ``[N, C, H, W]``: float32 ``[N, classes]`` on the CPU.
 
-    The model's mode is put back afterwards.
+    The mode of the model, and of each module in it, is put back afterwards.
     """
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     device = next(model.parameters()).device
     try:
         batches = [models.logits(model, as_input(part, device)) for part in images.split(EVALUATION_BATCH)]
     finally:
-        model.train(was_training)
+        for module, mode in modes.items():
+            module.training = mode
     return torch.cat(batches).float().cpu()
 
 
 def as_input(images, device="cpu"):
     """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {images.dtype}.")
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
 def accuracy(logits, labels):
     """Share of samples whose highest logit ``[N, C]`` is that of the label ``[N]``."""
+    _check_shape("labels", labels, logits.shape[:-1])
     return (logits.argmax(-1) == labels).double().mean().item()
 
 
 def agreement(student_logits, teacher_logits):
     """Share of samples on which two networks give the same answer, right or wrong."""
+    _check_shape("teacher_logits", teacher_logits, student_logits.shape)
     return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).double().mean().item()
 
 
@@ -47,10 +52,17 @@ def expected_calibration_error(logits, labels, bins=15):
     Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``; ``bins`` of equal width over the confidence.
     Source: Guo et al. 2017 (arXiv:1706.04599), equation 3.
     """
+    _check_shape("labels", labels, logits.shape[:-1])
     confidence, answer = logits.double().softmax(-1).max(-1)
     gap = (answer == labels).double() - confidence
     which = (confidence * bins).long().clamp_(max=bins - 1)
     return (torch.zeros(bins, dtype=torch.double).index_add_(0, which, gap).abs().sum() / len(labels)).item()
+
+
+def _check_shape(name, tensor, expected):
+    """Without this a shape that is off by one dimension would be broadcast, to a number that means nothing."""
+    if tensor.shape != expected or tensor.numel() == 0:
+        raise ValueError(f"{name} must have shape {list(expected)}, for at least one sample; got {list(tensor.shape)}.")
 
 
 class Paired(NamedTuple):
@@ -82,9 +94,9 @@ def paired_interval(first, second):
     """
     from scipy.stats import t  # scipy takes a second to import, and only reports need it
 
-    if len(first) != len(second) or not first:
+    if len(first) != len(second) or len(first) == 0:
         raise ValueError(f"paired runs come in pairs; got {len(first)} and {len(second)} of them.")
-    differences = torch.tensor(second, dtype=torch.double) - torch.tensor(first, dtype=torch.double)
+    differences = torch.as_tensor(second, dtype=torch.double) - torch.as_tensor(first, dtype=torch.double)
     mean, count = differences.mean().item(), len(differences)
     reach = math.inf
     if count > 1:

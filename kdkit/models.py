@@ -78,6 +78,7 @@ class ConvNet(nn.Module):
 
     def fit_input(self, images):
         """Let the first layer compute its statistics on float32 images in [0, 1], unless it has done so before."""
+        _check_images(images, self.architecture["channels"])
         if not self.whiten.fitted:
             self.whiten.fit(images)
 

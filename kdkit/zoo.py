@@ -9,7 +9,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+import safetensors.torch
 
 from kdkit import files, models
 
@@ -36,14 +36,21 @@ def save(model, path, card):
 
     Weights are kept in half precision: half the size, and no measurable loss of accuracy.
     """
+    path = check_path(path)
+    with files.replacing(path) as weights, files.replacing(path.with_suffix(".json")) as text:
+        # the bytes, not save_file: that puts a file in place which only its owner may read
+        weights.write_bytes(safetensors.torch.save({name: _half(value) for name, value in model.state_dict().items()}))
+        built = {"architecture": model.architecture, "sha256": files.sha256(weights)}
+        whole = built | card | built  # an old card may be given again: what it says of older weights must not stay
+        text.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def check_path(path):
+    """``path`` as a ``Path``; ``ValueError`` unless it can be a network's: its name ends in .safetensors."""
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise ValueError(f"the file's name must end in .safetensors; got {path}.")
-    with files.replacing(path) as temporary:
-        save_file({name: _half(tensor) for name, tensor in model.state_dict().items()}, temporary)
-    whole = {"architecture": model.architecture, "sha256": files.sha256(path), **card}
-    with files.replacing(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        raise ValueError(f"a network's file must have a name that ends in .safetensors; got {path}.")
+    return path
 
 
 def read(path):
@@ -59,8 +66,13 @@ def read(path):
             f"{path} is damaged, or not the file that its card describes: SHA-256 {found[:12]}..., "
             f"expected {str(about.get('sha256'))[:12]}... Make or download it again."
         )
-    model = models.student(**about["architecture"])
-    model.load_state_dict({name: _whole(tensor) for name, tensor in load_file(path).items()})
+    try:
+        model = models.student(**about["architecture"])
+        model.load_state_dict(safetensors.torch.load_file(path))  # which makes them float32 again
+    except (TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ValueError(
+            f"{path} does not fit the architecture on its card, {about['architecture']}. Make or download it again."
+        ) from error
     return model.eval()
 
 
@@ -91,7 +103,3 @@ def _shipped(name):
 
 def _half(tensor):
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-
-
-def _whole(tensor):
-    return tensor.float() if tensor.is_floating_point() else tensor

@@ -23,6 +23,10 @@ class Views:
     flip: bool = True
     shift: int = 2
 
+    def __post_init__(self):
+        if isinstance(self.shift, bool) or not isinstance(self.shift, int) or self.shift < 0:
+            raise ValueError(f"shift must be a whole number of pixels, at least 0; got {self.shift!r}.")
+
     @property
     def side(self):
         return 2 * self.shift + 1
@@ -48,7 +52,8 @@ class Views:
         places = self.side**2
         start = torch.randint(places, (images,), generator=generator)
         mirror = torch.randint(2, (images,), generator=generator)
-        stride = max(1, places // 2 - 1)  # 11 of 25, 3 of 9: no common factor with the number of places
+        # 11 of 25, 4 of 9: no common factor with the number of places, or some places would never come
+        stride = places // 2 - (1 if places % 3 else 0)
         shift = (start + stride * epoch) % places
         return shift + places * ((mirror + epoch) % 2) if self.flip else shift
 

@@ -6,7 +6,7 @@ import math
 from kdkit.figures import BLACK, ORANGE, SKY
 
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 640, 250, 20, 70, 56
-FLOOR = -5  # the bars begin at 10^-5
+FLOOR = -8  # the bars begin at 10^-8
 
 
 def probability_bars(probabilities, classes, *, label=None, alt):
@@ -41,9 +41,15 @@ def _scale():
     for power in range(FLOOR, 1):
         y = HEIGHT - BOTTOM - _height(10.0**power)
         lines.append(f'<line x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ccc"/>')
-        text = "1" if power == 0 else f"{10.0**power:.{-power}f}"
-        lines.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" font-size="11" text-anchor="end">{text}</text>')
+        lines.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" font-size="12" text-anchor="end">{_power(power)}</text>')
     return "".join(lines)
+
+
+def _power(power):
+    """1, 0.1, 0.01, then powers of ten."""
+    if power > -3:
+        return f"{10.0**power:.{-power}f}"
+    return f'10<tspan dy="-5" font-size="10">\u2212{-power}</tspan>'
 
 
 def _bar(x, step, value, name, is_label):
@@ -52,7 +58,8 @@ def _bar(x, step, value, name, is_label):
     return (
         f'<rect x="{x + 0.12 * step:.1f}" y="{ground - height:.1f}" width="{0.76 * step:.1f}" height="{height:.1f}" '
         f'fill="{fill}" stroke="{BLACK}"/>'
-        f'<text x="{middle:.1f}" y="{ground - height - 4:.1f}" font-size="12" text-anchor="middle">{_short(value)}</text>'
+        f'<text x="{middle:.1f}" y="{ground - height - 4:.1f}" font-size="12" text-anchor="middle">'
+        f"{_short(value)}</text>"
         f'<text transform="translate({middle + 4:.1f} {ground + 14}) rotate(-35)" font-size="13" '
         f'text-anchor="end">{html.escape(name)}</text>'
     )

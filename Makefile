@@ -1,0 +1,51 @@
+# What readers and developers run; CI runs the same commands (.ci/run).
+.POSIX:
+
+PYTHON = python3
+VENV = .venv
+PY = $(VENV)/bin/python
+STAMP = $(VENV)/installed
+NOTEBOOKS =
+LAB_FLAGS =
+PYTEST_FLAGS =
+REPO =
+REF = main
+
+# Written as one program so that an old Python can still read it and say what is wrong.
+CHECK = import sys; v = sys.version.split()[0]; \
+	sys.exit(0 if sys.version_info >= (3, 11) else "kdkit needs Python 3.11 or newer, and $(PYTHON) is " + v \
+	+ ". Name a newer one, for instance: make lab PYTHON=python3.12")
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+lab: $(STAMP) ## install what is missing, then open the course in JupyterLab
+	JUPYTER_CONFIG_PATH="$$PWD/tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	$(PY) -m jupyterlab notebooks/00_start_here.ipynb $(LAB_FLAGS)
+
+test: lint ## everything: lint, unit tests, every notebook, browser tests
+	$(PY) -m pytest --durations=10 $(PYTEST_FLAGS)
+
+unit: $(STAMP) ## the unit tests alone
+	$(PY) -m pytest tests --ignore=tests/browser $(PYTEST_FLAGS)
+
+lint: $(STAMP) ## ruff, over the code and the notebooks
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+notebooks: $(STAMP) ## run the notebooks and keep their outputs (all, or NOTEBOOKS="one.ipynb another.ipynb")
+	$(PY) tools/notebooks.py $(NOTEBOOKS)
+
+links: $(STAMP) ## move badges and set-up cells to another repository: make links REPO=owner/name
+	$(PY) tools/links.py "$(REPO)" "$(REF)"
+
+setup: $(STAMP) ## the virtual environment alone
+
+# A second call takes no time: pip runs again only when one of these two files has changed.
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c '$(CHECK)'
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -r requirements.txt
+	@touch $(STAMP)
+
+.PHONY: help lab test unit lint notebooks links setup

@@ -1,0 +1,59 @@
+"""What holds for every kind of test: their order, the seconds per notebook, and no silent skip in CI."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+SECONDS = Counter()
+
+
+def stage(path):
+    """Fast tests first: 0 unit tests, 1 notebooks, 2 browser tests."""
+    if path.suffix == ".ipynb":
+        return 1
+    return 2 if "browser" in path.parts else 0
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: stage(item.path))
+
+
+def pytest_runtest_logreport(report):
+    path = Path(report.nodeid.split("::")[0])
+    name = {0: "unit tests", 1: path.name, 2: "browser tests"}[stage(path)]
+    SECONDS[name] += report.duration  # set-up and teardown are reports of their own
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.section("seconds by notebook and kind of test")
+    for name, seconds in SECONDS.items():
+        terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
+
+
+# ------------------------------------------------------------------------------- in CI a skip is a failure
+
+
+def forbid_skip(report):
+    """Only a missing GPU may skip a test in CI: anything else that is missing there is a broken set-up."""
+    if not (os.environ.get("CI") and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if "GPU" not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped in CI ({reason}): there everything is installed, so run it"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    forbid_skip(report)
+    return report

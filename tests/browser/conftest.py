@@ -1,0 +1,25 @@
+import lab as browser_lab
+import pytest
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """JupyterLab and Chromium, started once for all browser tests."""
+    if browser_lab.find_browser() is None:
+        pytest.skip("Chromium not found: install it to run the browser tests")
+    with browser_lab.running_lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def open_notebook(lab):
+    """``open_notebook(name)``; page and kernel end with the test."""
+    opened = []
+
+    def open_one(name):
+        opened.append(lab.open(name))
+        return opened[-1]
+
+    yield open_one
+    for notebook in opened:
+        notebook.close()

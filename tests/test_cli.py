@@ -1,0 +1,184 @@
+"""The command line: what a user types, what comes out, and what they read when they mistype."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny import net
+
+from kdkit import __main__ as cli
+from kdkit import data, doctor, training, zoo
+
+FEW = ["--train-images", "200", "--epochs", "1", "--batch-size", "50"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "THINGS_PER_CLASS", 40)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    monkeypatch.delenv("KDKIT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_teacher_then_students_then_evaluation(tmp_path, capsys):
+    assert cli.main(["train-teacher", "--width", "4", "--json", "teacher.json", *FEW]) == 0
+    teacher = json.loads((tmp_path / "teacher.json").read_text())
+    assert cli.main(["distill", "--seeds", "2", "--width", "4", "--depth", "3", "--json", "d.json", *FEW]) == 0
+    result = json.loads((tmp_path / "d.json").read_text())
+    assert cli.main(["evaluate", "runs/things-teacher.safetensors", "--json", "e.json"]) == 0
+    measured = json.loads((tmp_path / "e.json").read_text())["results"]
+    assert result["teacher_accuracy"] == teacher["results"]["accuracy"] == measured["accuracy"]
+    assert {"data", "train_images", "teacher_accuracy", "runs", "settings", "versions", "seconds"} <= set(result)
+    assert result["data"] == "things" and result["train_images"] == 200 and result["peak_memory_mb"] > 100
+    assert [run["seed"] for run in result["runs"]] == [0, 1]
+    assert all(0 <= run[arm] <= 1 for run in result["runs"] for arm in ("student_alone", "student_distilled"))
+    assert result["settings"]["temperature"] == 4.0 and result["versions"]["torch"] == torch.__version__
+    assert result["verdict"] in capsys.readouterr().out
+
+
+def test_the_same_command_again_reads_what_was_trained(monkeypatch):
+    command = ["train-teacher", "--width", "4", *FEW]
+    assert cli.main(command) == 0
+    monkeypatch.setattr(training, "_run_epoch", None)
+    assert cli.main(command) == 0
+
+
+def test_other_settings_do_not_meet_the_old_checkpoint():
+    assert cli.main(["train-teacher", "--width", "4", *FEW]) == 0
+    assert cli.main(["train-teacher", "--width", "4", "--seed", "1", *FEW]) == 0
+
+
+def test_ctrl_c_gives_a_sentence_and_status_130(monkeypatch, capsys):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_run_epoch", stop)
+    assert cli.main(["train-teacher", "--width", "4", *FEW]) == 130
+    error = capsys.readouterr().err
+    assert "Stopped in epoch 1 of 1." in error and "Traceback" not in error
+
+
+def test_a_folder_of_ones_own_images_will_do(tmp_path):
+    from PIL import Image
+
+    for name, shade in ("bright", 220), ("dark", 30):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(20):
+            Image.new("RGB", (40, 36), (shade, shade + number, shade)).save(tmp_path / "mine" / name / f"{number}.png")
+    command = ["train-teacher", "--data", "mine", "--width", "4", "--epochs", "2", "--json", "t.json"]
+    assert cli.main(command) == 0
+    assert json.loads((tmp_path / "t.json").read_text())["classes"] == ["bright", "dark"]
+
+
+def _damaged(tmp_path):
+    zoo.save(net(), tmp_path / "t.safetensors", {})
+    content = bytearray((tmp_path / "t.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "t.safetensors").write_bytes(content)
+
+
+MISTAKES = {
+    "unknown data": (["distill", "--data", "cfar10"], "'cfar10' is no folder, nor one of: things, cifar10, mnist"),
+    "data that is not there": (["distill", "--data", "cifar10"], "--download|download=True"),
+    "no teacher yet": (["distill", "--data", "mine"], "Train one first: python -m kdkit train-teacher --data mine"),
+    "unknown network": (["evaluate", "chair-teacher"], "no network named 'chair-teacher' ships with the kit"),
+    "missing file": (["evaluate", "gone.safetensors"], "gone.safetensors does not exist"),
+    "damaged file": (["evaluate", "t.safetensors"], "t.safetensors is damaged"),
+    "too many images": (["train-teacher", "--train-images", "999999"], "--train-images must lie in 1..400; got 999999"),
+    "no epochs": (["train-teacher", "--epochs", "0"], "epochs must be a whole number of at least 1; got 0"),
+    "temperature 0": (
+        ["distill", "--temperature", "0", "--epochs", "1"],
+        "temperature must be a finite number above 0",
+    ),
+    "negative weight": (["distill", "--soft-weight", "-1", "--epochs", "1"], "soft_weight must be a finite number"),
+    "no width": (["train-teacher", "--width", "0"], "width must be a whole number of at least 1; got 0"),
+    "a name without ending": (["train-teacher", "--width", "4", *FEW, "--out", "x"], "name that ends in .safetensors; got x"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_gets_a_sentence_and_status_1(what, tmp_path, capsys):
+    import re
+
+    command, message = MISTAKES[what]
+    _damaged(tmp_path)
+    for shade in range(2):
+        (tmp_path / "mine" / str(shade)).mkdir(parents=True)
+    if what == "no teacher yet":
+        from PIL import Image
+
+        for number in range(20):
+            Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / "mine" / str(number % 2) / f"{number}.png")
+    assert cli.main(command) == 1
+    error = capsys.readouterr().err
+    assert re.search(rf"^kdkit {command[0]}: ", error, re.MULTILINE) and re.search(message, error), error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("arguments", [[], ["distil"], ["distill", "--epochs", "many"], ["evaluate"]])
+def test_argparse_refuses_what_is_no_command(arguments, capsys):
+    with pytest.raises(SystemExit) as refused:
+        cli.main(arguments)
+    assert refused.value.code == 2 and "usage: python -m kdkit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["doctor", "train-teacher", "distill", "evaluate"])
+def test_help_of_every_command_says_what_it_does(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main([command, "--help"])
+    text = capsys.readouterr().out
+    assert left.value.code == 0 and len(text) > 150
+
+
+# --- doctor
+
+
+def report():
+    return {text: good for good, text in doctor.report()}
+
+
+def line_about(word):
+    return next((good, text) for good, text in doctor.report() if word in text)
+
+
+def test_doctor_without_data_says_how_to_get_it(capsys):
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "CIFAR-10: not found" in out and "--data cifar10 --download" in out and "KDKIT_DATA" in out
+    assert out.rstrip().endswith("All is well.")
+
+
+def test_doctor_with_a_cache_folder_that_cannot_be_written(monkeypatch, tmp_path, capsys):
+    (tmp_path / "a-file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a-file"))
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "cannot be written" in out and "All works without it" in out and "1 of these need" in out
+
+
+BROKEN_PAIR = """
+import importlib, sys
+real = importlib.import_module
+def broken(name, *rest):
+    if name == "torchvision":
+        raise RuntimeError("operator torchvision::nms does not exist")
+    return real(name, *rest)
+importlib.import_module = broken
+from kdkit.__main__ import main
+sys.exit(main(["doctor"]))
+"""
+
+
+def test_doctor_with_a_torch_and_torchvision_that_do_not_fit():
+    done = subprocess.run([sys.executable, "-c", BROKEN_PAIR], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "operator torchvision::nms does not exist" in done.stdout
+    assert "torch and torchvision must fit each other: pip install" in done.stdout
+
+
+def test_doctor_without_torch_still_speaks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    good, text = line_about("does not load")
+    assert good is False and "pip install" in text

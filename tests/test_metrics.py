@@ -1,0 +1,211 @@
+"""What is measured, held against slow definitions of its own and against scipy."""
+
+import math
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy import special, stats
+from torch import nn
+
+from kdkit import metrics, models
+from kdkit.metrics import accuracy, agreement, expected_calibration_error, paired_interval, predict
+
+
+def random_answers(count=200, classes=5, seed=0, scale=2.0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (count,), generator=generator)
+    logits = scale * torch.randn(count, classes, generator=generator)
+    return logits + scale * F.one_hot(labels, classes), labels
+
+
+def random_images(count, seed=0):
+    return torch.randint(256, (count, 3, 10, 10), generator=torch.Generator().manual_seed(seed)).byte()
+
+
+@pytest.fixture
+def net():
+    return models.student(2, 3, classes=4)
+
+
+@pytest.fixture
+def batches_of_four(monkeypatch):
+    monkeypatch.setattr(metrics, "EVALUATION_BATCH", 4)
+
+
+# --------------------------------------------------------------------------------------- accuracy and calibration
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_accuracy_and_agreement_count_as_one_does_by_hand(seed):
+    (first, labels), (second, _) = random_answers(seed=seed), random_answers(seed=seed + 100)
+    right = same = 0
+    for one, two, label in zip(first.tolist(), second.tolist(), labels.tolist(), strict=True):
+        right += one.index(max(one)) == label
+        same += one.index(max(one)) == two.index(max(two))
+    assert accuracy(first, labels) == right / 200 and agreement(first, second) == same / 200
+    assert 0.2 < accuracy(first, labels) < 1
+
+
+def test_two_networks_agree_where_they_are_wrong_alike():
+    logits = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    assert agreement(logits, 3 * logits) == 1 and accuracy(logits, torch.tensor([0, 1])) == 0
+
+
+def slow_calibration_error(logits, labels, bins):
+    probabilities = special.softmax(logits.double().numpy(), -1)
+    total = 0.0
+    for number in range(bins):
+        inside = [
+            (row.max(), row.argmax() == label)
+            for row, label in zip(probabilities, labels.numpy(), strict=True)
+            if number / bins <= row.max() < (number + 1) / bins or (number == bins - 1 and row.max() >= 1)
+        ]
+        if inside:
+            confidence, right = np.mean(inside, 0)
+            total += len(inside) / len(labels) * abs(right - confidence)
+    return total
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15])
+@pytest.mark.parametrize("scale", [0.5, 2.0, 50.0])
+def test_calibration_error_is_the_weighted_gap_of_the_bins(bins, scale):
+    logits, labels = random_answers(scale=scale)
+    expected = slow_calibration_error(logits, labels, bins)
+    assert expected_calibration_error(logits, labels, bins) == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_error_by_hand():
+    # Confidence 0.9 twice, right once: |1/2 - 0.9| = 0.4. A third sample in another bin, sure and right, adds 0.
+    logits = torch.tensor([[0.9, 0.1], [0.9, 0.1]]).log()
+    assert expected_calibration_error(logits, torch.tensor([0, 1])) == pytest.approx(0.4, abs=1e-6)
+    logits = torch.cat([logits, torch.tensor([[1000.0, 0.0]])])
+    assert expected_calibration_error(logits, torch.tensor([0, 1, 0])) == pytest.approx(0.8 / 3, abs=1e-6)
+
+
+# --------------------------------------------------------------------------------------- predict
+
+
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_predict_is_the_forward_in_eval_mode_batch_by_batch(net, batches_of_four, count):
+    images = random_images(count)
+    expected = torch.stack([net.eval()(image[None].float() / 255)[0] for image in images]).detach()
+    found = predict(net.train(), images)
+    assert found.shape == (count, 4) and found.dtype == torch.float32
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_predict_takes_the_logits_of_an_output(net):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, inputs):
+            return SimpleNamespace(logits=self.net(inputs).double())
+
+    found = predict(Wrapped(), random_images(3))
+    assert found.dtype == torch.float32 and torch.allclose(found, predict(net, random_images(3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predict_puts_every_mode_back_and_leaves_weights_and_images_alone(net, training):
+    net.train(training)
+    net.stages[0].norms[0].train(not training)  # frozen statistics inside a network that trains
+    modes, before, images = [m.training for m in net.modules()], models.fingerprint(net), random_images(5)
+    kept = images.clone()
+    predict(net, images)
+    assert [m.training for m in net.modules()] == modes and models.fingerprint(net) == before
+    assert torch.equal(images, kept)
+
+
+def test_predict_puts_the_mode_back_after_an_error(net):
+    net.train()
+    with pytest.raises(ValueError, match=r"images must be \[N, 3, H, W\]"):
+        predict(net, random_images(2)[:, :1])
+    assert all(module.training for module in net.modules())
+
+
+def test_what_predict_gives_can_be_the_target_of_a_loss(net):
+    target = predict(net, random_images(4))
+    student = torch.zeros(4, 4, requires_grad=True)
+    F.mse_loss(student, target).backward()
+    assert torch.allclose(student.grad, -2 * target / 16) and not target.requires_grad
+
+
+def test_images_become_what_a_network_wants():
+    images = random_images(3)
+    found = metrics.as_input(images)
+    assert found.dtype == torch.float32 and torch.equal(found, images.float() / 255)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+# --------------------------------------------------------------------------------------- paired intervals
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_interval_equals_that_of_scipy(seed):
+    generator = np.random.default_rng(seed)
+    first = generator.normal(0.7, 0.01, 2 + seed)
+    second = first + generator.normal(0.005 * (seed - 5), 0.01, 2 + seed)
+    found = paired_interval(first.tolist(), second.tolist())
+    expected = stats.ttest_rel(second, first).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-12)
+    assert found.mean == pytest.approx((second - first).mean(), abs=1e-12)
+    assert found.differences == pytest.approx(second - first, abs=1e-12)
+    assert paired_interval(first, second) == found, "arrays do as well as lists"
+
+
+def test_interval_by_hand():
+    # Differences 0.01, 0.02, 0.03: mean 0.02, standard deviation 0.01, t(0.975, 2) = 4.3027, reach 0.0248.
+    found = paired_interval([0.5, 0.5, 0.5], [0.51, 0.52, 0.53])
+    assert (found.mean, found.low, found.high) == pytest.approx((0.02, -0.004841, 0.044841), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [
+        ([0.71, 0.72, 0.715], r"^a gain of 1.50 points \(95 % interval \+0.26 to \+2.74, higher in 3 of 3 seeds\)$"),
+        ([0.69, 0.68, 0.685], r"^a loss of 1.50 points \(95 % interval -2.74 to -0.26, higher in 0 of 3 seeds\)$"),
+        ([0.71, 0.69, 0.715], r"^no difference shown: \+0.50 points \(.* -2.79 to \+3.79, higher in 2 of 3 seeds\)$"),
+        ([0.70, 0.70, 0.70], r"^no difference shown: \+0.00 points \(.*higher in 0 of 3 seeds\)$"),
+    ],
+)
+def test_verdict_claims_no_more_than_the_interval_shows(second, verdict):
+    assert re.search(verdict, paired_interval([0.7, 0.7, 0.7], second).verdict)
+
+
+def test_one_seed_shows_nothing_however_large_the_difference():
+    found = paired_interval([0.1], [0.9])
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert found.verdict.startswith("no difference shown: +80.00 points (95 % interval -inf to +inf, higher in 1 of 1")
+
+
+# --------------------------------------------------------------------------------------- bad input
+
+LOGITS, LABELS = random_answers()
+BAD = {
+    "a column of labels": (
+        lambda: accuracy(LOGITS, LABELS[:, None]),
+        r"labels must have shape \[200\].*got \[200, 1\]",
+    ),
+    "one label": (lambda: accuracy(LOGITS, LABELS[:1]), r"labels must have shape \[200\].*got \[1\]"),
+    "one-hot": (lambda: accuracy(LOGITS, F.one_hot(LABELS)), r"labels must have shape \[200\].*got \[200, 5\]"),
+    "no sample": (lambda: accuracy(LOGITS[:0], LABELS[:0]), r"for at least one sample; got \[0\]"),
+    "one answer": (lambda: agreement(LOGITS, LOGITS[:1]), r"teacher_logits must have shape \[200, 5\].*got \[1, 5\]"),
+    "answers": (lambda: agreement(LOGITS, LOGITS.argmax(1)), r"teacher_logits must have shape \[200, 5\].*got \[200\]"),
+    "calibration": (lambda: expected_calibration_error(LOGITS, LABELS[:, None]), r"labels must have shape \[200\]"),
+    "pairs": (lambda: paired_interval([1.0], [1.0, 2.0]), "paired runs come in pairs; got 1 and 2 of them"),
+    "no pair": (lambda: paired_interval([], []), "paired runs come in pairs; got 0 and 0 of them"),
+    "floats": (lambda: metrics.as_input(torch.rand(2, 3, 9, 9)), "images must be uint8.*got torch.float32"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_refused(what):
+    call, message = BAD[what]
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,66 @@
+"""What the README shows is run: the snippet for one's own loop, and every command."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from kdkit import __main__ as cli
+from kdkit import data, models
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+FEW = ["--train-images", "100", "--epochs", "1", "--batch-size", "50"]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+class Answer:
+    def __init__(self, logits):
+        self.logits = logits
+
+
+class HuggingFaceLike(torch.nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs):
+        return Answer(self.net(inputs))
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory")
+def test_the_snippet_distils_a_model_whose_output_has_logits():
+    (source,) = blocks("python")
+    namespace = {}
+    exec(compile(source, "README.md", "exec"), namespace)
+    images = tiny.images(64, seed=1)
+    inputs = images.images.float() / 255
+    dataset = torch.utils.data.TensorDataset(inputs, images.labels)
+    teacher, student = HuggingFaceLike(tiny.net(3, width=4)), HuggingFaceLike(tiny.net(1))
+    before = models.fingerprint(teacher), models.fingerprint(student)
+    losses = namespace["distil"](teacher, student, dataset, epochs=2)
+    assert models.fingerprint(teacher) == before[0] and models.fingerprint(student) != before[1]
+    assert losses.total == pytest.approx(0.9 * losses.soft + 0.1 * losses.hard, rel=1e-5)
+
+
+def commands():
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("python -m kdkit")]
+
+
+def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "THINGS_PER_CLASS", 20)
+    assert [shlex.split(line)[3] for line in commands()] == ["doctor", "train-teacher", "distill", "evaluate"]
+    for line in commands():
+        arguments = shlex.split(line)[3:]
+        assert cli.main(arguments + (FEW if arguments[0] in ("train-teacher", "distill") else [])) == 0, line
+
+
+def test_something_to_run_comes_within_130_words():
+    assert len(README.split("```")[0].split()) <= 130

@@ -1,0 +1,290 @@
+"""Run the notebooks and keep their outputs, or check what stands in the files.
+
+    python tools/notebooks.py [FILE ...]           run in place, then check
+    python tools/notebooks.py --check [FILE ...]   check only
+
+Without files: all of ``notebooks/``. Running twice gives the same file, byte for byte, where the outputs are
+stable: nothing that a machine or a moment leaves behind (widget ids, times, the kernel's name) is written.
+"""
+
+import argparse
+import html.parser
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def text(value):
+    """The format allows a string or a list of lines; here it is always a string."""
+    return value if isinstance(value, str) else "".join(value)
+
+
+def code_cells(notebook):
+    """(number, cell) of all code cells that hold something; numbers as nbval gives them, from 0."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return [(number, cell) for number, cell in enumerate(cells) if text(cell["source"]).strip()]
+
+
+def outputs(notebook):
+    """(number of the cell, output) of all outputs."""
+    return [(number, output) for number, cell in code_cells(notebook) for output in cell["outputs"]]
+
+
+def raises_on_purpose(cell):
+    """The tag is what nbval, nbclient and JupyterLab's Run All know; a comment would only reach nbval."""
+    return "raises-exception" in cell["metadata"].get("tags", [])
+
+
+# ------------------------------------------------------------------------------------------------- rules
+# Each takes the notebook (the JSON as read) and its size in bytes, and yields what is wrong, a sentence each.
+
+
+def no_widget_state(notebook, size):
+    if "widgets" in notebook["metadata"]:
+        yield "metadata.widgets is there: GitHub would show 'Invalid Notebook'"
+
+
+def no_widget_views(notebook, size):
+    for number, output in outputs(notebook):
+        if WIDGET_VIEW in output.get("data", {}):
+            yield f"cell {number}: a widget view without its state shows as 'model not found'"
+
+
+def every_cell_was_run(notebook, size):
+    for number, cell in code_cells(notebook):
+        if cell["execution_count"] is None:
+            yield f"cell {number} was not run, so nothing of it is compared"
+
+
+def counts_in_order(notebook, size):
+    counts = [cell["execution_count"] for _, cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"execution counts are {counts}, not 1 to {len(counts)}"
+
+
+def no_errors(notebook, size):
+    for number, cell in code_cells(notebook):
+        errors = [output["ename"] for output in cell["outputs"] if output["output_type"] == "error"]
+        if errors and not raises_on_purpose(cell):
+            yield f"cell {number} shows {errors[0]}; tag it raises-exception if that is the lesson"
+
+
+def no_bare_show(notebook, size):
+    for number, cell in code_cells(notebook):
+        if "plt.show(" in text(cell["source"]):
+            yield f"cell {number} calls plt.show: its picture has no alt text; use kdkit.show(fig, alt=...)"
+
+
+def small_enough(notebook, size, limit=1_500_000):
+    if size > limit:
+        yield f"{size / 1e6:.1f} MB, more than {limit / 1e6:.1f}"
+
+
+def short_cells(notebook, size, median=6, longest=25):
+    lines = [len(text(cell["source"]).splitlines()) for _, cell in code_cells(notebook)]
+    if lines and statistics.median(lines) > median:
+        yield f"the median code cell has {statistics.median(lines):g} lines, more than {median}"
+    too_long = sum(n > longest for n in lines)
+    if too_long > 0.02 * len(lines):
+        yield f"{too_long} of {len(lines)} code cells have over {longest} lines, more than 2 %"
+
+
+def enough_compared_cells(notebook, size, least=5):
+    marker = re.compile(r"^\s*#\s*NBVAL_CHECK_OUTPUT\s*$", re.MULTILINE)
+    compared = [
+        number
+        for number, cell in code_cells(notebook)
+        if marker.search(text(cell["source"])) or "nbval-check-output" in cell["metadata"].get("tags", [])
+    ]
+    if len(compared) < least:
+        yield f"{len(compared)} cells are compared by nbval (NBVAL_CHECK_OUTPUT), fewer than {least}"
+
+
+class _Images(html.parser.HTMLParser):
+    """The alt text of each <img>, "" where there is none."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.alts = []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.alts.append((dict(attributes).get("alt") or "").strip())
+
+
+def images_have_alt(notebook, size):
+    for number, output in outputs(notebook):
+        data = output.get("data", {})
+        if not all(_Images(text(data.get("text/html", ""))).alts):
+            yield f"cell {number}: an <img> without alt text"
+        if any(kind.startswith("image/") for kind in data) and "text/html" not in data:
+            yield f"cell {number}: a picture without text/html beside it, which would carry the alt text"
+    for number, cell in enumerate(notebook["cells"]):
+        source = text(cell["source"])
+        if cell["cell_type"] == "markdown" and ("![](" in source or not all(_Images(source).alts)):
+            yield f"text cell {number} (counting all cells): a picture without alt text"
+
+
+def _as_text(output):
+    """What a reader could see of an output as text: no pixels."""
+    data = {kind: value for kind, value in output.get("data", {}).items() if not kind.startswith("image/")}
+    parts = [output.get("text", ""), output.get("evalue", ""), *output.get("traceback", []), *data.values()]
+    joined = "\n".join(text(part) if isinstance(part, str | list) else json.dumps(part) for part in parts)
+    return re.sub(r"data:image/[^\"')\s]*", "", joined)
+
+
+def no_machine_paths(notebook, size):
+    for number, output in outputs(notebook):
+        found = re.search(r"(?<![\w.])/(?:root|home|tmp|work|Users)/[^\s'\"]*", _as_text(output))
+        if found:
+            yield f"cell {number} prints a path of the machine it ran on: {found[0]}"
+
+
+def no_addresses(notebook, size):
+    for number, output in outputs(notebook):
+        found = re.search(r"<[^<>]* at 0x[0-9a-f]{6,}>", _as_text(output))
+        if found:
+            yield f"cell {number} prints a memory address, another one in each run: {found[0]}"
+
+
+RULES = (
+    no_widget_state,
+    no_widget_views,
+    every_cell_was_run,
+    counts_in_order,
+    no_errors,
+    no_bare_show,
+    small_enough,
+    short_cells,
+    enough_compared_cells,
+    images_have_alt,
+    no_machine_paths,
+    no_addresses,
+)
+
+
+def check(path):
+    """All that breaks a rule in one file, as ``file: rule: what`` lines."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    size = path.stat().st_size
+    return [f"{path.name}: {rule.__name__}: {what}" for rule in RULES for what in rule(notebook, size)]
+
+
+# ------------------------------------------------------------------------------------------------- running
+
+
+def run(path):
+    """Execute a notebook in place, in its own folder, with the Python that runs this; see ``clean``."""
+    import nbformat  # slow to import, and checks do without it
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        km=_kernel_manager(),
+        resources={"metadata": {"path": str(path.parent)}},
+        timeout=600,
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    client.execute(stderr=subprocess.DEVNULL)  # there a kernel only grumbles about its transport
+    _fail_on_broken_widgets(notebook)
+    path.write_text(nbformat.writes(clean(notebook)) + "\n", encoding="utf-8")
+
+
+def failure(path):
+    """Run a notebook; where it fails, why, in a list, and the file stays as it was."""
+    from nbclient.exceptions import CellExecutionError
+
+    print(f"running {path.name}", flush=True)
+    try:
+        run(path)
+    except (CellExecutionError, BrokenWidget) as error:
+        return [f"{path.name}: {error}"]
+    return []
+
+
+class BrokenWidget(Exception):
+    """A callback raised inside a widget: no cell shows it, so nbclient alone would pass it."""
+
+
+def _fail_on_broken_widgets(notebook):
+    states = notebook["metadata"].get("widgets", {}).values()
+    models = [model for state in states for model in state["state"].values()]
+    for output in [output for model in models for output in model["state"].get("outputs", ())]:
+        if output["output_type"] == "error":
+            raise BrokenWidget("in a widget: " + "\n".join(output["traceback"]))
+
+
+def _kernel_manager():
+    """A kernel of this Python, whatever kernel named "python3" the machine has."""
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name):
+            return KernelSpec(**get_kernel_dict())
+
+    return AsyncKernelManager(kernel_spec_manager=ThisPython())
+
+
+def clean(notebook):
+    """Take out what differs from run to run or from machine to machine; changes and returns ``notebook``."""
+    notebook["metadata"].pop("widgets", None)
+    notebook["metadata"]["kernelspec"] = dict(KERNELSPEC)
+    notebook["metadata"]["language_info"] = {"name": "python"}
+    for cell in notebook["cells"]:
+        for key in ("execution", "trusted", "collapsed", "scrolled"):
+            cell["metadata"].pop(key, None)
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [output for output in map(_clean_output, cell["outputs"]) if output]
+    return notebook
+
+
+def _clean_output(output):
+    """Without the widget view (its id is random, its state is not kept): the text or picture beside it stays.
+
+    None where nothing is left.
+    """
+    if "traceback" in output:
+        output["traceback"] = [_without_folders(line) for line in output["traceback"]]
+    if output.get("data", {}).pop(WIDGET_VIEW, None) and not output["data"]:
+        return None
+    return output
+
+
+def _without_folders(line):
+    """``/somewhere/site-packages/torch/x.py`` -> ``torch/x.py``, colour codes before it left alone."""
+    line = line.replace(f"{ROOT}{os.sep}", "").replace(f"~/{_below_home(ROOT)}", "")
+    return re.sub(r"((?:\x1b\[[\d;]*m)?)[\w.~/+-]*/site-packages/", r"\1", line)
+
+
+def _below_home(path):
+    """IPython writes ``~`` for the home folder. What no traceback holds, where ``path`` lies elsewhere."""
+    return f"{path.relative_to(Path.home())}/" if path.is_relative_to(Path.home()) else "\0"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="do not run, only check")
+    parser.add_argument("files", nargs="*", type=Path, help="default: all of notebooks/")
+    options = parser.parse_args(arguments)
+    broken = []
+    for path in options.files or sorted((ROOT / "notebooks").glob("*.ipynb")):
+        broken += (not options.check and failure(path.resolve())) or check(path)
+    print("\n".join(broken) or "every rule holds")
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
