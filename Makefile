@@ -21,7 +21,7 @@ help: ## list what can be made
 
 lab: $(STAMP) ## install what is missing, then open the course in JupyterLab
 	JUPYTER_CONFIG_PATH="$$PWD/tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
-	$(PY) -m jupyterlab notebooks/00_start_here.ipynb $(LAB_FLAGS)
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_FLAGS)
 
 test: lint ## everything: lint, unit tests, every notebook, browser tests
 	$(PY) -m pytest --durations=10 $(PYTEST_FLAGS)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from kdkit import files, metrics, models
+from kdkit import files, models
 
 MAGIC = b"kdkit view cache 1\n"
 HEADER_BYTES = 4096
@@ -63,9 +63,9 @@ class ViewCache:
 
     def val_logits(self):
         """The teacher's logits ``[N, C]`` on ``data.val``."""
-        parts = torch.arange(len(self.data.val)).split(metrics.EVALUATION_BATCH)
+        parts = torch.arange(len(self.data.val)).split(models.EVALUATION_BATCH)
         images = self.data.val.images
-        answers = [self._look_up(self._training + part, lambda p=part: metrics.as_input(images[p])) for part in parts]
+        answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
         return torch.cat(answers)
 
     def check_belongs(self, teacher, data):

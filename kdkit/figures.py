@@ -73,12 +73,12 @@ def soft_target(probabilities, classes, *, image=None, label=None):
 
     ``label`` is the number of the true class (its bar is hatched); ``image``, uint8 ``[C, H, W]``, stands beside.
     """
-    fig, axes = _axes(1, 2, (10, 3.8), width_ratios=[1, 3])
-    picture, bars = axes[0]
-    picture.axis("off")
+    fig, axes = _axes(1, 1, (8, 3.8)) if image is None else _axes(1, 2, (10, 3.8), width_ratios=[1, 3])
+    bars = axes[0, -1]
     if image is not None:
-        _draw_image(picture, image)
-        picture.set_title("" if label is None else f"label: {classes[label]}")
+        axes[0, 0].axis("off")
+        axes[0, 0].set_title("" if label is None else f"label: {classes[label]}")
+        _draw_image(axes[0, 0], image)
     values = [float(value) for value in probabilities]
     drawn = bars.bar(classes, values, color=SKY, edgecolor=BLACK, linewidth=0.8)
     if label is not None:
@@ -98,6 +98,7 @@ def learning_curves(runs, measure="val_accuracy", ylabel="validation accuracy"):
     for look, (name, run) in zip(LOOKS, runs.items(), strict=False):
         axis.plot([h["epoch"] for h in run.history], [h[measure] for h in run.history], label=name, **look)
     axis.set(xlabel="epoch", ylabel=ylabel)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     return fig
@@ -108,16 +109,11 @@ def pairs(first, second, names, ylabel="test accuracy"):
     fig, axes = _axes(1, 1, (5, 3.8))
     axis = axes[0, 0]
     for seed, (before, after) in enumerate(zip(first, second, strict=True)):
-        axis.plot(
-            [0, 1],
-            [before, after],
-            color=BLUE if after >= before else VERMILION,
-            linestyle="-" if after >= before else "--",
-            marker="o",
-        )
-        axis.annotate(f"seed {seed}", (1, after), xytext=(8, 0), textcoords="offset points", va="center", fontsize=10)
-    axis.set(xticks=[0, 1], xticklabels=names, xlim=(-0.3, 1.5), ylabel=ylabel)
+        look = LOOKS[seed % len(LOOKS)]
+        axis.plot([0, 1], [before, after], label=f"seed {seed}", **look)
+    axis.set(xticks=[0, 1], xticklabels=names, xlim=(-0.3, 1.3), ylabel=ylabel)
     axis.grid(axis="y", alpha=0.3)
+    axis.legend(frameon=False)
     return fig
 
 

@@ -7,8 +7,6 @@ import torch
 
 from kdkit import models
 
-EVALUATION_BATCH = 1000
-
 
 @torch.no_grad()  # not inference_mode: what it gives cannot be a target in a loss
 def predict(model, images):
@@ -20,18 +18,13 @@ def predict(model, images):
     model.eval()
     device = next(model.parameters()).device
     try:
-        batches = [models.logits(model, as_input(part, device)) for part in images.split(EVALUATION_BATCH)]
+        batches = [
+            models.logits(model, models.as_input(part, device)) for part in images.split(models.EVALUATION_BATCH)
+        ]
     finally:
         for module, mode in modes.items():
             module.training = mode
     return torch.cat(batches).float().cpu()
-
-
-def as_input(images, device="cpu"):
-    """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {images.dtype}.")
-    return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
 def accuracy(logits, labels):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 PATCH = 2  # side of the patches that the first layer whitens
+EVALUATION_BATCH = 1000  # images at once where nothing is learnt
 SMALLEST = 9  # images any smaller would vanish in the third pooling
 
 
@@ -136,6 +137,13 @@ def logits(model, inputs):
     return getattr(output, "logits", output)
 
 
+def as_input(images, device="cpu"):
+    """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {images.dtype}.")
+    return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
 def parameters(model):
     """How many numbers ``model`` learns."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -145,7 +153,7 @@ def fingerprint(model):
     """A short hash of a network's layers and weights: equal only for networks that compute the same."""
     digest = hashlib.sha256()
     for name, module in model.named_modules():
-        digest.update(f"{name}:{type(module).__qualname__};".encode())
+        digest.update(f"{name}:{type(module).__qualname__}({module.extra_repr()});".encode())
     for name, tensor in model.state_dict().items():
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -149,10 +149,10 @@ def train(
     Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
     damaged or belongs to another run; ``TrainingInterrupted`` on Ctrl-C.
     """
-    _check_arguments(student, data, teacher, cache, epochs, batch_size)
+    _check_arguments(student, data, teacher, cache, epochs, batch_size, seed)
     if hasattr(student, "fit_input"):
         device = next(student.parameters()).device
-        student.fit_input(metrics.as_input(data.train.images[:STATISTICS_IMAGES], device))
+        student.fit_input(models.as_input(data.train.images[:STATISTICS_IMAGES], device))
     settings = {
         **_identity(student, data, teacher, temperature, soft_weight, hard_weight),
         **{"epochs": epochs, "batch_size": batch_size, "lr": _peak_lr(lr, batch_size), "seed": seed},
@@ -282,11 +282,13 @@ def _farewell(run, checkpoint):
     return f"{stopped} The first {kept} are kept in {checkpoint}: run the same again to go on."
 
 
-def _check_arguments(student, data, teacher, cache, epochs, batch_size):
+def _check_arguments(student, data, teacher, cache, epochs, batch_size, seed):
     if not isinstance(data, Splits):
         raise ValueError(
             f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
         )
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError(f"seed must be a whole number; got {seed!r}.")
     for name, value in ("epochs", epochs), ("batch_size", batch_size):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")

@@ -94,7 +94,10 @@ MISTAKES = {
     ),
     "negative weight": (["distill", "--soft-weight", "-1", "--epochs", "1"], "soft_weight must be a finite number"),
     "no width": (["train-teacher", "--width", "0"], "width must be a whole number of at least 1; got 0"),
-    "a name without ending": (["train-teacher", "--width", "4", *FEW, "--out", "x"], "name that ends in .safetensors; got x"),
+    "a name without ending": (
+        ["train-teacher", "--width", "4", *FEW, "--out", "x"],
+        "name that ends in .safetensors; got x",
+    ),
 }
 
 

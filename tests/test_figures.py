@@ -32,7 +32,7 @@ def test_tag_holds_the_escaped_text_and_a_readable_picture():
 
 def test_soft_target_draws_each_probability_and_hatches_the_label():
     p = torch.softmax(torch.arange(10.0), 0)
-    bars = figures.soft_target(p, CLASSES, label=3).axes[1].patches
+    bars = figures.soft_target(p, CLASSES, label=3).axes[0].patches
     assert [bar.get_height() for bar in bars] == pytest.approx(p.tolist())
     assert [bool(bar.get_hatch()) for bar in bars] == [number == 3 for number in range(10)]
 

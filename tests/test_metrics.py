@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy import special, stats
 from torch import nn
 
-from kdkit import metrics, models
+from kdkit import models
 from kdkit.metrics import accuracy, agreement, expected_calibration_error, paired_interval, predict
 
 
@@ -33,7 +33,7 @@ def net():
 
 @pytest.fixture
 def batches_of_four(monkeypatch):
-    monkeypatch.setattr(metrics, "EVALUATION_BATCH", 4)
+    monkeypatch.setattr(models, "EVALUATION_BATCH", 4)
 
 
 # --------------------------------------------------------------------------------------- accuracy and calibration
@@ -138,7 +138,7 @@ def test_what_predict_gives_can_be_the_target_of_a_loss(net):
 
 def test_images_become_what_a_network_wants():
     images = random_images(3)
-    found = metrics.as_input(images)
+    found = models.as_input(images)
     assert found.dtype == torch.float32 and torch.equal(found, images.float() / 255)
     assert found.is_contiguous(memory_format=torch.channels_last)
 
@@ -200,7 +200,7 @@ BAD = {
     "calibration": (lambda: expected_calibration_error(LOGITS, LABELS[:, None]), r"labels must have shape \[200\]"),
     "pairs": (lambda: paired_interval([1.0], [1.0, 2.0]), "paired runs come in pairs; got 1 and 2 of them"),
     "no pair": (lambda: paired_interval([], []), "paired runs come in pairs; got 0 and 0 of them"),
-    "floats": (lambda: metrics.as_input(torch.rand(2, 3, 9, 9)), "images must be uint8.*got torch.float32"),
+    "floats": (lambda: models.as_input(torch.rand(2, 3, 9, 9)), "images must be uint8.*got torch.float32"),
 }
 
 

@@ -130,7 +130,7 @@ def test_one_network_cannot_be_both_teacher_and_student(teacher):
 def test_a_refused_step_changes_no_weight(teacher):
     student, optimizer, inputs, _ = step_parts(teacher)
     before = [weight.clone() for weight in student.parameters()]
-    with pytest.raises(ValueError, match="labels must lie in 0..2"):
+    with pytest.raises(ValueError, match=r"labels must lie in 0..2"):
         kdkit.kd_step(teacher, student, 4.0, inputs, optimizer, torch.full((8,), 3))
     assert all(torch.equal(weight, kept) for weight, kept in zip(student.parameters(), before, strict=True))
 
@@ -298,7 +298,7 @@ def test_ctrl_c_says_in_a_sentence_what_was_kept_and_the_run_goes_on_from_there(
     whole = run(data, epochs=4)
     stop_after(monkeypatch, epochs)
     kept = f"The first {epochs} are kept in .*run the same again" if epochs else "There was nothing to keep yet"
-    with pytest.raises(training.TrainingInterrupted, match=f"^Stopped in epoch {epochs + 1} of 4. {kept}") as stopped:
+    with pytest.raises(training.TrainingInterrupted, match=rf"^Stopped in epoch {epochs + 1} of 4. {kept}") as stopped:
         run(data, epochs=4, checkpoint=tmp_path / "c")
     assert stopped.value._render_traceback_() == [str(stopped.value)], "a notebook shows the sentence alone"
     monkeypatch.undo()
@@ -307,7 +307,7 @@ def test_ctrl_c_says_in_a_sentence_what_was_kept_and_the_run_goes_on_from_there(
 
 def test_ctrl_c_without_a_checkpoint_says_so(data, monkeypatch):
     stop_after(monkeypatch, 1)
-    with pytest.raises(training.TrainingInterrupted, match="Nothing was kept: give train.. a checkpoint=path"):
+    with pytest.raises(training.TrainingInterrupted, match=r"Nothing was kept: give train\(\) a checkpoint=path"):
         run(data)
 
 
@@ -354,13 +354,13 @@ def test_a_truncated_checkpoint_is_refused_by_name(data, tmp_path, share):
     run(data, checkpoint=tmp_path / "c")
     content = (tmp_path / "c").read_bytes()
     (tmp_path / "c").write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match="c is damaged, or no checkpoint at all.*delete the file to start afresh"):
+    with pytest.raises(ValueError, match=r"c is damaged, or no checkpoint at all.*delete the file to start afresh"):
         run(data, checkpoint=tmp_path / "c")
 
 
 def test_a_foreign_file_is_refused_by_name(data, tmp_path):
     torch.save({"weights": torch.zeros(3)}, tmp_path / "c")
-    with pytest.raises(ValueError, match="no checkpoint of kdkit.train"):
+    with pytest.raises(ValueError, match=r"no checkpoint of kdkit\.train"):
         run(data, checkpoint=tmp_path / "c")
 
 
@@ -387,6 +387,7 @@ BAD_ARGUMENTS = {
     "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
     "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
     "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),
+    "a seed that no checkpoint could keep": (lambda d, t: {"seed": torch.tensor(0)}, "seed must be a whole number"),
     "negative lr": (lambda d, t: {"lr": -0.1}, "lr must be above 0"),
     "zero temperature": (lambda d, t: {"teacher": t, "temperature": 0}, "temperature must be a finite number above 0"),
     "no weight": (lambda d, t: {"teacher": t, "soft_weight": 0, "hard_weight": 0}, "both 0"),

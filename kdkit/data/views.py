@@ -46,7 +46,7 @@ class Views:
 
         The same for every run, whatever its seed: the second student finds the teacher's answers to all its views
         in the cache. Mirrored and plain alternate from epoch to epoch (airbench's "alternating flip"), shifts go
-        through all places before one comes again, and each image starts at a place of its own.
+        through all places before one comes again, and each image starts at one drawn for it.
         """
         generator = torch.Generator().manual_seed(_SCHEDULE_SEED)
         places = self.side**2
