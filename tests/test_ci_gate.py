@@ -24,6 +24,9 @@ def test_mark():
 def test_gpu():
     pass
 
+def test_real_data():
+    pytest.skip("real MNIST not found: set KDKIT_DATA")
+
 @pytest.mark.xfail(strict=True)
 def test_known_to_fail():
     assert False
@@ -56,7 +59,7 @@ def suite(tmp_path_factory):
 def said_by(suite, **environment):
     """(exit code, output) of pytest over the suite."""
     flags = ["-p", "no:cacheprovider", "-v", "--color=no", "--continue-on-collection-errors", "."]
-    environment |= {name: value for name, value in os.environ.items() if name != "CI"}
+    environment |= {name: value for name, value in os.environ.items() if name not in ("CI", "KDKIT_REQUIRE_DATA")}
     command = [sys.executable, "-m", "pytest", *flags]
     result = subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True)
     return result.returncode, result.stdout
@@ -64,12 +67,12 @@ def said_by(suite, **environment):
 
 @pytest.fixture(scope="module")
 def in_ci(suite):
-    return said_by(suite, CI="true")
+    return said_by(suite, CI="true", KDKIT_REQUIRE_DATA="1")
 
 
 def test_skips_fail_in_ci_and_a_missing_gpu_does_not(in_ci):
     code, said = in_ci
-    assert code == 1 and "2 failed, 3 passed, 1 skipped, 1 xfailed, 2 errors" in said.splitlines()[-1]
+    assert code == 1 and "3 failed, 3 passed, 1 skipped, 1 xfailed, 2 errors" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,7 @@ def test_skips_fail_in_ci_and_a_missing_gpu_does_not(in_ci):
     [
         ("test_unit.py::test_inside", "Skipped: no data here"),
         ("test_unit.py::test_mark", "Skipped: not today"),
+        ("test_unit.py::test_real_data", "Skipped: real MNIST not found"),
         ("test_whole.py", "Skipped: could not import 'no_such_module'"),
         ("book.ipynb::Cell 1", "Skipped"),
     ],
@@ -86,9 +90,13 @@ def test_each_skip_is_named_with_its_reason(in_ci, where, reason):
     assert f"{where} was skipped in CI ({reason}" in summary
 
 
+def test_where_ci_brought_no_data_its_tests_may_skip(suite):
+    assert "2 failed, 3 passed, 2 skipped, 1 xfailed, 2 errors" in said_by(suite, CI="true")[1].splitlines()[-1]
+
+
 def test_the_same_skips_pass_on_a_persons_machine(suite):
     code, said = said_by(suite)
-    assert code == 0 and "3 passed, 5 skipped, 1 xfailed" in said.splitlines()[-1]
+    assert code == 0 and "3 passed, 6 skipped, 1 xfailed" in said.splitlines()[-1]
 
 
 def test_unit_tests_come_first_then_notebooks_then_the_browser_and_each_gets_its_seconds(in_ci):
