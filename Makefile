@@ -13,7 +13,7 @@ REF = main
 
 # Written as one program so that an old Python can still read it and say what is wrong.
 CHECK = import sys; v = sys.version.split()[0]; \
-	sys.exit(0 if sys.version_info >= (3, 11) else "kdkit needs Python 3.11 or newer, and $(PYTHON) is " + v \
+	sys.exit(0 if sys.version_info >= (3, 11, 4) else "kdkit needs Python 3.11.4 or newer, and $(PYTHON) is " + v \
 	+ ". Name a newer one, for instance: make lab PYTHON=python3.12")
 
 help: ## list what can be made
