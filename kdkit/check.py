@@ -49,8 +49,10 @@ def _check(function, cases, right, mistakes):
             answer = function(*case)
         except Exception as error:
             return Verdict(False, _where(error))
-        if answer is None or answer is Ellipsis:
+        if answer is Ellipsis:
             return Verdict(None, "not attempted yet: replace the ... and run the cell again")
+        if answer is None:
+            return Verdict(False, "your function returned nothing: is the `return` missing?")
         problem = _misfit(answer, right(*case))
         if problem:
             return Verdict(False, problem)

@@ -91,6 +91,12 @@ def soft_target(probabilities, classes, *, image=None, label=None):
     return fig
 
 
+def in_words(probabilities, classes):
+    """The probabilities ``[C]`` from the highest to the lowest, as an alt text: "chair 0.97, armchair 0.03, ..."."""
+    ranked = sorted(zip(map(float, probabilities), classes, strict=True), reverse=True)
+    return ", ".join(f"{name} {value:.2g}" for value, name in ranked) + "."
+
+
 def learning_curves(runs, measure="val_accuracy", ylabel="validation accuracy"):
     """One curve for each entry of ``runs``, a dict of name to ``Run``."""
     fig, axes = _axes(1, 1, (7, 3.6))

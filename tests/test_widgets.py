@@ -23,7 +23,7 @@ def test_bars_and_sentence_are_softmax_of_logits_over_t(panel, stop):
     panel.slider.value = stop
     expected = torch.softmax(LOGITS.double() / stop, 0)
     assert torch.allclose(panel.probabilities, expected)
-    assert f"At T = {stop:g}: chair {expected[0]:.1%}, armchair {expected[1]:.1%}" in panel.picture.value
+    assert f"At T = {stop:g}: chair {expected[0]:.2g}, armchair {expected[1]:.2g}" in panel.picture.value
     assert f"least mushroom {expected.min():.2g}" in panel.picture.value
     heights = [float(height) for height in re.findall(r'height="([\d.]+)" fill="(?:url|#56B4E9)', panel.picture.value)]
     full = svg.HEIGHT - svg.TOP - svg.BOTTOM

@@ -47,7 +47,7 @@ class TemperaturePanel(ipywidgets.VBox):
     def sentence(self):
         """What the bars show, in words."""
         values, order = self.probabilities.sort(descending=True)
-        names = [f"{self.classes[index]} {value:.1%}" for index, value in zip(order[:3], values[:3], strict=True)]
+        names = [f"{self.classes[index]} {value:.2g}" for index, value in zip(order[:3], values[:3], strict=True)]
         least = f"{self.classes[order[-1]]} {values[-1]:.2g}"
         bits = -(values * values.clamp(min=1e-300).log2()).sum()
         return f"At T = {self.slider.value:g}: {', '.join(names)}; least {least}. Entropy {bits:.2f} bits."
