@@ -63,7 +63,8 @@ def _command(commands, name, run, summary):
     parser.set_defaults(run=run)
     parser.add_argument("--data", default="things", help=DATA_HELP)
     parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="where to compute")
+    where = "where to compute; its authors have run kdkit on the CPU only, not yet on cuda and mps"
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=where)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to FILE as JSON")
     return parser
 

@@ -37,6 +37,7 @@ class Whiten(nn.Module):
     @torch.no_grad()
     def fit(self, images, epsilon=1e-3):
         """Compute the statistics on ``images``, float32 ``[N, C, H, W]`` in [0, 1]; a few thousand are plenty."""
+        images = images.cpu()  # where float64 is at hand: Apple's GPUs have none
         patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, self.features).double()
         mean = patches.mean(0)
         variance, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))

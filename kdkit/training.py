@@ -151,8 +151,7 @@ def train(
     """
     _check_arguments(student, data, teacher, cache, epochs, batch_size, seed)
     if hasattr(student, "fit_input"):
-        device = next(student.parameters()).device
-        student.fit_input(models.as_input(data.train.images[:STATISTICS_IMAGES], device))
+        student.fit_input(models.as_input(data.train.images[:STATISTICS_IMAGES]))
     settings = {
         **_identity(student, data, teacher, temperature, soft_weight, hard_weight),
         **{"epochs": epochs, "batch_size": batch_size, "lr": _peak_lr(lr, batch_size), "seed": seed},

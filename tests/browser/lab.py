@@ -123,7 +123,9 @@ class Lab:
         self.url, self.browser, self.files = url, browser, files
 
     def open(self, name):
-        """Open ``notebooks/name`` in a fresh page and wait until its kernel is ready."""
+        """Open a fresh copy of ``notebooks/name`` in a fresh page and wait until its kernel is ready."""
+        if (ROOT / "notebooks" / name).exists():  # JupyterLab may have saved what an earlier test left in the last copy
+            shutil.copy(ROOT / "notebooks" / name, self.files / name)
         page = self.browser.new_page(viewport={"width": 1280, "height": 900})
         notebook = Notebook(page, name)
         page.goto(f"{self.url}/doc/tree/notebooks/{name}?reset")
