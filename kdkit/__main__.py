@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -149,12 +150,13 @@ def _distill(options, doctor):
     losses.check_temperature(options.temperature)  # now, not after the first student alone
     losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
     data = _data(options)
-    teacher = _teacher(options, data.name).to(_device(options.device))
+    teacher = _teacher(options, data).to(_device(options.device))
     print(f"{data!r} from {data.source}", flush=True)
     teacher_accuracy = _measure(teacher, data.test)["accuracy"]
     print(f"teacher: test accuracy {teacher_accuracy:.2%}", flush=True)
-    folder = options.runs / f"{data.name}-students-{_digest(options)}"
-    cache = ViewCache(teacher, data, options.runs / f"{data.name}-{_fingerprint(teacher, data)}.cache")
+    pair_of = _fingerprint(teacher, data)  # a teacher trained anew, or more images, get files of their own
+    folder = options.runs / f"{data.name}-{pair_of}-students-{_digest(options)}"
+    cache = ViewCache(teacher, data, options.runs / f"{data.name}-{pair_of}.cache")
     runs = [_pair(seed, options, data, teacher, cache, folder) for seed in range(options.seeds)]
     pair = metrics.paired_interval([run["student_alone"] for run in runs], [run["student_distilled"] for run in runs])
     print(f"distillation: {pair.verdict}")
@@ -188,11 +190,16 @@ def _evaluate(options, doctor):
     from kdkit import models
 
     began = time.perf_counter()
-    data, network = _data(options), _network(options.network).to(_device(options.device))
+    data = _data(options)
+    network = _network(options.network, data).to(_device(options.device))
     results = {**_measure(network, data.test), "parameters": models.parameters(network)}
     print(f"{options.network} on {len(data.test):,} test images of {data.name} ({data.source})")
     print(f"accuracy {results['accuracy']:.2%}, expected calibration error {results['ece']:.3f}")
-    _write(options, {"network": options.network, **_origin(data, options, doctor), "results": results}, began)
+    _write(
+        options,
+        {"network": _without_home(options.network), **_origin(data, options, doctor), "results": results},
+        began,
+    )
     return 0
 
 
@@ -210,31 +217,39 @@ def _data(options):
 def _device(name):
     import torch
 
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name != "auto":
+        if not there[name]:
+            raise ValueError(f"--device {name}: torch sees no such device here. Use --device auto; doctor says more.")
         return name
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
 
 
-def _teacher(options, label):
+def _teacher(options, data):
+    """The teacher that was asked for; without one yours in RUNS, then one that ships with the kit."""
     from kdkit import zoo
 
-    if options.teacher:
-        return _network(options.teacher)
-    mine, shipped = options.runs / f"{label}-teacher.safetensors", f"{label}-teacher"
-    if mine.exists():
-        return zoo.read(mine)
-    if shipped in zoo.names():
-        return zoo.load(shipped)
+    mine, shipped = options.runs / f"{data.name}-teacher.safetensors", f"{data.name}-teacher"
+    if options.teacher or mine.exists() or shipped in zoo.names():
+        return _network(options.teacher or (str(mine) if mine.exists() else shipped), data)
     raise FileNotFoundError(
-        f"no teacher for {label}: neither {mine} nor one that ships with the kit. "
+        f"no teacher for {data.name}: neither {mine} nor one that ships with the kit. "
         f"Train one first: python -m kdkit train-teacher --data {options.data}"
     )
 
 
-def _network(name):
+def _network(name, data):
+    """A network by file or name; ``ValueError`` if it knows other classes than ``data``."""
     from kdkit import zoo
 
-    return zoo.read(name) if name.endswith(".safetensors") else zoo.load(name)
+    in_file = name.endswith(".safetensors")
+    known = (zoo.read_card if in_file else zoo.card)(name).get("classes", data.train.classes)
+    if tuple(known) != data.train.classes:
+        raise ValueError(
+            f"{name} was trained on {', '.join(known)}; {data.name} has {', '.join(data.train.classes)}. "
+            "Take a network that was trained on the same classes."
+        )
+    return (zoo.read if in_file else zoo.load)(name)
 
 
 def _measure(network, images):
@@ -250,7 +265,7 @@ def _schedule(options):
 
 
 def _digest(options):
-    """Other settings, other files: a checkpoint is never met by a run that it does not belong to."""
+    """Other settings, other files."""
     left_out = ("run", "json", "seeds", "download", "out", "runs", "typed")
     kept = {name: str(value) for name, value in vars(options).items() if name not in left_out}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
@@ -264,13 +279,13 @@ def _fingerprint(teacher, data):
 
 def _origin(data, options, doctor):
     """What made a result: for cards and reports."""
-    left_out = ("run", "json", "command", "runs", "out", "download")
+    left_out = ("run", "json", "command", "runs", "out", "download", "typed")
     return {
         "command": _without_home(" ".join(["python -m kdkit", *options.typed])),
         "data": data.name,
         "source": _without_home(data.source),
         "classes": list(data.train.classes),
-        "settings": {name: value for name, value in vars(options).items() if name not in (*left_out, "typed")},
+        "settings": {name: _without_home(value) for name, value in vars(options).items() if name not in left_out},
         "versions": doctor.versions(),
     }
 
@@ -282,12 +297,15 @@ def _write(options, result, began):
         return
     result["seconds"] = result.get("seconds", round(time.perf_counter() - began, 1))
     with files.replacing(options.json) as temporary:
-        temporary.write_text(_without_home(json.dumps(result, indent=1)) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _without_home(text):
     """Results are made to be passed on: whose machine they come from is nobody's business."""
-    return text.replace(str(Path.home()), "~")
+    if not isinstance(text, str):
+        return text
+    home = Path.home()
+    return text if home == Path(home.anchor) else text.replace(f"{home}{os.sep}", f"~{os.sep}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Exercise checks: run the reader's function on new random inputs, and say what is wrong with it."""
 
+import copy
 import secrets
 import traceback
 
@@ -46,9 +47,9 @@ def _check(function, cases, right, mistakes):
     answers = []
     for case in cases:
         try:
-            answer = function(*case)
+            answer = function(*copy.deepcopy(case))  # the reader may change its inputs in place
         except Exception as error:
-            return Verdict(False, _where(error))
+            return Verdict(False, _where(error, function))
         if answer is Ellipsis:
             return Verdict(None, "not attempted yet: replace the ... and run the cell again")
         if answer is None:
@@ -79,7 +80,8 @@ def _misfit(answer, expected):
     return None
 
 
-def _where(error):
+def _where(error, function):
     """The reader's own line that failed, without the wall of the traceback."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"your code stopped at `{last.line}`: {type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == function.__code__.co_filename]
+    return f"your code stopped at `{(own or frames)[-1].line}`: {type(error).__name__}: {error}"

@@ -23,7 +23,7 @@ def read(path):
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip() is not None  # torch.load itself does not look at the checksums
-        state = None if damaged else torch.load(io.BytesIO(content), weights_only=True)
+        state = None if damaged else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever zipfile or torch say about a damaged file
         raise ValueError(refusal(path, "is damaged, or no checkpoint at all")) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:

@@ -16,9 +16,11 @@ def versions():
     """What made a result: for cards and reports."""
     import torch
 
+    import kdkit
+
     return {
         "python": platform.python_version(),
-        "kdkit": importlib.metadata.version("kdkit"),
+        "kdkit": kdkit.__version__,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "machine": f"{platform.system()} {platform.machine()}",
@@ -114,13 +116,14 @@ def _cache_folder():
 
 def _data():
     yield True, "Things: drawn by the kit, always there"
-    try:
-        from kdkit.data import sources
-    except Exception as error:
-        yield False, f"data sets could not be looked for ({_first_line(error)})."
-        return
     for name, title in ("cifar10", "CIFAR-10"), ("mnist", "MNIST"):
-        found = sources.find(name)
+        try:
+            from kdkit.data import sources
+
+            found = sources.find(name)
+        except Exception as error:  # torch that does not load, a folder that may not be read
+            yield False, f"{title} could not be looked for ({_first_line(error)})."
+            continue
         way = f"train on it with --data {name} --download, or set KDKIT_DATA to the folder where you have it."
         yield (True if found else None), f"{title}: {found}" if found else f"{title}: not found; {way}"
 

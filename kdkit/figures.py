@@ -83,7 +83,8 @@ def soft_target(probabilities, classes, *, image=None, label=None):
     drawn = bars.bar(classes, values, color=SKY, edgecolor=BLACK, linewidth=0.8)
     if label is not None:
         drawn[label].set(facecolor=ORANGE, hatch="//")
-    bars.set(yscale="log", ylim=(min(1e-5, 0.5 * min(values)), 4), ylabel="probability (log scale)")
+    foot = max(1e-12, min(1e-5, 0.5 * min(values)))  # a log scale has no 0
+    bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)")
     bars.set_title("what the teacher says")
     bars.tick_params(axis="x", rotation=45)
     for bar, value in zip(drawn, values, strict=True):
@@ -101,7 +102,8 @@ def learning_curves(runs, measure="val_accuracy", ylabel="validation accuracy"):
     """One curve for each entry of ``runs``, a dict of name to ``Run``."""
     fig, axes = _axes(1, 1, (7, 3.6))
     axis = axes[0, 0]
-    for look, (name, run) in zip(LOOKS, runs.items(), strict=False):
+    for number, (name, run) in enumerate(runs.items()):
+        look = LOOKS[number % len(LOOKS)]
         axis.plot([h["epoch"] for h in run.history], [h[measure] for h in run.history], label=name, **look)
     axis.set(xlabel="epoch", ylabel=ylabel)
     axis.xaxis.get_major_locator().set_params(integer=True)

@@ -4,6 +4,8 @@ Read it top to bottom: ``kd_step`` is the whole idea; ``train`` repeats it over 
 training alike; the rest keeps a run on disk (``kdkit.checkpoints``).
 """
 
+import math
+import numbers
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,9 +188,11 @@ def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar):
     for epoch in range(done, run.settings["epochs"]):
         began = time.perf_counter()
         # Dropout and the like draw from the global generator: seed it for this epoch, and put it back afterwards.
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(_epoch_seed(run.settings["seed"], epoch))
             means = _run_epoch(run, optimizer, epoch, data.views, padded, labels, teacher, cache, bar)
+        if not math.isfinite(means["loss"]):
+            raise ValueError(f"the loss is no longer a finite number in epoch {epoch + 1}: lower lr.")
         run.history.append({"epoch": epoch + 1, **means, **_validate(run.student, data.val, teacher_val)})
         run.seconds += time.perf_counter() - began
         _save(run, optimizer, checkpoint)
@@ -232,8 +236,8 @@ def _epoch_seed(seed, epoch):
 def _peak_lr(lr, batch_size):
     if lr is None:
         return PEAK_LR * batch_size / 512
-    if not lr > 0:
-        raise ValueError(f"lr must be above 0, or None for the default; got {lr!r}.")
+    if isinstance(lr, bool) or not isinstance(lr, numbers.Real) or not 0 < lr < math.inf:
+        raise ValueError(f"lr must be a finite number above 0, or None for the default; got {lr!r}.")
     return float(lr)
 
 
@@ -316,6 +320,7 @@ def _identity(student, data, teacher, temperature, soft_weight, hard_weight):
         "data": data.name,
         "train_images": len(data.train),
         "data_fingerprint": f"{data.train.fingerprint}/{data.val.fingerprint}",
+        "labels_fingerprint": f"{data.train.labels_fingerprint}/{data.val.labels_fingerprint}",
         "views": str(data.views),
         "student": models.fingerprint(student),
         "teacher": None if teacher is None else models.fingerprint(teacher),

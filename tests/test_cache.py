@@ -126,7 +126,7 @@ def _other_teacher(data, teacher):
 
 
 def _other_images(data, teacher):
-    return teacher, tiny.relabelled(data)
+    return teacher, tiny.reordered(data)
 
 
 def _other_views(data, teacher):

@@ -11,6 +11,7 @@ RIGHT = {
     "function": lambda z, t: F.softmax(z / t, -1),
     "by hand": lambda z, t: (z / t).exp() / (z / t).exp().sum(1, keepdim=True),
     "through the log": lambda z, t: (z / t).log_softmax(1).exp(),
+    "in place": lambda z, t: z.div_(t).softmax(1),
     "in float64": lambda z, t: torch.softmax(z.double() / t, 1),
 }
 
@@ -26,6 +27,10 @@ WRONG = {
     "one row": (lambda z, t: (z / t).softmax(1)[0], r"shape \[7\]; expected \[5, 7\]"),
     "no return": (lambda z, t: None, "is the `return` missing"),
     "a list": (lambda z, t: (z / t).softmax(1).tolist(), "gives list; a tensor"),
+    "crash inside torch": (
+        lambda z, t: F.softmax(z / t, dim=5),
+        r"stopped at .*F\.softmax\(z / t, dim=5\).*IndexError",
+    ),
     "crash": (lambda z, t: z / t / missing, "stopped at .*NameError"),  # noqa: F821
 }
 

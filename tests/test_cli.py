@@ -72,6 +72,34 @@ def test_a_folder_of_ones_own_images_will_do(tmp_path):
     assert json.loads((tmp_path / "t.json").read_text())["classes"] == ["bright", "dark"]
 
 
+def folder_of(path, *classes):
+    from PIL import Image
+
+    for part in "train", "test":
+        for shade, name in enumerate(classes):
+            (path / part / name).mkdir(parents=True)
+            for number in range(20):
+                Image.new("RGB", (32, 32), (200 * shade, 3 * number, 0)).save(path / part / name / f"{number}.png")
+
+
+def test_two_folders_with_train_and_test_have_teachers_of_their_own(tmp_path, capsys):
+    folder_of(tmp_path / "A", "cat", "dog")
+    folder_of(tmp_path / "B", "bus", "car")
+    train = ["train-teacher", "--data", "A", "--width", "2", "--epochs", "1", "--json", "a.json"]
+    assert cli.main(train) == 0 and (tmp_path / "runs" / "A-teacher.safetensors").exists()
+    assert json.loads((tmp_path / "a.json").read_text())["data"] == "A"
+    assert cli.main(["distill", "--data", "B"]) == 1
+    assert "no teacher for B" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["evaluate", "things-teacher"], ["distill", "--teacher", "things-teacher"]])
+def test_a_network_of_other_classes_is_refused_before_anything_is_trained(command, tmp_path, capsys, monkeypatch):
+    folder_of(tmp_path / "A", "cat", "dog")
+    monkeypatch.setattr(training, "_run_epoch", None)
+    assert cli.main([*command, "--data", "A"]) == 1
+    assert "things-teacher was trained on chair, armchair" in capsys.readouterr().err
+
+
 def _damaged(tmp_path):
     zoo.save(net(), tmp_path / "t.safetensors", {})
     content = bytearray((tmp_path / "t.safetensors").read_bytes())
@@ -118,6 +146,14 @@ def test_a_mistake_gets_a_sentence_and_status_1(what, tmp_path, capsys):
     error = capsys.readouterr().err
     assert re.search(rf"^kdkit {command[0]}: ", error, re.MULTILINE) and re.search(message, error), error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_gets_a_sentence(device, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert cli.main(["evaluate", "things-teacher", "--device", device]) == 1
+    assert f"--device {device}: torch sees no such device here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["distil"], ["distill", "--epochs", "many"], ["evaluate"]])
@@ -179,6 +215,15 @@ def test_doctor_with_a_torch_and_torchvision_that_do_not_fit():
     assert done.returncode == 1
     assert "operator torchvision::nms does not exist" in done.stdout
     assert "torch and torchvision must fit each other: pip install" in done.stdout
+
+
+def test_doctor_with_a_data_folder_that_may_not_be_read(monkeypatch):
+    def forbidden(name):
+        raise PermissionError("[Errno 13] Permission denied: 'data_batch_1'")
+
+    monkeypatch.setattr(data.sources, "find", forbidden)
+    good, text = line_about("CIFAR-10")
+    assert good is False and "could not be looked for" in text and "Permission denied" in text
 
 
 def test_doctor_without_torch_still_speaks(monkeypatch):

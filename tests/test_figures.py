@@ -37,6 +37,16 @@ def test_soft_target_draws_each_probability_and_hatches_the_label():
     assert [bool(bar.get_hatch()) for bar in bars] == [number == 3 for number in range(10)]
 
 
+def test_a_probability_of_zero_does_not_break_the_log_scale():
+    low, high = figures.soft_target([1.0, 0.0], ["a", "b"]).axes[0].get_ylim()
+    assert 0 < low < high
+
+
+def test_every_run_gets_its_curve():
+    runs = {str(n): SimpleNamespace(history=[{"epoch": 1, "val_accuracy": 0.5}]) for n in range(5)}
+    assert len(figures.learning_curves(runs).axes[0].lines) == 5
+
+
 def test_curves_differ_by_more_than_colour():
     runs = {n: SimpleNamespace(history=[{"epoch": 1, "val_accuracy": 0.5}]) for n in ("alone", "distilled")}
     first, second = figures.learning_curves(runs).axes[0].lines

@@ -346,7 +346,20 @@ def test_a_student_that_was_trained_already_is_refused_with_a_hint(data, tmp_pat
 def test_other_data_is_refused(data, tmp_path):
     run(data, checkpoint=tmp_path / "c")
     with pytest.raises(ValueError, match="belongs to another run: data_fingerprint"):
+        run(tiny.reordered(data), checkpoint=tmp_path / "c")
+
+
+def test_the_same_images_with_other_labels_are_refused(data, tmp_path):
+    run(data, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="belongs to another run: labels_fingerprint"):
         run(tiny.relabelled(data), checkpoint=tmp_path / "c")
+
+
+def test_pixels_changed_in_place_are_noticed(data, tmp_path):
+    run(data, checkpoint=tmp_path / "c")
+    data.train.images[:5] = 0
+    with pytest.raises(ValueError, match="belongs to another run: data_fingerprint"):
+        run(data, checkpoint=tmp_path / "c")
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
@@ -388,7 +401,9 @@ BAD_ARGUMENTS = {
     "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
     "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),
     "a seed that no checkpoint could keep": (lambda d, t: {"seed": torch.tensor(0)}, "seed must be a whole number"),
-    "negative lr": (lambda d, t: {"lr": -0.1}, "lr must be above 0"),
+    "negative lr": (lambda d, t: {"lr": -0.1}, "lr must be a finite number above 0"),
+    "lr in words": (lambda d, t: {"lr": "0.1"}, "lr must be a finite number above 0.*got '0.1'"),
+    "a training that explodes": (lambda d, t: {"lr": 1e30, "batch_size": 16}, "no longer a finite number in epoch 1"),
     "zero temperature": (lambda d, t: {"teacher": t, "temperature": 0}, "temperature must be a finite number above 0"),
     "no weight": (lambda d, t: {"teacher": t, "soft_weight": 0, "hard_weight": 0}, "both 0"),
     "negative weight": (lambda d, t: {"teacher": t, "soft_weight": -1}, "soft_weight must be a finite number"),
@@ -399,7 +414,7 @@ BAD_ARGUMENTS = {
         "is the cache of another teacher",
     ),
     "cache of other data": (
-        lambda d, t: {"teacher": t, "cache": ViewCache(t, tiny.relabelled(d))},
+        lambda d, t: {"teacher": t, "cache": ViewCache(t, tiny.reordered(d))},
         "is the cache of another data",
     ),
 }

@@ -1,5 +1,6 @@
 """Images with labels: drawn by the kit (``things``), or read from disk (``cifar10``, ``mnist``, ``image_folder``)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from kdkit.data import things
@@ -30,6 +31,7 @@ def load(name, *, download=False):
     else:
         everything = image_folder(path)
         train, test = hold_out(everything, len(everything) // 5)
+    train, test = (replace(part, name=path.resolve().name) for part in (train, test))  # not "train" and "test"
     if train.classes != test.classes:
         raise ValueError(f"{path}: train/ and test/ hold different classes: {train.classes} and {test.classes}.")
     return Splits(*hold_out(train, len(train) // 10), test, source=f"image folder {path}")

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 
@@ -42,12 +41,17 @@ class ImageSet:
         """The images at ``index`` (int64 or bool tensor, or a slice)."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
-    @cached_property
+    @property
     def fingerprint(self):
         """A short hash of shape and pixels: a cache of teacher logits belongs to these images, in this order."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(self.images.contiguous().numpy(force=True).data)
         return digest.hexdigest()[:16]
+
+    @property
+    def labels_fingerprint(self):
+        """A short hash of the labels: a training belongs to them too, a cache of teacher logits does not."""
+        return hashlib.sha256(self.labels.contiguous().numpy(force=True).data).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,8 @@ class TemperaturePanel(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs):
         """The live panel, and beside it a still picture for pages without a kernel."""
-        bundle = super()._repr_mimebundle_(**kwargs)
+        live = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7, which Colab ships, shows widgets another way
+        bundle = live(**kwargs) if live else {}
         picture = figures.soft_target(self.probabilities.tolist(), self.classes, label=self.label)
         bundle["text/html"] = figures.image_tag(picture, self.sentence)
         return bundle
