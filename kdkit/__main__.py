@@ -128,7 +128,8 @@ def _train_teacher(options, doctor):
     print(f"{data!r} from {data.source}\nteacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
-    card = {"name": out.stem, **_origin(data, options, doctor), "seconds": round(run.seconds, 1), "limits": LIMITS}
+    card = {"name": out.stem, **_origin(data, options, doctor), "train_images": len(data.train), "limits": LIMITS}
+    card["seconds"] = round(run.seconds, 1)
     zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
     card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test)
     zoo.save(network, out, card)
