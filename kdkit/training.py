@@ -148,6 +148,8 @@ def train(
             the weights and history of a run that was never stopped.
         progress: show a progress bar.
 
+    On Linux the process keeps, from then on, the memory that it frees (``kdkit.memory``): steps are quicker for it.
+
     Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
     damaged or belongs to another run; ``TrainingInterrupted`` on Ctrl-C.
     """

@@ -68,6 +68,7 @@ def live(folder, place=None, linger=False):
     data, teacher = tiny.splits(), tiny.net(seed=7, width=4).eval()
     cache = ViewCache(teacher, data, folder / "cache")
     (folder / "started").touch()
+    began = time.perf_counter()
     run = kdkit.train(
         tiny.net(seed=1),
         data,
@@ -82,5 +83,6 @@ def live(folder, place=None, linger=False):
     cache.check(sample=10**6)
     with files.replacing(folder / "result.json") as temporary:
         temporary.write_text(json.dumps({"history": run.history, "weights": models.fingerprint(run.student)}))
+    (folder / "seconds").write_text(str(time.perf_counter() - began))
     if linger:
         time.sleep(600)
