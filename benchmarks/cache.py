@@ -7,13 +7,17 @@ teacher. Ratios, not seconds: machines are noisy, but what slows one contender s
 """
 
 import argparse
+import json
 import os
 import statistics
+import tempfile
+from pathlib import Path
+from time import perf_counter
 
 import torch
 
 import kdkit
-from kdkit import data, models, training, zoo
+from kdkit import data, doctor, files, models, training, zoo
 from kdkit.cache import ViewCache
 
 
@@ -26,11 +30,19 @@ def main():
     parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     splits = data.load(options.data).first(options.train_images)
     teacher = zoo.load(options.teacher) if options.teacher in zoo.names() else zoo.read(options.teacher)
-    print(f"{splits!r}, student {options.width}x{options.depth}, {torch.get_num_threads()} threads, load {_load()}")
-    seconds, asked, shares = race(options, splits, teacher)
+    load = _load()
+    print(f"{splits!r}, student {options.width}x{options.depth}, {torch.get_num_threads()} threads, load {load}")
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, asked, shares = race(options, splits, teacher, Path(folder))
+    if options.json:
+        result = {"data": splits.name, "train_images": len(splits.train), "epochs": options.epochs, "seconds": seconds}
+        result |= {"teacher_images": asked, "shares_outside": shares, "versions": doctor.versions(), "load": load}
+        with files.replacing(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
     for name, taken in seconds.items():
         ratios = [own / plain for own, plain in zip(taken, seconds["plain"], strict=True)]
         spread = ", ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
@@ -41,12 +53,12 @@ def main():
     print(f"share of a step outside forward, backward and optimiser (second student): {statistics.median(shares):.1%}")
 
 
-def race(options, splits, teacher):
+def race(options, splits, teacher, folder):
     """Seconds of each contender in each round, teacher images of one round, and the second student's own overhead."""
     seconds = {name: [] for name in ("plain", "plain again", "online", "first student", "second student")}
     asked, shares = dict.fromkeys(seconds, 0), []
     for round_number in range(options.rounds + 1):  # the first round warms up and does not count
-        cache = ViewCache(teacher, splits)
+        cache = ViewCache(teacher, splits, folder / f"round{round_number}")  # a file, as the command line uses
         arms = {
             "plain": {},
             "plain again": {},  # the noise floor: what a ratio between equals looks like here
@@ -93,8 +105,6 @@ class Watch:
         return self._timed("update", self.originals[1], arguments)
 
     def _timed(self, name, function, arguments):
-        from time import perf_counter
-
         began = perf_counter()
         result = function(*arguments)
         self.seconds[name] += perf_counter() - began

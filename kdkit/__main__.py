@@ -34,6 +34,7 @@ def main(arguments=None):
     if options.run is _doctor:
         return _doctor(options, doctor)
     try:
+        _check(options)
         return options.run(options, doctor)
     except (ValueError, OSError) as error:  # mistakes in what was asked for; anything else is ours, with traceback
         print(f"kdkit {options.command}: {error}", file=sys.stderr)
@@ -111,6 +112,14 @@ def _doctor(options, doctor):
     troubles = sum(good is False for good, _ in lines)
     print("\nAll is well." if not troubles else f"\n{troubles} of these need attention.")
     return 1 if troubles else 0
+
+
+def _check(options):
+    """What would otherwise be noticed only after the training."""
+    if options.json is not None and options.json.is_dir():
+        raise ValueError(f"--json {options.json} is a folder: name a file.")
+    if getattr(options, "seeds", 1) < 1:
+        raise ValueError(f"--seeds must be at least 1; got {options.seeds}.")
 
 
 def _train_teacher(options, doctor):

@@ -17,6 +17,7 @@ from kdkit import files, models
 
 MAGIC = b"kdkit view cache 1\n"
 HEADER_BYTES = 4096
+ANOTHER_TEACHER = 1e-2  # a difference, relative to the largest logit, that no rounding explains (TF32 included)
 
 
 class ViewCache:
@@ -30,7 +31,8 @@ class ViewCache:
     Each entry carries a check value. One that was half written when a program was killed, or damaged later, does not
     count, and is computed again. Two processes may use one file: they write the same values to the same places.
 
-    Raises ``ValueError`` if the file is no cache, or that of another teacher, other images or other views.
+    Raises ``ValueError`` if the file is no cache, or that of another teacher, other images or other views. (Weights and
+    layers are compared by hash, and a few kept entries with what the teacher says now.)
     ``teacher_images`` counts the images that went through the teacher.
     """
 
@@ -43,6 +45,7 @@ class ViewCache:
         table = torch.zeros(shape, dtype=torch.int32) if path is None else torch.from_numpy(self._map(shape))
         self._bits, self._checks = table[:, :-1], table[:, -1]  # a row: logits as raw bits, check value
         self._multipliers = torch.arange(1, 2 * shape[1] - 2, 2) * 0x9E3779B1
+        self._spot_check(teacher)
 
     def __repr__(self):
         where = self.path or "in memory"
@@ -71,6 +74,8 @@ class ViewCache:
     def check_belongs(self, teacher, data):
         """``ValueError`` unless this is the cache of ``teacher`` on ``data``."""
         self._compare(_header(teacher, data), self._header, repr(self))
+        if teacher is not self.teacher:
+            self._spot_check(teacher)
 
     def check(self, sample=256, seed=0, tolerance=1e-5):
         """Compute ``sample`` of the kept entries again and compare.
@@ -78,14 +83,27 @@ class ViewCache:
         Raises ``ValueError`` that names the first entry that is off by more than ``tolerance`` (relative to the
         largest logit). Returns the largest difference seen.
         """
-        kept = (self._checks[: self._training] != 0).nonzero().squeeze(1)
-        chosen = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))[:sample]]
+        chosen = self._sample(sample, seed)
         if len(chosen) == 0:
             raise ValueError(f"{self!r} holds nothing to check yet: train a student with it first.")
+        return self._largest_difference(self.teacher, chosen, tolerance)
+
+    def _spot_check(self, teacher):
+        """Two networks can have the same layers and weights and still answer differently: ask, do not assume."""
+        chosen = self._sample(8, seed=0)
+        if len(chosen):
+            self._largest_difference(teacher, chosen, ANOTHER_TEACHER)
+
+    def _sample(self, sample, seed):
+        """Rows of up to ``sample`` undamaged entries of data.train."""
+        kept = (self._checks[: self._training] != 0).nonzero().squeeze(1)
+        chosen = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))[:sample]]
+        return chosen[self._checks[chosen] == self._check_values(chosen, self._bits[chosen])]
+
+    def _largest_difference(self, teacher, chosen, tolerance):
         index, view = chosen // self.data.views.count, chosen % self.data.views.count
-        fresh = self._ask(
-            self.data.views.take(self.data.views.pad(self.data.train.images[index]), torch.arange(len(index)), view)
-        )
+        views = self.data.views
+        fresh = self._ask(teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view))
         kept_logits = self._bits[chosen].view(torch.float32)
         differences = (kept_logits - fresh).abs().amax(1) / fresh.abs().max().clamp(min=1)
         worst = int(differences.nan_to_num(nan=torch.inf).argmax())
@@ -100,16 +118,17 @@ class ViewCache:
         bits = self._bits[rows]
         if torch.equal(self._checks[rows], self._check_values(rows, bits)):
             return bits.view(torch.float32)
-        answer = self._ask(inputs())
+        inputs = inputs()
+        self.teacher_images += len(inputs)
+        answer = self._ask(self.teacher, inputs)
         self._store(rows, answer)
         return answer
 
     @torch.no_grad()
-    def _ask(self, inputs):
-        self.teacher.eval()
-        self.teacher_images += len(inputs)
-        device = next(self.teacher.parameters()).device
-        answer = models.logits(self.teacher, inputs.to(device)).float().cpu()
+    def _ask(self, teacher, inputs):
+        teacher.eval()
+        device = next(teacher.parameters()).device
+        answer = models.logits(teacher, inputs.to(device)).float().cpu()
         if answer.shape != (len(inputs), self._bits.shape[1]):
             raise ValueError(
                 f"the teacher answered with logits of shape {list(answer.shape)}; "

@@ -12,16 +12,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
-ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE, BLACK = [
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-    "#000000",
-]
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
 LOOKS = (  # one for each curve: colour, marker and line style say the same thing
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": VERMILION, "marker": "s", "linestyle": "--"},

@@ -151,7 +151,7 @@ def parameters(model):
 
 
 def fingerprint(model):
-    """A short hash of a network's layers and weights: equal only for networks that compute the same."""
+    """A short hash of a network's layers, their settings and weights. It sees no plain attributes of a module."""
     digest = hashlib.sha256()
     for name, module in model.named_modules():
         digest.update(f"{name}:{type(module).__qualname__}({module.extra_repr()});".encode())

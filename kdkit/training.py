@@ -148,6 +148,8 @@ def train(
             the weights and history of a run that was never stopped.
         progress: show a progress bar.
 
+    Stopped by Ctrl-C, it gives the student its first weights back: the same call then goes on from the checkpoint.
+
     On Linux the process keeps, from then on, the memory that it frees (``kdkit.memory``): steps are quicker for it.
 
     Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
@@ -168,12 +170,14 @@ def train(
         nesterov=True,
         weight_decay=WEIGHT_DECAY,
     )
+    start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     _resume(run, optimizer, checkpoint)
     memory.keep_freed()
     with _bar(run, data, progress) as bar:
         try:
             _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar)
         except KeyboardInterrupt:
+            student.load_state_dict(start)  # so that the same call, with the same student, goes on from the checkpoint
             raise TrainingInterrupted(_farewell(run, checkpoint)) from None
     student.eval()
     return run
@@ -278,13 +282,15 @@ def _postfix(loss, history):
 
 
 def _farewell(run, checkpoint):
-    stopped = f"Stopped in epoch {len(run.history) + 1} of {run.settings['epochs']}."
+    epochs = run.settings["epochs"]
+    stopped = f"Stopped in epoch {min(len(run.history) + 1, epochs)} of {epochs}."
     if checkpoint is None:
         return f"{stopped} Nothing was kept: give train() a checkpoint=path for that."
     if not Path(checkpoint).exists():
         return f"{stopped} There was nothing to keep yet."
     kept = len(checkpoints.read(checkpoint)["history"])
-    return f"{stopped} The first {kept} are kept in {checkpoint}: run the same again to go on."
+    what = "1 epoch is" if kept == 1 else f"{kept} epochs are"
+    return f"{stopped} {what} kept in {checkpoint}: run the same again to go on."
 
 
 def _check_arguments(student, data, teacher, cache, epochs, batch_size, seed):
@@ -294,6 +300,9 @@ def _check_arguments(student, data, teacher, cache, epochs, batch_size, seed):
         )
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ValueError(f"seed must be a whole number; got {seed!r}.")
+    for part, count in ("train", len(data.train)), ("val", len(data.val)):
+        if count == 0:
+            raise ValueError(f"data.{part} holds no image: {data!r}. Training needs both.")
     for name, value in ("epochs", epochs), ("batch_size", batch_size):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")

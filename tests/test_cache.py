@@ -142,6 +142,32 @@ def test_a_file_of_another_teacher_or_other_data_is_refused_by_name(data, teache
         ViewCache(*other(data, teacher), tmp_path / "c")
 
 
+class Scaled(torch.nn.Module):
+    """Networks that differ in something that no hash of weights can see."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.net, self.scale = tiny.net(seed=7), scale
+
+    def forward(self, inputs):
+        return self.scale * self.net(inputs)
+
+
+def test_a_teacher_with_the_same_weights_that_answers_otherwise_is_refused(data, tmp_path):
+    fill(ViewCache(Scaled(1.0), data, tmp_path / "c"))
+    assert ViewCache(Scaled(1.0), data, tmp_path / "c").filled == len(data.train)
+    with pytest.raises(ValueError, match="is not what the teacher says"):
+        ViewCache(Scaled(5.0), data, tmp_path / "c")
+
+
+def test_a_run_does_not_take_the_cache_of_such_a_teacher_either(data):
+    cache = ViewCache(Scaled(1.0), data)
+    fill(cache)
+    cache.check_belongs(Scaled(1.0), data)
+    with pytest.raises(ValueError, match="is not what the teacher says"):
+        cache.check_belongs(Scaled(5.0), data)
+
+
 BROKEN = {
     "empty": lambda content: b"",
     "foreign": lambda content: b"hello" * 2000,

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from tiny import net
 
 from kdkit import __main__ as cli
@@ -61,8 +62,6 @@ def test_ctrl_c_gives_a_sentence_and_status_130(monkeypatch, capsys):
 
 
 def test_a_folder_of_ones_own_images_will_do(tmp_path):
-    from PIL import Image
-
     for name, shade in ("bright", 220), ("dark", 30):
         (tmp_path / "mine" / name).mkdir(parents=True)
         for number in range(20):
@@ -73,8 +72,6 @@ def test_a_folder_of_ones_own_images_will_do(tmp_path):
 
 
 def folder_of(path, *classes):
-    from PIL import Image
-
     for part in "train", "test":
         for shade, name in enumerate(classes):
             (path / part / name).mkdir(parents=True)
@@ -121,6 +118,9 @@ MISTAKES = {
         "temperature must be a finite number above 0",
     ),
     "negative weight": (["distill", "--soft-weight", "-1", "--epochs", "1"], "soft_weight must be a finite number"),
+    "a handful of images": (["train-teacher", "--data", "few"], "few holds 7 images to train and 1 to test"),
+    "no seeds": (["distill", "--seeds", "0"], "--seeds must be at least 1; got 0"),
+    "a folder for a report": (["evaluate", "things-teacher", "--json", "mine"], "--json mine is a folder"),
     "no width": (["train-teacher", "--width", "0"], "width must be a whole number of at least 1; got 0"),
     "a name without ending": (
         ["train-teacher", "--width", "4", *FEW, "--out", "x"],
@@ -137,10 +137,12 @@ def test_a_mistake_gets_a_sentence_and_status_1(what, tmp_path, capsys):
     _damaged(tmp_path)
     for shade in range(2):
         (tmp_path / "mine" / str(shade)).mkdir(parents=True)
+    if what == "a handful of images":
+        for number in range(8):
+            (tmp_path / "few" / str(number % 2)).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / "few" / str(number % 2) / f"{number}.png")
     if what == "no teacher yet":
-        from PIL import Image
-
-        for number in range(20):
+        for number in range(30):
             Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / "mine" / str(number % 2) / f"{number}.png")
     assert cli.main(command) == 1
     error = capsys.readouterr().err

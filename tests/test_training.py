@@ -297,12 +297,33 @@ def stop_after(monkeypatch, epochs):
 def test_ctrl_c_says_in_a_sentence_what_was_kept_and_the_run_goes_on_from_there(data, tmp_path, monkeypatch, epochs):
     whole = run(data, epochs=4)
     stop_after(monkeypatch, epochs)
-    kept = f"The first {epochs} are kept in .*run the same again" if epochs else "There was nothing to keep yet"
+    what = {0: "There was nothing to keep yet", 1: "1 epoch is kept in .*run the same again"}
+    kept = what.get(epochs, f"{epochs} epochs are kept in .*run the same again")
     with pytest.raises(training.TrainingInterrupted, match=rf"^Stopped in epoch {epochs + 1} of 4. {kept}") as stopped:
         run(data, epochs=4, checkpoint=tmp_path / "c")
     assert stopped.value._render_traceback_() == [str(stopped.value)], "a notebook shows the sentence alone"
     monkeypatch.undo()
     assert run(data, epochs=4, checkpoint=tmp_path / "c").history == whole.history
+
+
+def test_after_ctrl_c_the_same_cell_with_the_same_student_goes_on(data, tmp_path, monkeypatch):
+    whole, student = run(data, epochs=4), tiny.net()
+    again = {"epochs": 4, "batch_size": 32, "progress": False, "checkpoint": tmp_path / "c"}
+    stop_after(monkeypatch, 2)
+    with pytest.raises(training.TrainingInterrupted):
+        kdkit.train(student, data, **again)
+    monkeypatch.undo()
+    assert kdkit.train(student, data, **again).history == whole.history
+    assert models.fingerprint(student) == models.fingerprint(whole.student)
+
+
+def test_ctrl_c_in_the_last_write_does_not_count_beyond_the_last_epoch(data, tmp_path, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "write", stop)
+    with pytest.raises(training.TrainingInterrupted, match=r"^Stopped in epoch 1 of 1\."):
+        run(data, epochs=1, checkpoint=tmp_path / "c")
 
 
 def test_ctrl_c_without_a_checkpoint_says_so(data, monkeypatch):
@@ -397,6 +418,8 @@ def test_a_failing_write_leaves_the_previous_checkpoint(data, tmp_path, monkeypa
 
 BAD_ARGUMENTS = {
     "one image set for splits": (lambda d, t: {"data": d.train}, "data must be Splits .*got ImageSet"),
+    "nothing to learn from": (lambda d, t: {"data": tiny.splits(train=0)}, r"data\.train holds no image"),
+    "nothing to watch": (lambda d, t: {"data": tiny.splits(val=0)}, r"data\.val holds no image"),
     "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
     "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
     "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),

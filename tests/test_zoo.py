@@ -190,3 +190,10 @@ def test_a_name_without_the_right_ending_is_refused_before_anything_is_written(n
     with pytest.raises(ValueError, match=rf"ends in \.safetensors; got .*{name}\.$"):
         zoo.save(net, tmp_path / name, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_statistics_too_large_for_half_precision_are_kept_whole(tmp_path):
+    model = models.student(2, 3)
+    model.stages[0].norms[0].running_var.fill_(1e5)
+    zoo.save(model, tmp_path / "m.safetensors", {})
+    assert torch.equal(zoo.read(tmp_path / "m.safetensors").stages[0].norms[0].running_var, torch.full((2,), 1e5))

@@ -11,6 +11,7 @@ from kdkit.data.views import Views
 __all__ = ["ImageSet", "Splits", "Views", "cifar10", "image_folder", "load", "mnist", "things"]
 
 THINGS_PER_CLASS = 1000
+FEWEST = 20  # training images, so that a tenth of them can be held out
 
 
 def load(name, *, download=False):
@@ -34,4 +35,9 @@ def load(name, *, download=False):
     train, test = (replace(part, name=path.resolve().name) for part in (train, test))  # not "train" and "test"
     if train.classes != test.classes:
         raise ValueError(f"{path}: train/ and test/ hold different classes: {train.classes} and {test.classes}.")
+    if len(train) < FEWEST or len(test) == 0:
+        raise ValueError(
+            f"{path} holds {len(train)} images to train and {len(test)} to test: at least {FEWEST} and 1 are needed, "
+            "and many more for a result that means anything."
+        )
     return Splits(*hold_out(train, len(train) // 10), test, source=f"image folder {path}")

@@ -59,6 +59,10 @@ class Views:
 
     def pad(self, images):
         """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim of ``shift`` pixels, channels last."""
+        if self.shift >= min(images.shape[-2:]):
+            raise ValueError(
+                f"shift={self.shift} needs images of more than {self.shift} pixels; got {list(images.shape)}."
+            )
         padded = F.pad(images, [self.shift] * 4, mode="reflect") if self.shift else images
         return padded.contiguous(memory_format=torch.channels_last)
 
