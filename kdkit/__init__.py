@@ -2,7 +2,8 @@
 
 The modules, lowest floor first (each imports only from the floors below it):
 
-1. ``losses``, ``models``, ``data``, ``files``, ``memory``: pure functions, networks, images, the machine
+1. ``losses``, ``models``, ``data``, ``files``, ``memory``, ``measured``: pure functions, networks, images, the machine,
+   stored figures
 2. ``cache``, ``metrics``, ``checkpoints``: teacher logits kept; what is measured; a training on disk
 3. ``training``, ``zoo``: ``kd_step``, ``train``, ``Run``; trained weights that ship with the kit
 4. ``figures``: pictures
@@ -17,7 +18,9 @@ import importlib
 __version__ = "0.1.0"
 
 _FUNCTIONS = {"kd_step": "training", "train": "training", "show": "figures"}
-_MODULES = ("cache", "check", "data", "figures", "losses", "metrics", "models", "training", "widgets", "zoo")
+_MODULES = (
+    *("cache", "check", "data", "figures", "losses", "measured", "metrics", "models", "training", "widgets", "zoo"),
+)
 
 __all__ = [*_MODULES, *_FUNCTIONS]
 

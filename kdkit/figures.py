@@ -43,7 +43,12 @@ def image_tag(fig, alt):
     with rc_context(STYLE):
         fig.savefig(picture, format="png", dpi=DPI, bbox_inches="tight")
     content = base64.b64encode(picture.getvalue()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{content}" style="max-width:100%">'
+    return f'<img alt="{escaped(alt)}" src="data:image/png;base64,{content}" style="max-width:100%">'
+
+
+def escaped(text):
+    """``text`` for use inside HTML."""
+    return html.escape(text)
 
 
 def pictures(images, captions=None, columns=10):

@@ -52,6 +52,27 @@ def expected_calibration_error(logits, labels, bins=15):
     return (torch.zeros(bins, dtype=torch.double).index_add_(0, which, gap).abs().sum() / len(labels)).item()
 
 
+def bias_for_prior(logits, label, prior):
+    """What to add to the logit of class ``label`` so that its mean probability over all samples is ``prior``.
+
+    It needs no labels, only unlabelled samples ``[N, C]`` and a belief how common the class is among them: a cure for
+    a student that never saw one (Hinton et al. 2015, arXiv:1503.02531, section 3, chose that bias on the test set).
+    Raises ``ValueError`` unless 0 < ``prior`` < 1 and ``label`` is one of the classes.
+    """
+    from scipy.optimize import brentq
+
+    _check_shape("logits", logits, logits.shape[:1] + logits.shape[1:2])
+    if not 0 < prior < 1:
+        raise ValueError(f"prior must be a share between 0 and 1, such as 0.1 for one in ten; got {prior!r}.")
+    if not 0 <= label < logits.shape[1]:
+        raise ValueError(f"label must be the number of a class, 0 to {logits.shape[1] - 1}; got {label!r}.")
+    others = logits.double().clone()
+    others[:, label] = -math.inf
+    margin = logits[:, label].double() - others.logsumexp(1)  # probability = sigmoid(margin + bias)
+    reach = margin.abs().max().item() + 50
+    return brentq(lambda bias: (margin + bias).sigmoid().mean().item() - prior, -reach, reach)
+
+
 def _check_shape(name, tensor, expected):
     """Without this a shape that is off by one dimension would be broadcast, to a number that means nothing."""
     if tensor.shape != expected or tensor.numel() == 0:

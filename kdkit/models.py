@@ -69,7 +69,7 @@ class ConvNet(nn.Module):
         for after, convs in zip([width, 4 * width, 4 * width], _share(depth, 3), strict=True):
             self.stages.append(Stage(size, after, convs))
             size = after if convs else size
-        self.classify = nn.utils.skip_init(nn.Linear, size, classes)
+        self.classify = nn.Linear(size, classes)
 
     def forward(self, images):
         _check_images(images, self.architecture["channels"])
@@ -122,7 +122,8 @@ def student(width, depth, classes=10, channels=3, seed=0):
     _check_size("depth", depth, 1)
     _check_size("classes", classes, 2)
     _check_size("channels", channels, 1)
-    net = ConvNet(width, depth, classes, channels)
+    with torch.random.fork_rng(devices=[]):  # layers draw weights when they are built; they are drawn again below
+        net = ConvNet(width, depth, classes, channels)
     _initialise(net, torch.Generator().manual_seed(seed))
     return net.to(memory_format=torch.channels_last)
 
@@ -167,7 +168,7 @@ def _share(total, parts):
 
 
 def _conv(before, after):
-    return nn.utils.skip_init(nn.Conv2d, before, after, 3, padding=1, bias=False)
+    return nn.Conv2d(before, after, 3, padding=1, bias=False)
 
 
 def _initialise(net, generator):

@@ -103,7 +103,7 @@ def test_another_floor_and_a_pin_are_found():
 # ----------------------------------------------------------------------------------------------- floors
 
 FLOORS = {
-    **dict.fromkeys(("files", "memory"), 0),  # the ground: they know nothing of networks or images
+    **dict.fromkeys(("files", "measured", "memory"), 0),  # the ground: they know nothing of networks or images
     **dict.fromkeys(("losses", "models", "data"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "checkpoints"), 2),
     **dict.fromkeys(("training", "zoo"), 3),

@@ -41,6 +41,16 @@ class ImageSet:
         """The images at ``index`` (int64 or bool tensor, or a slice)."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
+    def without(self, name):
+        """All images but those of class ``name``. The class keeps its number: a network still has a place for it."""
+        return self.subset(self.labels != self.number(name))
+
+    def number(self, name):
+        """The label of class ``name``. Raises ``ValueError`` for a name that is no class."""
+        if name not in self.classes:
+            raise ValueError(f"there is no class {name!r}; choose one of {', '.join(map(str, self.classes))}.")
+        return self.classes.index(name)
+
     @property
     def fingerprint(self):
         """A short hash of shape and pixels: a cache of teacher logits belongs to these images, in this order."""
@@ -74,6 +84,10 @@ class Splits:
     @property
     def name(self):
         return self.train.name
+
+    def without(self, name):
+        """The same splits without class ``name`` where a student learns and is watched; ``test`` keeps it."""
+        return replace(self, train=self.train.without(name), val=self.val.without(name))
 
     def first(self, images):
         """The same splits with only the first ``images`` of a fixed shuffle of the training images."""

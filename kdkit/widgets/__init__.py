@@ -1,5 +1,7 @@
-"""Sliders on real models."""
+"""Sliders on real models. What stands in a .js file moves without the kernel."""
 
+from kdkit.widgets.flipbook import FlipBook
+from kdkit.widgets.morph import MorphPanel
 from kdkit.widgets.temperature import TemperaturePanel
 
-__all__ = ["TemperaturePanel"]
+__all__ = ["FlipBook", "MorphPanel", "TemperaturePanel"]

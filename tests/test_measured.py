@@ -1,27 +1,29 @@
-"""The tables of results/README.md say what the JSON files say."""
+"""The tables of kdkit/measured/README.md say what the JSON files say."""
 
-import json
-from pathlib import Path
+import statistics
 
+import pytest
+
+from kdkit import measured
 from kdkit.metrics import paired_interval
 
-RESULTS = Path(__file__).parents[1] / "results"
-PAGE = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
+PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
 
 
-def stored(name):
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+def test_what_was_not_measured_is_refused_with_the_names_of_what_was():
+    with pytest.raises(ValueError, match="'speed'; there are: cache, cifar10-distill"):
+        measured.load("speed")
 
 
 def test_teacher():
-    teacher = stored("cifar10-teacher")
+    teacher = measured.load("cifar10-teacher")
     assert f"**{teacher['results']['accuracy']:.2%}**".replace("%", " %") in PAGE
     assert f"in {teacher['seconds']:.0f} s" in PAGE and f"is {teacher['results']['ece']:.3f}" in PAGE
     assert f"{teacher['settings']['epochs']} epochs" in PAGE and "JPEG" in teacher["source"]
 
 
 def test_pairs_of_students():
-    result = stored("cifar10-distill")
+    result = measured.load("cifar10-distill")
     assert result["data"] == "cifar10" and result["train_images"] == 45_000 and "JPEG" in result["source"]
     for run in result["runs"]:
         row = f"| {run['seed']} | {100 * run['student_alone']:.2f} % | {100 * run['student_distilled']:.2f} % |"
@@ -31,7 +33,7 @@ def test_pairs_of_students():
 
 
 def test_views():
-    result = stored("cifar10-views")
+    result = measured.load("cifar10-views")
     for run in result["runs"]:
         assert f"| {run['seed']} | {100 * run['fixed']:.2f} % | {100 * run['random']:.2f} % |" in PAGE
     arms = [[run[arm] for run in result["runs"]] for arm in ("random", "fixed")]
@@ -39,5 +41,16 @@ def test_views():
 
 
 def test_the_fixed_arm_is_the_student_alone_of_the_other_table():
-    alone = [run["student_alone"] for run in stored("cifar10-distill")["runs"]]
-    assert [run["fixed"] for run in stored("cifar10-views")["runs"]] == alone
+    alone = [run["student_alone"] for run in measured.load("cifar10-distill")["runs"]]
+    assert [run["fixed"] for run in measured.load("cifar10-views")["runs"]] == alone
+
+
+def test_cache():
+    result = measured.load("cache")
+    for name, seconds in result["seconds"].items():
+        ratios = sorted(taken / plain for taken, plain in zip(seconds, result["seconds"]["plain"], strict=True))
+        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+        images = f"{result['teacher_images'][name]:,}"
+        assert f"| {name} | {statistics.median(ratios):.3f} | {spread} | {images} |" in PAGE
+    share = statistics.median(result["shares_outside"])
+    assert f"{share:.1%}".replace("%", " %") in PAGE and f"load {result['load']}" in PAGE

@@ -1,0 +1,74 @@
+"""What temperature and soft weight do to a student, for several budgets of labelled pictures.
+
+    python benchmarks/temperature_grid.py --json kdkit/measured/temperature-grid.json
+
+For each seed and budget: new pictures of Things, one student alone, and one distilled student for each temperature and
+soft weight, all from the same weights, on the same pictures in the same order, with the same number of steps. Accuracy
+on the same 2,000 other pictures, after the last epoch; nothing is chosen on them.
+"""
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+
+import kdkit
+from kdkit import doctor, files, metrics, models, zoo
+from kdkit.cache import ViewCache
+from kdkit.data import things
+
+BUDGETS = (10, 30, 100)  # labelled pictures of each class
+TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+SOFT_WEIGHTS = (0.5, 0.9, 1.0)  # the labels get the rest
+PICTURES_SEEN = 12_000  # by each student, whatever its budget
+BATCH = 50
+TEST_SEED = 777
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    teacher, test = zoo.load("things-teacher"), things.make(200, seed=TEST_SEED)
+    result = {
+        "data": "things",
+        "teacher_accuracy": metrics.accuracy(metrics.predict(teacher, test.images), test.labels),
+        "temperatures": TEMPERATURES,
+        "soft_weights": SOFT_WEIGHTS,
+        "runs": [
+            row
+            for budget, seed in product(BUDGETS, range(options.seeds))
+            for row in students(options, teacher, test, budget, seed)
+        ],
+        "settings": {"width": options.width, "depth": options.depth, "batch_size": BATCH, "pictures": PICTURES_SEEN},
+        "versions": doctor.versions(),
+    }
+    if options.json:
+        with files.replacing(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def students(options, teacher, test, budget, seed):
+    """One row a student: the one alone (temperature and soft weight None), then the grid."""
+    pictures = things.splits(budget, seed=1000 * budget + seed)
+    cache = ViewCache(teacher, pictures)
+    arms = [(None, None), *product(TEMPERATURES, SOFT_WEIGHTS)]
+    for temperature, soft_weight in arms:
+        kd = {}
+        if temperature is not None:
+            weights = dict(soft_weight=soft_weight, hard_weight=round(1 - soft_weight, 3))
+            kd = dict(teacher=teacher, cache=cache, temperature=temperature, **weights)
+        student = models.student(options.width, options.depth, seed=seed)
+        epochs = PICTURES_SEEN // (len(things.CLASSES) * budget)
+        kdkit.train(student, pictures, epochs=epochs, batch_size=BATCH, seed=seed, progress=False, **kd)
+        accuracy = metrics.accuracy(metrics.predict(student, test.images), test.labels)
+        row = dict(per_class=budget, seed=seed, temperature=temperature, soft_weight=soft_weight, accuracy=accuracy)
+        print(row, flush=True)
+        yield row
+
+
+if __name__ == "__main__":
+    main()

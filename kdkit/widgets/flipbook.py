@@ -1,0 +1,70 @@
+"""Prepared pictures behind a slider: for results that were measured beforehand."""
+
+from pathlib import Path
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from kdkit import figures
+
+
+class FlipBook(ipywidgets.VBox):
+    """A slider that turns pages. Each page is a figure with a sentence, its alt text; it stands below as well.
+
+    Parameters: ``pages``, a dict of the slider's labels to ``(figure, sentence)``; ``description``, what the slider
+    chooses. From code: ``book.slider.index = 1``. It works without a kernel too.
+    """
+
+    def __init__(self, pages, description):
+        if not pages:
+            raise ValueError("a flip book needs at least one page: a dict of label to (figure, sentence).")
+        self.sentences = [sentence for _, sentence in pages.values()]
+        html = [
+            f"{figures.image_tag(fig, sentence)}<p style='color:black'>{figures.escaped(sentence)}</p>"
+            for fig, sentence in pages.values()
+        ]
+        self.slider = ipywidgets.SelectionSlider(
+            options=list(pages),
+            description=description,
+            style={"description_width": "initial"},
+            layout={"width": "98%", "max_width": "640px"},
+        )
+        self.pages = Pages(pages=html)
+        ipywidgets.jslink((self.slider, "index"), (self.pages, "page"))
+        super().__init__([self.slider, self.pages])
+
+    @property
+    def sentence(self):
+        """What the open page says."""
+        return self.sentences[self.slider.index]
+
+    @property
+    def state(self):
+        """The label of the open page; set it to open another."""
+        return str(self.slider.value)
+
+    @state.setter
+    def state(self, text):
+        labels = [str(option) for option in self.slider.options]
+        if text not in labels:
+            raise ValueError(f"there is no page {text!r}; there are: {', '.join(labels)}.")
+        self.slider.index = labels.index(text)
+
+    def __repr__(self):
+        return f"FlipBook({self.slider.description} {self.state}: {self.sentence})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        live = getattr(super(), "_repr_mimebundle_", None)
+        return {**(live(**kwargs) if live else {}), "text/html": self.pages.pages[self.slider.index]}
+
+
+class Pages(anywidget.AnyWidget):
+    """The browser's side of a flip book."""
+
+    _esm = Path(__file__).with_name("flipbook.js")
+    pages = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    page = traitlets.Int(0).tag(sync=True)
+
+    def __repr__(self):
+        return f"Pages({len(self.pages)})"

@@ -1,0 +1,185 @@
+"""The morph slider: one thing turns into another, and a network says at each step what it sees."""
+
+import html
+import re
+
+import ipywidgets
+import torch
+
+from kdkit import figures, metrics
+from kdkit.data import things
+from kdkit.widgets.bars import Bars, address, short
+
+STEPS = 50
+AMOUNTS = torch.linspace(0, 1, STEPS + 1)
+COVERED = "What will the network say? Move the slider to where YOU would switch to the other name, and keep that."
+
+
+class MorphPanel(ipywidgets.VBox):
+    """A thing that a slider turns into a thing of another class, live through a network; the reader guesses first.
+
+    Parameters: ``model``, a network for Things; ``start`` and ``end``, names of classes; ``seed``, which thing;
+    ``watched``, a class whose probability the sentence always tells.
+
+    The bars are covered until a guess is kept (or skipped): the amount at which the reader would switch from one name
+    to the other. It then stands beside the network's own tipping point. From code: ``panel.slider.value = 0.4``,
+    ``panel.keep(0.4)`` or ``panel.keep(None)``; ``panel.state`` is a text that can be shared, and takes it back.
+    Raises ``ValueError`` for unknown names and for states that are none.
+    """
+
+    def __init__(self, model, start="chair", end="armchair", *, seed=0, watched="mushroom"):
+        self.model, self.watched, self.seed = model, watched, seed
+        self.guess, self.covered = None, True
+        wide = {"description_width": "initial"}
+        self.start = ipywidgets.Dropdown(options=things.CLASSES, value=_name(start), description="From", style=wide)
+        self.end = ipywidgets.Dropdown(options=things.CLASSES, value=_name(end), description="to", style=wide)
+        self.slider = ipywidgets.FloatSlider(
+            value=0.0,
+            min=0.0,
+            max=1.0,
+            step=1 / STEPS,
+            description="How far",
+            style=wide,
+            layout={"width": "98%", "max_width": "860px"},
+        )
+        self.guess_button = ipywidgets.Button(description="I would switch here", icon="check", layout={"width": "auto"})
+        self.skip_button = ipywidgets.Button(description="show without a guess", layout={"width": "auto"})
+        self.bars = Bars(classes=list(things.CLASSES), labels=[-1], caption="The thing on its way.")
+        self.field = ipywidgets.Text(
+            description="state to share", continuous_update=False, style=wide, layout={"width": "34em"}
+        )
+        self.problem = ipywidgets.HTML()
+        self._choose()
+        self.start.observe(self._choose, "value")
+        self.end.observe(self._choose, "value")
+        self.slider.observe(self._redraw, "value")
+        self.field.observe(self._restore, "value")
+        self.guess_button.on_click(lambda _: self.keep(self.slider.value))
+        self.skip_button.on_click(lambda _: self.keep(None))
+        names = ipywidgets.HBox([self.start, self.end])
+        buttons = ipywidgets.HBox([self.guess_button, self.skip_button])
+        super().__init__([names, self.slider, buttons, self.bars, self.field, self.problem])
+
+    def keep(self, guess):
+        """Keep the reader's tipping point (None: no guess), and uncover the bars."""
+        self.guess, self.covered = guess, False
+        self._redraw()
+
+    @property
+    def probabilities(self):
+        """What the network says about the picture that is shown: float64 ``[10]``."""
+        return self.logits.double().softmax(0)
+
+    @property
+    def tipping_point(self):
+        """The first amount at which the network finds the end more likely than the start; None if it never does."""
+        start, end = (things.CLASSES.index(menu.value) for menu in (self.start, self.end))
+        tipped = (self.scan[:, end] > self.scan[:, start]).nonzero()
+        return AMOUNTS[tipped[0]].item() if len(tipped) else None
+
+    @property
+    def sentence(self):
+        """What is to be seen, in words, and how the reader's guess compares."""
+        if self.covered:
+            return COVERED
+        values, order = self.probabilities.sort(descending=True, stable=True)
+        said = [f"{things.CLASSES[k]} {short(p)}" for k, p in zip(order[:2], values[:2].tolist(), strict=True)]
+        watched = f"{self.watched} {short(self.probabilities[things.CLASSES.index(self.watched)].item())}"
+        if not any(words.startswith(f"{self.watched} ") for words in said):
+            said.append(watched)
+        return (
+            f"{self.slider.value:.2f} of the way from {self.start.value} to {self.end.value}: {', '.join(said)}. "
+            f"{self._compared()}"
+        )
+
+    def _compared(self):
+        tip = self.tipping_point
+        if tip is None:
+            return f"The network never prefers {self.end.value} to {self.start.value} here."
+        words = f"For the network it tips at {tip:.2f}"
+        if self.guess is None:
+            return f"{words}."
+        apart = round(self.guess - tip, 2)
+        where = "the same place" if apart == 0 else f"{abs(apart):.2f} {'later' if apart > 0 else 'earlier'}"
+        return f"{words}; you said {self.guess:.2f}: {where}."
+
+    @property
+    def state(self):
+        """What is shown, as a text: "chair>armchair at 0.34 seed=0 guess=0.50" (guess=none: not guessed, shown)."""
+        text = f"{self.start.value}>{self.end.value} at {self.slider.value:.2f} seed={self.seed}"
+        if self.covered:
+            return text
+        return f"{text} guess={'none' if self.guess is None else format(self.guess, '.2f')}"
+
+    @state.setter
+    def state(self, text):
+        form = r"\s*(\w+)>(\w+) at ([01]|[01]\.\d+) seed=(\d+)(?: guess=(none|[01]|[01]\.\d+))?\s*"
+        parts = re.fullmatch(form, text)
+        if not parts or float(parts[3]) > 1:
+            raise ValueError(f'a state looks like "chair>armchair at 0.34 seed=0 guess=0.50"; got {text!r}.')
+        start, end = _name(parts[1]), _name(parts[2])
+        self.seed = int(parts[4])
+        self.start.value, self.end.value = start, end
+        self.covered = parts[5] is None
+        self.guess = None if parts[5] in (None, "none") else float(parts[5])
+        self._choose()
+        self.slider.value = float(parts[3])
+
+    def _choose(self, change=None):
+        """Draw all steps between the two classes; a guess for other classes counts no longer."""
+        if change is not None:
+            self.guess, self.covered = None, True
+        with self._shown_errors():
+            self.images = things.morph(self.start.value, self.end.value, AMOUNTS, seed=self.seed)
+            self.scan = metrics.predict(self.model, self.images)
+            self._redraw()
+
+    def _redraw(self, change=None):
+        with self._shown_errors():
+            image = self.images[round(self.slider.value * STEPS)]
+            self.logits = metrics.predict(self.model, image[None])[0]
+            with self.bars.hold_sync():
+                self.bars.teacher, self.bars.pictures = [self.logits.tolist()], [address(image)]
+                self.bars.covered, self.bars.sentence = self.covered, self.sentence
+            self.field.value = self.state
+            self.problem.value = ""
+
+    def _restore(self, change):
+        if change["new"] != self.state:
+            with self._shown_errors():
+                self.state = change["new"]
+
+    def _shown_errors(self):
+        return _ErrorsIn(self.problem)
+
+    def __repr__(self):
+        return f"MorphPanel({self.state}: {self.sentence})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live panel, and beside it a still picture for pages without a kernel: a few steps on the way."""
+        live = getattr(super(), "_repr_mimebundle_", None)
+        some = list(range(0, STEPS + 1, 10))
+        strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some])
+        alt = f"Six steps from {self.start.value} to {self.end.value}: the measures of its parts change bit by bit."
+        return {**(live(**kwargs) if live else {}), "text/html": figures.image_tag(strip, alt)}
+
+
+class _ErrorsIn:
+    """An error in a callback would vanish: write it where the reader looks."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, Exception):
+            self.place.value = f'<p role="alert">{html.escape(f"{error}" or repr(error))}</p>'
+        return isinstance(error, Exception)
+
+
+def _name(name):
+    if name not in things.CLASSES:
+        raise ValueError(f"there is no thing called {name!r}; choose one of {', '.join(things.CLASSES)}.")
+    return name
