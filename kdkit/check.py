@@ -1,10 +1,14 @@
 """Exercise checks: run the reader's function on new random inputs, and say what is wrong with it."""
 
 import copy
+import math
 import secrets
 import traceback
 
 import torch
+import torch.nn.functional as F
+
+from kdkit import losses
 
 ROUNDS = 20
 TOLERANCE = 1e-4
@@ -12,11 +16,6 @@ TOLERANCE = 1e-4
 
 def soft_targets(function):
     """Check ``function(logits [B, C], temperature) -> probabilities [B, C]`` against softmax(logits / T)."""
-    generator = torch.Generator().manual_seed(secrets.randbits(32))  # new inputs each time
-    cases = [
-        (torch.randn(5, 7, generator=generator) * 4, 0.5 + 6 * torch.rand((), generator=generator).item())
-        for _ in range(ROUNDS)
-    ]
     mistakes = {
         "you multiplied by the temperature; divide by it: a high temperature makes the logits smaller": (
             lambda z, t: (z * t).softmax(1)
@@ -27,7 +26,232 @@ def soft_targets(function):
         "these are log-probabilities: softmax, not log_softmax": lambda z, t: (z / t).log_softmax(1),
         "you took the softmax twice": lambda z, t: (z / t).softmax(1).softmax(1),
     }
-    return _check(function, cases, lambda z, t: (z / t).softmax(1), mistakes)
+    return _check(function, _cases(_logits, _temperature), lambda z, t: (z / t).softmax(1), mistakes)
+
+
+def second_choice(function):
+    """Check ``function(probabilities [B, C], labels [B]) -> classes [B]``: the likeliest of the wrong classes."""
+
+    def right(p, y):
+        return p.scatter(1, y[:, None], -1).argmax(1)
+
+    mistakes = {
+        "that is the first choice, which is mostly the label itself: leave the label out, then take the largest": (
+            lambda p, y: p.argmax(1)
+        ),
+        "you took the second place of the ranking: where the network errs, the label may stand there, and the first "
+        "place is the wrong class that is wanted": lambda p, y: p.argsort(1, descending=True)[:, 1],
+        "these are probabilities: return the numbers of the classes (argmax, not max)": (
+            lambda p, y: p.scatter(1, y[:, None], -1).amax(1)
+        ),
+        "that is the least likely class: sort the other way round": lambda p, y: p.argmin(1),
+        "that is a place among the wrong classes alone: behind the label all numbers have moved up by one; set the "
+        "label's probability to 0 instead of taking it out": lambda p, y: torch.stack(
+            [torch.cat([row[:k], row[k + 1 :]]).argmax() for row, k in zip(p, y.tolist(), strict=True)]
+        ),
+    }
+    return _check(function, _cases(_probabilities, _labels), right, mistakes)
+
+
+def mean_soft_targets(function):
+    """Check ``function(logits [N, C], labels [N]) -> [C, C]``: row k is the mean soft target of pictures of class k."""
+
+    def rows(values, groups):
+        return torch.stack([values[groups == k].mean(0) for k in range(values.shape[1])])
+
+    mistakes = {
+        "you averaged the logits and took the softmax afterwards: soften each picture first, then average": (
+            lambda z, y: rows(z, y).softmax(1)
+        ),
+        "these are mean logits: the softmax is missing": rows,
+        "rows and columns are swapped: the true class belongs in the rows": lambda z, y: rows(z.softmax(1), y).T,
+        "you added up and did not divide by the number of pictures of the class": lambda z, y: torch.stack(
+            [z.softmax(1)[y == k].sum(0) for k in range(z.shape[1])]
+        ),
+        "you grouped by the network's answer (argmax): group by the label": (
+            lambda z, y: rows(z.softmax(1), z.argmax(1))
+        ),
+        "your softmax runs over the pictures: classes are the last dimension, dim=1": lambda z, y: rows(
+            z.softmax(0), y
+        ),
+    }
+    return _check(function, _cases(_logits_of_many, _all_labels), lambda z, y: rows(z.softmax(1), y), mistakes)
+
+
+def entropy(function):
+    """Check ``function(probabilities [B, C]) -> bits [B]``: -sum p log2 p, where 0 log 0 counts as 0."""
+
+    def right(p):
+        return -torch.special.xlogy(p, p).sum(1) / math.log(2)
+
+    mistakes = {
+        "a probability of 0 gave nan: 0 times minus infinity. It should add nothing: torch.special.xlogy(p, p), or "
+        "clamp p inside the logarithm": lambda p: -(p * p.log2()).sum(1),
+        "a probability of 0 gave nan, and the logarithm is the natural one: use torch.special.xlogy(p, p), and divide "
+        "by log 2 for bits": lambda p: -(p * p.log()).sum(1),
+        "this is in nats: for bits take log2, or divide by log 2": lambda p: right(p) * math.log(2),
+        "the sign is wrong: the logarithm of a probability is negative, an entropy is not": lambda p: -right(p),
+        "you averaged over the classes: an entropy is a sum over them": lambda p: right(p) / p.shape[1],
+        "you averaged over the pictures as well: one entropy for each row is wanted": lambda p: right(p).mean(),
+        "you added over the pictures as well: one entropy for each row is wanted (dim=1)": lambda p: right(p).sum(),
+    }
+    return _check(function, _cases(_probabilities_with_zeros), right, mistakes)
+
+
+def kl_divergence(function):
+    """Check ``function(student_logits [B, C], teacher_logits [B, C], temperature) -> number`` against
+    ``kdkit.losses.kl_divergence``: KL(teacher || student), the mean over the batch, without T^2.
+    """
+
+    def kl(s, z, t, u=None):
+        return F.kl_div((s / (u or t)).log_softmax(1), (z / t).softmax(1), reduction="batchmean")
+
+    mistakes = {
+        "student and teacher are swapped: KL(teacher || student) is weighted with the teacher's probabilities": (
+            lambda s, z, t: kl(z, s, t)
+        ),
+        "F.kl_div wants the LOGARITHM of the student's probabilities: log_softmax on that side": lambda s, z, t: (
+            F.kl_div((s / t).softmax(1), (z / t).softmax(1), reduction="batchmean")
+        ),
+        "F.kl_div wants the teacher's probabilities themselves: softmax on that side, log_softmax on the other": (
+            lambda s, z, t: F.kl_div((s / t).log_softmax(1), (z / t).log_softmax(1), reduction="batchmean")
+        ),
+        "you averaged over the classes as well: too small by the number of classes. reduction='batchmean' divides by "
+        "the batch alone": lambda s, z, t: kl(s, z, t) / s.shape[1],
+        "you added over the batch and did not divide by its size": lambda s, z, t: kl(s, z, t) * len(s),
+        "the temperature makes no difference to your answer: divide both networks' logits by it": (
+            lambda s, z, t: kl(s, z, 1.0)
+        ),
+        "only the teacher was softened: divide the student's logits by the temperature too": (
+            lambda s, z, t: kl(s, z, t, 1.0)
+        ),
+        "the factor T^2 is in it: it belongs to the loss, and here the bare KL is wanted": (
+            lambda s, z, t: t**2 * kl(s, z, t)
+        ),
+        "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": lambda s, z, t: (
+            -((z / t).softmax(1) * (s / t).log_softmax(1)).sum(1).mean()
+        ),
+    }
+    return _check(function, _cases(_logits, _logits, _temperature), losses.kl_divergence, mistakes)
+
+
+def kd_gradient(function):
+    """Check ``function(student_logits [B, C], teacher_logits [B, C], temperature) -> [B, C]`` against autograd:
+    the gradient of T^2 KL(teacher || student), mean over the batch, by the student's logits.
+    """
+
+    def right(s, z, t):
+        return _gradient(lambda s: t**2 * losses.kl_divergence(s, z, t), s)
+
+    mistakes = {
+        "the sign is turned: the gradient points away from the teacher (s - t), the step goes against it": (
+            lambda s, z, t: -right(s, z, t)
+        ),
+        "this is the gradient of KL without T^2: multiply by T^2": lambda s, z, t: right(s, z, t) / t**2,
+        "you kept all of T^2: the softmax has a 1/T inside, and the chain rule brings it out; one T is left": (
+            lambda s, z, t: right(s, z, t) * t
+        ),
+        "no T is left in yours: T^2 from the loss times 1/T from the chain rule makes T": (
+            lambda s, z, t: right(s, z, t) / t
+        ),
+        "the loss is a mean over the batch: divide by its size": lambda s, z, t: right(s, z, t) * len(s),
+        "you divided by the number of classes as well: the mean runs over the batch alone": (
+            lambda s, z, t: right(s, z, t) / s.shape[1]
+        ),
+        "you took both softmaxes at T = 1: divide the logits by the temperature": (
+            lambda s, z, t: t * (s.softmax(1) - z.softmax(1)) / len(s)
+        ),
+    }
+    return _check(function, _cases(_logits, _logits, _temperature), right, mistakes)
+
+
+def high_temperature_gradient(function):
+    """Check ``function(student_logits [B, C], teacher_logits [B, C]) -> [B, C]``: what the gradient of T^2 KL becomes
+    when T grows without limit (Hinton et al. 2015, arXiv:1503.02531, equation 4, for logits of any mean).
+    """
+
+    def right(s, z):
+        difference = s - z
+        return (difference - difference.mean(1, keepdim=True)) / difference.numel()
+
+    mistakes = {
+        "the logits were not centred: adding a number to all logits of a picture changes no probability, so it must "
+        "not change the gradient": lambda s, z: (s - z) / s.numel(),
+        "you centred over the batch: the mean runs over the classes of each picture, dim=1": (
+            lambda s, z: (s - z - (s - z).mean(0)) / s.numel()
+        ),
+        "the number of classes is missing: near the uniform distribution each probability is about 1/C": (
+            lambda s, z: right(s, z) * s.shape[1]
+        ),
+        "the loss is a mean over the batch: divide by its size": lambda s, z: right(s, z) * len(s),
+        "the sign is turned: student minus teacher": lambda s, z: -right(s, z),
+    }
+    return _check(function, _cases(_logits, _logits), right, mistakes)
+
+
+def guess(yours, answer, choices=None):
+    """Set a guess beside the answer: names (of ``choices``) or numbers. ``...`` counts as not guessed."""
+    if yours is Ellipsis:
+        return Verdict(None, f"you have not guessed (write it in place of the dots); it is {_said(answer)}")
+    if choices is not None and yours not in choices:
+        return Verdict(False, f"you wrote {yours!r}, which is none of {', '.join(choices)}; it is {_said(answer)}")
+    if isinstance(answer, str):
+        words = "right" if yours == answer else f"it is {answer}"
+        return Verdict(yours == answer, f"you said {yours}: {words}")
+    if isinstance(yours, bool) or not isinstance(yours, int | float):
+        return Verdict(False, f"you wrote {yours!r}, and a number is wanted; it is {_said(answer)}")
+    where = "exactly" if yours == answer else f"{_said(abs(yours - answer))} too {'high' if yours > answer else 'low'}"
+    return Verdict(yours == answer, f"you said {_said(yours)}; it is {_said(answer)}: {where}")
+
+
+def _said(value):
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+# ------------------------------------------------------------------------------------------- random inputs
+# Five pictures, seven classes: no two sizes are equal, so a sum over the wrong dimension shows.
+
+
+def _cases(*makers):
+    """``ROUNDS`` times one input of each kind, new each time."""
+    generator = torch.Generator().manual_seed(secrets.randbits(32))
+    return [tuple(make(generator) for make in makers) for _ in range(ROUNDS)]
+
+
+def _logits(generator):
+    return torch.randn(5, 7, generator=generator) * 4
+
+
+def _temperature(generator):
+    return 1.5 + 6 * torch.rand((), generator=generator).item()  # far from 1, where T, T^2 and 1/T look alike
+
+
+def _probabilities(generator):
+    return _logits(generator).softmax(1)
+
+
+def _probabilities_with_zeros(generator):
+    return torch.cat([_probabilities(generator), torch.eye(7)[:1]])
+
+
+def _labels(generator):
+    return torch.randint(7, (5,), generator=generator)
+
+
+def _logits_of_many(generator):
+    return torch.randn(40, 4, generator=generator) * 2
+
+
+def _all_labels(generator):
+    return torch.cat([torch.arange(4), torch.randint(4, (36,), generator=generator)])
+
+
+def _gradient(function, inputs):
+    inputs = inputs.detach().clone().requires_grad_()
+    return torch.autograd.grad(function(inputs), inputs)[0]
+
+
+# ------------------------------------------------------------------------------------------------ verdicts
 
 
 class Verdict:
@@ -54,30 +278,33 @@ def _check(function, cases, right, mistakes):
             return Verdict(None, "not attempted yet: replace the ... and run the cell again")
         if answer is None:
             return Verdict(False, "your function returned nothing: is the `return` missing?")
-        problem = _misfit(answer, right(*case))
-        if problem:
-            return Verdict(False, problem)
-        answers.append(answer.detach().double())
+        if not isinstance(answer, torch.Tensor | int | float):
+            wanted = list(right(*case).shape)
+            return Verdict(False, f"your function gives {type(answer).__name__}; a tensor {wanted} is wanted")
+        answers.append(torch.as_tensor(answer).detach().double())
     gap = _largest_gap(answers, cases, right)
     if gap <= TOLERANCE:
         return Verdict(True, f"right: the same as ours on {len(cases)} random inputs (largest difference {gap:.0e})")
+    found, expected = list(answers[0].shape), list(right(*cases[0]).shape)
+    off = f"largest difference {gap:.2g}" if found == expected else f"shape {found}; expected {expected}"
     for explanation, wrong in mistakes.items():
         if _largest_gap(answers, cases, wrong) <= TOLERANCE:
-            return Verdict(False, f"not yet: {explanation} (largest difference {gap:.2g})")
+            return Verdict(False, f"not yet: {explanation} ({off})")
+    if found != expected:
+        return Verdict(False, f"your answer has {off}")
     return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}")
 
 
 def _largest_gap(answers, cases, function):
-    gaps = [(answer - function(*case).double()).abs().max() for answer, case in zip(answers, cases, strict=True)]
-    return torch.stack(gaps).nan_to_num(nan=torch.inf).max().item()
-
-
-def _misfit(answer, expected):
-    if not isinstance(answer, torch.Tensor):
-        return f"your function gives {type(answer).__name__}; a tensor {list(expected.shape)} is wanted"
-    if answer.shape != expected.shape:
-        return f"your answer has shape {list(answer.shape)}; expected {list(expected.shape)}"
-    return None
+    """Infinite where shapes differ; where both are nan they agree."""
+    worst = 0.0
+    for answer, case in zip(answers, cases, strict=True):
+        wanted = function(*copy.deepcopy(case)).double()
+        if answer.shape != wanted.shape:
+            return math.inf
+        gap = torch.where(answer.isnan() & wanted.isnan(), 0.0, (answer - wanted).abs())
+        worst = max(worst, gap.nan_to_num(nan=math.inf).max().item())
+    return worst
 
 
 def _where(error, function):

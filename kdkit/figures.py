@@ -65,7 +65,7 @@ def pictures(images, captions=None, columns=10):
     return fig
 
 
-def soft_target(probabilities, classes, *, image=None, label=None):
+def soft_target(probabilities, classes, *, image=None, label=None, title="what the teacher says"):
     """The probabilities ``[C]`` that a network gives, on a log scale, so that the almost-zero ones can be compared.
 
     ``label`` is the number of the true class (its bar is hatched); ``image``, uint8 ``[C, H, W]``, stands beside.
@@ -77,15 +77,57 @@ def soft_target(probabilities, classes, *, image=None, label=None):
         axes[0, 0].set_title("" if label is None else f"label: {classes[label]}")
         _draw_image(axes[0, 0], image)
     values = [float(value) for value in probabilities]
-    drawn = bars.bar(classes, values, color=SKY, edgecolor=BLACK, linewidth=0.8)
-    if label is not None:
-        drawn[label].set(facecolor=ORANGE, hatch="//")
     foot = max(1e-12, min(1e-5, 0.5 * min(values)))  # a log scale has no 0
-    bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)")
-    bars.set_title("what the teacher says")
-    bars.tick_params(axis="x", rotation=45)
-    for bar, value in zip(drawn, values, strict=True):
-        bars.annotate(f"{value:.2g}", (bar.get_x() + bar.get_width() / 2, value), ha="center", va="bottom", fontsize=9)
+    _draw_bars(bars, values, classes, label, ".2g")
+    bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)", title=title)
+    return fig
+
+
+def hard_and_soft(probabilities, classes, label):
+    """A hard label beside a soft target ``[C]`` on the same scale, and the soft target's small values magnified."""
+    values = [float(value) for value in probabilities]
+    small = [0.0 if number == label else value for number, value in enumerate(values)]
+    fig, axes = _axes(1, 3, (13, 3.8))
+    for axis, title, shown in zip(
+        axes[0],
+        ("the hard label", "the soft target", f"the soft target, {1 / max(small):,.0f} times as high, label left out"),
+        ([float(number == label) for number in range(len(classes))], values, small),
+        strict=True,
+    ):
+        _draw_bars(axis, shown, classes, label, None)
+        axis.set(title=title, ylabel="probability", ylim=(0, 1.05 * max(shown)))
+    return fig
+
+
+def matrix(values, classes, title="mean soft target"):
+    """Mean soft targets ``[C, C]``, one row a true class, as powers of ten: 0 is 1, -3 a thousandth."""
+    fig, axes = _axes(1, 1, (8.6, 6.4))
+    axis = axes[0, 0]
+    powers = values.clamp(min=1e-12).log10()
+    shown = axis.imshow(powers, cmap="cividis", vmin=-6, vmax=0)
+    for row, column in [(row, column) for row in range(len(classes)) for column in range(len(classes))]:
+        power = powers[row, column].item()
+        colour = "black" if power > -2.5 else "white"
+        axis.text(column, row, f"{power:.1f}", ha="center", va="center", color=colour, fontsize=10)
+    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set(xlabel="the network's answer", ylabel="the true class", title=f"{title}, powers of ten")
+    axis.spines[:].set_visible(False)
+    fig.colorbar(shown, ax=axis, shrink=0.8, extend="min")
+    return fig
+
+
+def tree(linkage, classes):
+    """A tree of classes from ``scipy.cluster.hierarchy.linkage``: what is confused often meets far on the right."""
+    from scipy.cluster.hierarchy import dendrogram
+
+    fig, axes = _axes(1, 1, (8, 4.2))
+    axis = axes[0, 0]
+    look = {"color_threshold": 0, "above_threshold_color": BLUE}
+    dendrogram(linkage, labels=list(classes), orientation="left", ax=axis, **look)
+    axis.tick_params(axis="y", labelsize=13)
+    axis.set(xlabel="distance: how many powers of ten below certainty they are confused")
+    axis.spines["left"].set_visible(False)
     return fig
 
 
@@ -97,15 +139,61 @@ def in_words(probabilities, classes):
 
 def learning_curves(runs, measure="val_accuracy", ylabel="validation accuracy"):
     """One curve for each entry of ``runs``, a dict of name to ``Run``."""
-    fig, axes = _axes(1, 1, (7, 3.6))
+    epochs = [h["epoch"] for h in next(iter(runs.values())).history]
+    curves = {name: [h[measure] for h in run.history] for name, run in runs.items()}
+    fig = lines(epochs, curves, "epoch", ylabel)
+    fig.axes[0].xaxis.get_major_locator().set_params(integer=True)
+    return fig
+
+
+def lines(x, curves, xlabel, ylabel, *, log="", marks=None):
+    """One curve over ``x`` for each entry of ``curves``, a dict of name to values; ``log`` names logarithmic axes.
+
+    ``marks``, a dict of name to a place on the x axis, are drawn as vertical lines.
+    """
+    fig, axes = _axes(1, 1, (8, 4))
     axis = axes[0, 0]
-    for number, (name, run) in enumerate(runs.items()):
+    for number, (name, values) in enumerate(curves.items()):
         look = LOOKS[number % len(LOOKS)]
-        axis.plot([h["epoch"] for h in run.history], [h[measure] for h in run.history], label=name, **look)
-    axis.set(xlabel="epoch", ylabel=ylabel)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.plot(x, values, label=name, markevery=max(1, len(x) // 12), **look)
+    for number, (name, place) in enumerate((marks or {}).items()):
+        axis.axvline(place, color=BLACK, linestyle=(":", "--")[number % 2], linewidth=1.5, label=name)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    for letter in log:
+        axis.set(**{f"{letter}scale": "log"})
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
+    return fig
+
+
+def scatter(x, y, names, xlabel, ylabel, named=()):
+    """Points, the y axis logarithmic; those whose place is in ``named`` carry their name."""
+    fig, axes = _axes(1, 1, (8, 4.6))
+    axis = axes[0, 0]
+    axis.scatter(x, y, color=BLUE, edgecolor=BLACK, s=50)
+    for number in named:
+        axis.annotate(names[number], (x[number], y[number]), xytext=(6, 4), textcoords="offset points", fontsize=10)
+    axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
+    axis.grid(alpha=0.3)
+    return fig
+
+
+def gains(temperatures, results, title):
+    """Gains in points with their 95 % intervals over temperature; ``results``: a dict of name to ``Paired`` values."""
+    fig, axes = _axes(1, 1, (8, 4))
+    axis = axes[0, 0]
+    axis.axhline(0, color=BLACK, linewidth=1)
+    for number, (name, pairs) in enumerate(results.items()):
+        look = LOOKS[number % len(LOOKS)]
+        middle = [100 * pair.mean for pair in pairs]
+        reach = [100 * (pair.high - pair.mean) for pair in pairs]
+        places = [temperature * 1.07 ** (number - 1) for temperature in temperatures]
+        axis.errorbar(places, middle, yerr=reach, label=name, capsize=4, **look)
+    axis.set(xscale="log", xlabel="temperature", ylabel="gain in points", title=title)
+    axis.set_xticks(temperatures, [f"{temperature:g}" for temperature in temperatures])
+    axis.minorticks_off()
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(frameon=False, fontsize=11)
     return fig
 
 
@@ -132,3 +220,14 @@ def _axes(rows, columns, size, **grid):
 def _draw_image(axis, image):
     pixels = image.permute(1, 2, 0).numpy()
     axis.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", interpolation="nearest")
+
+
+def _draw_bars(axis, values, classes, label, numbers):
+    """Bars; that of the true class is hatched. ``numbers``: how their values are written above them, or None."""
+    drawn = axis.bar(classes, values, color=SKY, edgecolor=BLACK, linewidth=0.8)
+    if label is not None:
+        drawn[label].set(facecolor=ORANGE, hatch="//")
+    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    for bar, value in zip(drawn, values, strict=True) if numbers else ():
+        place = bar.get_x() + bar.get_width() / 2, value
+        axis.annotate(format(value, numbers), place, ha="center", va="bottom", fontsize=9)

@@ -1,5 +1,7 @@
 """A check passes right answers however they are written, and names the misconception behind wrong ones."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,8 +45,6 @@ def test_a_right_answer_passes_however_it_is_written(how):
 
 @pytest.mark.parametrize("how", WRONG)
 def test_a_wrong_answer_is_named(how):
-    import re
-
     function, message = WRONG[how]
     verdict = check.soft_targets(function)
     assert verdict.passed is False and re.search(message, repr(verdict)), verdict
@@ -66,3 +66,174 @@ def test_a_check_leaves_the_global_random_state_alone():
     before = torch.get_rng_state()
     check.soft_targets(RIGHT["method"])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# -------------------------------------------------------------- the exercises of notebooks 01 and 02
+# Right answers in several ways, and wrong ones as readers write them, each with the words that must name the mistake.
+
+
+def masked(p, y):
+    p = p.clone()
+    p[torch.arange(len(p)), y] = 0
+    return p
+
+
+def by_loop(z, y):
+    p = z.softmax(-1)
+    return torch.stack([p[y == k].mean(dim=0) for k in range(z.shape[1])])
+
+
+def by_one_hot(z, y):
+    member = F.one_hot(y, z.shape[1]).float()
+    return member.T @ z.softmax(1) / member.sum(0)[:, None]
+
+
+def by_autograd(s, z, t):
+    s.requires_grad_()
+    loss = F.kl_div((s / t).log_softmax(1), (z / t).softmax(1), reduction="batchmean") * t * t
+    loss.backward()
+    return s.grad
+
+
+def soft(z, t):
+    return (z / t).softmax(1)
+
+
+EXERCISES = {
+    "second_choice": (
+        [
+            lambda p, y: masked(p, y).argmax(1),
+            lambda p, y: masked(p, y).topk(1).indices[:, 0],
+            lambda p, y: (p - 2 * F.one_hot(y, p.shape[1])).argmax(-1),
+        ],
+        {
+            "leave the label out": lambda p, y: p.argmax(dim=1),
+            "where the network errs": lambda p, y: p.topk(2).indices[:, 1],
+            "these are probabilities": lambda p, y: masked(p, y).max(1).values,
+            "least likely": lambda p, y: p.argmin(1),
+            "moved up by one": lambda p, y: torch.stack(
+                [torch.tensor([v for k, v in enumerate(row) if k != c]).argmax() for row, c in zip(p, y, strict=True)]
+            ),
+        },
+    ),
+    "mean_soft_targets": (
+        [by_loop, by_one_hot],
+        {
+            "averaged the logits": lambda z, y: torch.stack([z[y == k].mean(0) for k in range(4)]).softmax(-1),
+            "softmax is missing": lambda z, y: torch.stack([z[y == k].mean(0) for k in range(4)]),
+            "swapped": lambda z, y: by_loop(z, y).t(),
+            "added up": lambda z, y: F.one_hot(y, 4).float().T @ z.softmax(1),
+            "group by the label": lambda z, y: by_loop(z, z.argmax(1)),
+            "runs over the pictures": lambda z, y: torch.stack([z.softmax(0)[y == k].mean(0) for k in range(4)]),
+        },
+    ),
+    "entropy": (
+        [
+            lambda p: -torch.special.xlogy(p, p).sum(1) / torch.tensor(2.0).log(),
+            lambda p: -(p * p.clamp(min=1e-30).log2()).sum(-1),
+            lambda p: torch.special.entr(p).sum(1) / torch.tensor(2.0).log(),
+        ],
+        {
+            r"0 gave nan: 0 times": lambda p: -(p * torch.log2(p)).sum(1),
+            "0 gave nan, and the logarithm is the natural one": lambda p: -(p * p.log()).sum(1),
+            "in nats": lambda p: torch.special.entr(p).sum(1),
+            "sign is wrong": lambda p: (p * p.clamp(min=1e-30).log2()).sum(1),
+            "averaged over the classes": lambda p: -(p * p.clamp(min=1e-30).log2()).mean(1),
+            "averaged over the pictures": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(1).mean(),
+            "added over the pictures": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(),
+            r"shape \[7\]; expected \[6\]": lambda p: p.sum(0) * 3,
+        },
+    ),
+    "kl_divergence": (
+        [
+            lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean"),
+            lambda s, z, t: (soft(z, t) * (soft(z, t).log() - soft(s, t).log())).sum(1).mean(),
+            lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean").item(),
+        ],
+        {
+            "swapped": lambda s, z, t: F.kl_div((z / t).log_softmax(1), soft(s, t), reduction="batchmean"),
+            "log_softmax on that side": lambda s, z, t: F.kl_div(soft(s, t), soft(z, t), reduction="batchmean"),
+            "softmax on that side, log_softmax on the other": lambda s, z, t: F.kl_div(
+                (s / t).log_softmax(1), (z / t).log_softmax(1), reduction="batchmean"
+            ),
+            "averaged over the classes": lambda s, z, t: F.kl_div(
+                (s / t).log_softmax(1), soft(z, t), reduction="none"
+            ).mean(),
+            "did not divide by its size": lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="sum"),
+            "makes no difference": lambda s, z, t: F.kl_div(s.log_softmax(1), z.softmax(1), reduction="batchmean"),
+            "only the teacher was softened": lambda s, z, t: F.kl_div(
+                s.log_softmax(1), soft(z, t), reduction="batchmean"
+            ),
+            r"T\^2 is in it": lambda s, z, t: (
+                t * t * F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean")
+            ),
+            "this is the cross-entropy": lambda s, z, t: F.cross_entropy(s / t, soft(z, t)),
+        },
+    ),
+    "kd_gradient": (
+        [by_autograd, lambda s, z, t: t * (soft(s, t) - soft(z, t)) / len(s)],
+        {
+            "sign is turned": lambda s, z, t: t * (soft(z, t) - soft(s, t)) / len(s),
+            r"without T\^2": lambda s, z, t: (soft(s, t) - soft(z, t)) / (t * len(s)),
+            r"kept all of T\^2": lambda s, z, t: t**2 * (soft(s, t) - soft(z, t)) / len(s),
+            "no T is left": lambda s, z, t: (soft(s, t) - soft(z, t)) / len(s),
+            "mean over the batch": lambda s, z, t: t * (soft(s, t) - soft(z, t)),
+            "number of classes as well": lambda s, z, t: t * (soft(s, t) - soft(z, t)) / s.numel(),
+            "at T = 1": lambda s, z, t: t * (s.softmax(1) - z.softmax(1)) / len(s),
+        },
+    ),
+    "high_temperature_gradient": (
+        [
+            lambda s, z: ((s - s.mean(1, True)) - (z - z.mean(1, True))) / (s.shape[0] * s.shape[1]),
+            lambda s, z: (s - z - (s - z).mean(1, keepdim=True)) / s.numel(),
+        ],
+        {
+            "not centred": lambda s, z: (s - z) / s.numel(),
+            "centred over the batch": lambda s, z: ((s - s.mean(0)) - (z - z.mean(0))) / s.numel(),
+            "number of classes is missing": lambda s, z: ((s - s.mean(1, True)) - (z - z.mean(1, True))) / len(s),
+            "mean over the batch": lambda s, z: ((s - s.mean(1, True)) - (z - z.mean(1, True))) / s.shape[1],
+            "sign is turned": lambda s, z: ((z - z.mean(1, True)) - (s - s.mean(1, True))) / s.numel(),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(n, k) for n, (right, _) in EXERCISES.items() for k in range(len(right))])
+def test_right_answers_pass(name, number):
+    verdict = getattr(check, name)(EXERCISES[name][0][number])
+    assert verdict.passed is True, verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(name, words) for name, (_, wrong) in EXERCISES.items() for words in wrong]
+)
+def test_the_message_names_the_mistake(name, words):
+    for _ in range(2):  # on whatever inputs are drawn
+        verdict = getattr(check, name)(EXERCISES[name][1][words])
+        assert verdict.passed is False and re.search(words, verdict.message), verdict
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_stubs_count_as_not_attempted_and_other_answers_are_not_explained_away(name):
+    assert getattr(check, name)(lambda *inputs: ...).passed is None
+    nonsense = getattr(check, name)(lambda *inputs: EXERCISES[name][0][0](*inputs) * 1.37)
+    assert nonsense.passed is False and "largest difference to the right answer" in nonsense.message
+
+
+@pytest.mark.parametrize(
+    ("yours", "answer", "passed", "message"),
+    [
+        (..., "stool", None, "you have not guessed .* it is stool"),
+        ("stool", "stool", True, "you said stool: right"),
+        ("sofa", "stool", False, "you said sofa: it is stool"),
+        ("couch", "stool", False, "'couch', which is none of stool, sofa; it is stool"),
+        (0.5, 0.341, False, "you said 0.5; it is 0.341: 0.159 too high"),
+        (0.3, 0.341, False, "0.041 too low"),
+        (3, 3, True, "exactly"),
+        ("three", 3, False, "a number is wanted; it is 3"),
+    ],
+)
+def test_a_guess_stands_beside_the_answer(yours, answer, passed, message):
+    choices = ("stool", "sofa") if isinstance(answer, str) else None
+    verdict = check.guess(yours, answer, choices)
+    assert verdict.passed is passed and re.search(message, verdict.message), verdict

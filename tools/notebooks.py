@@ -182,8 +182,8 @@ def check(path):
 # ------------------------------------------------------------------------------------------------- running
 
 
-def run(path):
-    """Execute a notebook in place, in its own folder, with the Python that runs this; see ``clean``."""
+def executed(path):
+    """A copy of the notebook with fresh outputs and the state of its widgets, by the Python that runs this."""
     import nbformat  # slow to import, and checks do without it
     from nbclient import NotebookClient
 
@@ -198,16 +198,23 @@ def run(path):
     )
     client.execute(stderr=subprocess.DEVNULL)  # there a kernel only grumbles about its transport
     _fail_on_broken_widgets(notebook)
-    path.write_text(nbformat.writes(clean(notebook)) + "\n", encoding="utf-8")
+    return notebook
 
 
-def failure(path):
-    """Run a notebook; where it fails, why, in a list, and the file stays as it was."""
+def run(path):
+    """Execute a notebook in place, in its own folder; see ``clean``."""
+    import nbformat
+
+    path.write_text(nbformat.writes(clean(executed(path))) + "\n", encoding="utf-8")
+
+
+def failure(path, work=run):
+    """Do ``work``, which executes a notebook; where that fails, why, in a list, and no file is written."""
     from nbclient.exceptions import CellExecutionError
 
     print(f"running {path.name}", flush=True)
     try:
-        run(path)
+        work(path)
     except (CellExecutionError, BrokenWidget) as error:
         return [f"{path.name}: {error}"]
     return []
