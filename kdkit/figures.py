@@ -90,7 +90,7 @@ def hard_and_soft(probabilities, classes, label):
     fig, axes = _axes(1, 3, (13, 3.8))
     for axis, title, shown in zip(
         axes[0],
-        ("the hard label", "the soft target", f"the soft target, {1 / max(small):,.0f} times as high, label left out"),
+        ("the hard label", "the soft target", f"magnified {1 / max(small):,.0f} times, label left out"),
         ([float(number == label) for number in range(len(classes))], values, small),
         strict=True,
     ):
@@ -108,7 +108,7 @@ def matrix(values, classes, title="mean soft target"):
     for row, column in [(row, column) for row in range(len(classes)) for column in range(len(classes))]:
         power = powers[row, column].item()
         colour = "black" if power > -2.5 else "white"
-        axis.text(column, row, f"{power:.1f}", ha="center", va="center", color=colour, fontsize=10)
+        axis.text(column, row, f"{power:.1f}".replace("-0.0", "0"), ha="center", va="center", color=colour, fontsize=10)
     axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axis.set_yticks(range(len(classes)), classes)
     axis.set(xlabel="the network's answer", ylabel="the true class", title=f"{title}, powers of ten")

@@ -52,6 +52,24 @@ def expected_calibration_error(logits, labels, bins=15):
     return (torch.zeros(bins, dtype=torch.double).index_add_(0, which, gap).abs().sum() / len(labels)).item()
 
 
+def entropy(probabilities):
+    """How undecided each distribution ``[..., C]`` is, in bits ``[...]``: 0 for a one-hot, log2 C for a uniform one."""
+    return -torch.special.xlogy(probabilities, probabilities).sum(-1) / math.log(2)
+
+
+def mean_soft_targets(logits, labels, temperature=1.0):
+    """The mean of softmax(logits / T) over the pictures of each class: ``[C, C]``, one row a true class.
+
+    Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``. ``ValueError`` for a class without a picture.
+    """
+    _check_shape("labels", labels, logits.shape[:1])
+    member = torch.nn.functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    counts = member.sum(0)
+    if (counts == 0).any():
+        raise ValueError(f"each class needs a picture; got none of class {int((counts == 0).nonzero()[0])}.")
+    return member.T @ (logits / temperature).softmax(1) / counts[:, None]
+
+
 def bias_for_prior(logits, label, prior):
     """What to add to the logit of class ``label`` so that its mean probability over all samples is ``prior``.
 

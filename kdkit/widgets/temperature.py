@@ -5,7 +5,7 @@ import re
 import ipywidgets
 import torch
 
-from kdkit import figures, losses
+from kdkit import figures, losses, metrics
 from kdkit.widgets.bars import Bars, address, short
 
 STOPS = (
@@ -77,7 +77,7 @@ class TemperaturePanel(ipywidgets.VBox):
         temperature, which = self.slider.value, self.chooser.index
         values, order = self.probabilities.sort(descending=True, stable=True)
         top = ", ".join(f"{self.classes[k]} {short(p)}" for k, p in zip(order[:3], values[:3].tolist(), strict=True))
-        bits = -torch.special.xlogy(values, values).sum().item() / torch.log(torch.tensor(2.0)).item()
+        bits = metrics.entropy(values).item()
         says = "" if self.student_logits is None else ", the teacher says"
         words = f"At T = {temperature:g}{says}: {top}; least {self.classes[order[-1]]} {short(values[-1].item())}. "
         words += f"Entropy {bits:.2f} bits."
