@@ -38,6 +38,9 @@ lint: $(STAMP) ## ruff, over the code and the notebooks
 notebooks: $(STAMP) ## run the notebooks and keep their outputs (all, or NOTEBOOKS="one.ipynb another.ipynb")
 	$(PY) tools/notebooks.py $(NOTEBOOKS)
 
+html: $(STAMP) ## build HTML copies in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
+	$(PY) -m tools.pages $(NOTEBOOKS)
+
 links: $(STAMP) ## move badges and set-up cells to another repository: make links REPO=owner/name
 	$(PY) tools/links.py "$(REPO)" "$(REF)"
 
@@ -50,4 +53,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test unit lint notebooks links setup
+.PHONY: help lab test unit lint notebooks html links setup

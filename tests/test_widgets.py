@@ -1,84 +1,269 @@
-"""The temperature panel over its whole range, without a browser."""
+"""The panels over their whole range, without a browser. What the browser computes is tested in browser/test_bars.py."""
 
+import base64
+import io
 import re
+from itertools import pairwise
 
 import ipywidgets
 import pytest
 import torch
+from PIL import Image
 
+from kdkit import figures, losses, metrics, models
+from kdkit.data import things
 from kdkit.data.things import CLASSES
-from kdkit.widgets import TemperaturePanel, svg
+from kdkit.widgets import FlipBook, MorphPanel, TemperaturePanel
+from kdkit.widgets.bars import address
+from kdkit.widgets.morph import COVERED, STEPS
 from kdkit.widgets.temperature import STOPS
 
-LOGITS = torch.tensor([6.0, 4.0, 1.0, 0.5, -1.0, -6.0, -2.0, -3.0, -4.0, -5.0])
+TEACHER = torch.tensor([[6.0, 4.0, 1.0, 0.5, -1.0, -6.0, -2.0, -3.0, -4.0, -5.0], [0.0] * 9 + [3.0]])
+STUDENT = torch.tensor([[3.0, 4.0, 1.0, 0.0, -1.0, -2.0, -2.0, 0.0, -4.0, -1.0], [1.0] * 10])
+
+# ------------------------------------------------------------------------------------------- temperature
 
 
 @pytest.fixture
 def panel():
-    return TemperaturePanel(LOGITS, CLASSES, label=0)
+    return TemperaturePanel(TEACHER, CLASSES, labels=[0, 9], student_logits=STUDENT)
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_bars_and_sentence_are_softmax_of_logits_over_t(panel, stop):
+def test_the_sentence_tells_softmax_of_logits_over_t_and_the_losses(panel, stop):
     panel.slider.value = stop
-    expected = torch.softmax(LOGITS.double() / stop, 0)
+    expected = torch.softmax(TEACHER[0].double() / stop, 0)
     assert torch.allclose(panel.probabilities, expected)
-    assert f"At T = {stop:g}: chair {expected[0]:.2g}, armchair {expected[1]:.2g}" in panel.picture.value
-    assert f"least mushroom {expected.min():.2g}" in panel.picture.value
-    heights = [float(height) for height in re.findall(r'height="([\d.]+)" fill="(?:url|#56B4E9)', panel.picture.value)]
-    full = svg.HEIGHT - svg.TOP - svg.BOTTOM
-    drawn = [10 ** (svg.FLOOR * (1 - height / full)) for height in heights]
-    for height, wanted in zip(drawn, expected.tolist(), strict=True):
-        assert height == pytest.approx(max(wanted, 10.0**svg.FLOOR), rel=0.05)
+    start = rf"At T = {stop:g}, the teacher says: chair (\S+), armchair (\S+),"
+    said = [float(number) for number in re.match(start, panel.sentence).groups()]
+    assert said == pytest.approx(expected[:2].tolist(), rel=0.5, abs=5e-4)
+    assert "least mushroom" in panel.sentence
+    kl = losses.kl_divergence(STUDENT[:1].double(), TEACHER[:1].double(), stop).item()
+    length = ((STUDENT[0].double() / stop).softmax(0) - expected).norm().item() / stop  # derived by hand
+    said = [float(n) for n in re.search(r"KL (\S+) nats, its gradient (\S+) long", panel.sentence).groups()]
+    assert said == pytest.approx([kl, length], rel=0.05)
+    squared = [float(n) for n in re.search(r"T²: (\S+) and (\S+)\.$", panel.sentence).groups()]
+    assert squared == pytest.approx([stop**2 * kl, stop**2 * length], rel=0.05)
 
 
 def test_entropy_in_the_sentence(panel):
     panel.slider.value = 20.0
-    p = torch.softmax(LOGITS.double() / 20, 0)
-    assert f"Entropy {-(p * p.log2()).sum():.2f} bits" in panel.sentence
+    assert f"Entropy {metrics.entropy(panel.probabilities):.2f} bits" in panel.sentence
 
 
-def test_the_picture_says_in_words_what_it_shows(panel):
-    assert f'aria-label="{panel.sentence}"'.replace("'", "&#x27;") in panel.picture.value
-    assert 'role="img"' in panel.picture.value
+def test_the_slider_is_finer_at_the_low_end():
+    gaps = [round(later - earlier, 2) for earlier, later in pairwise(STOPS)]
+    assert STOPS[0] == 0.2 and STOPS[-1] == 20 and gaps == sorted(gaps) and gaps[0] == 0.1
 
 
-def test_the_true_class_is_marked_by_more_than_colour(panel):
-    assert panel.picture.value.count('fill="url(#kdkit-hatch)"') == 1
-
-
-def test_the_slider_has_a_description(panel):
+def test_the_controls_say_what_they_are(panel):
     assert panel.slider.description == "Temperature" and isinstance(panel.slider, ipywidgets.SelectionSlider)
+    assert panel.chooser.description == "Picture" and panel.chooser.options == ("0: chair", "1: bottle")
 
 
-def test_an_error_in_the_callback_shows_where_the_reader_looks(panel):
-    panel.classes = ("one", "name")
-    panel.slider.value = 2.0
-    assert 'role="alert"' in panel.picture.value and "This slider failed" in panel.picture.value
+def test_another_picture(panel):
+    panel.chooser.index = 1
+    assert "says: bottle" in panel.sentence and panel.state == "T=1 picture=1"
+
+
+def test_one_picture_needs_no_chooser_and_a_teacher_alone_has_no_kl():
+    panel = TemperaturePanel(TEACHER[:1], CLASSES, labels=[0])
+    assert panel.chooser not in panel.children and "KL" not in panel.sentence
+    assert panel.sentence.startswith("At T = 1: chair 0.8")
+
+
+def test_the_state_can_be_shared(panel):
+    panel.state = " T=0.2 picture=1 "
+    assert (panel.slider.value, panel.chooser.index, panel.state) == (0.2, 1, "T=0.2 picture=1")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("hot", "looks like \"T=4 picture=0\"; got 'hot'"),
+        ("T=4.3 picture=0", "T=4.3 is no stop of this slider: 0.2, 0.3"),
+        ("T=4 picture=2", "no picture 2: they are numbered 0 to 1"),
+    ],
+)
+def test_a_state_that_is_none_changes_nothing(panel, state, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        panel.state = state
+    assert panel.state == "T=1 picture=0"
 
 
 def test_a_page_without_a_kernel_gets_a_still_picture_with_its_text(panel):
     still = panel._repr_mimebundle_()["text/html"]
-    assert still.startswith(f'<img alt="{panel.sentence}"') and "data:image/png;base64," in still
+    assert still.startswith(f'<img alt="{figures.escaped(panel.sentence)}"') and "data:image/png;base64," in still
 
 
 def test_repr_is_stable_and_readable(panel):
-    assert repr(panel) == f"TemperaturePanel({panel.sentence})"
+    assert repr(panel) == f"TemperaturePanel({panel.sentence})" and "0x" not in repr(panel.bars)
 
 
 @pytest.mark.parametrize(
-    ("logits", "message"),
+    ("arguments", "message"),
     [
-        (torch.zeros(3), r"\[10\] for 10 classes; got \[3\]"),
-        (torch.zeros(1, 10), r"got \[1, 10\]"),
-        ([0.0] * 10, "got list"),
+        (dict(logits=torch.zeros(2, 3)), r"logits must be a tensor \[N, 10\].*got \[2, 3\]"),
+        (dict(logits=torch.zeros(10)), r"got \[10\]"),
+        (dict(logits=[[0.0] * 10]), "got list"),
+        (dict(logits=torch.zeros(0, 10), labels=[]), r"got \[0, 10\]"),
+        (dict(student_logits=torch.zeros(1, 10)), r"student_logits must be a tensor \[2, 10\].*got \[1, 10\]"),
+        (dict(labels=[0]), "one for each of 2 pictures is wanted; got 1"),
+        (dict(temperature=1.05), "T=1.05 is no stop"),
+        (dict(temperature=0.0), "temperature must be"),
     ],
 )
-def test_logits_that_are_not_those_of_one_image_are_refused(logits, message):
+def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        TemperaturePanel(logits, CLASSES)
+        TemperaturePanel(**dict(logits=TEACHER, classes=CLASSES, labels=[0, 9]) | arguments)
 
 
-def test_impossible_probabilities_do_not_break_the_scale():
-    drawn = svg.probability_bars([1.0, 0.0], ["a", "<b>"], alt="x & y")
-    assert "<b>" not in drawn and "x &amp; y" in drawn
+# ------------------------------------------------------------------------------------------------- morph
+
+
+@pytest.fixture(scope="module")
+def network():
+    return models.student(4, 3, seed=1)  # untrained: what it says does not matter here
+
+
+@pytest.fixture
+def morph(network):
+    return MorphPanel(network, "chair", "armchair", seed=3)
+
+
+def test_the_bars_are_covered_until_the_reader_has_guessed(morph):
+    assert morph.bars.covered and morph.sentence == COVERED == morph.bars.sentence
+    morph.slider.value = 0.46
+    morph.guess_button.click()
+    assert morph.guess == pytest.approx(0.46) and not morph.bars.covered and "you said 0.46" in morph.bars.sentence
+
+
+def test_a_reader_may_go_on_without_a_guess(morph):
+    morph.skip_button.click()
+    assert morph.guess is None and not morph.covered and "you said" not in morph.sentence
+
+
+def test_every_stop_shows_what_the_network_says_about_that_picture(morph, network):
+    morph.keep(0.5)
+    pictures = things.morph("chair", "armchair", torch.linspace(0, 1, STEPS + 1), seed=3)
+    for step in range(STEPS + 1):
+        morph.slider.value = step / STEPS
+        expected = metrics.predict(network, pictures[step : step + 1])[0]
+        assert morph.bars.teacher == [pytest.approx(expected.tolist(), abs=1e-5)]
+        assert morph.bars.pictures == [address(pictures[step])]
+        assert f"{step / STEPS:.2f} of the way from chair to armchair: " in morph.bars.sentence
+        assert "mushroom" in morph.bars.sentence and morph.problem.value == ""
+
+
+def test_an_address_holds_the_picture():
+    image = things.make(1).images[3]
+    content = base64.b64decode(address(image).removeprefix("data:image/png;base64,"))
+    pixels = torch.tensor(list(Image.open(io.BytesIO(content)).tobytes())).view(32, 32, 3)
+    assert torch.equal(pixels, image.permute(1, 2, 0).long())
+
+
+def test_the_tipping_point_is_the_first_amount_at_which_the_end_leads(morph):
+    morph.scan = torch.zeros(STEPS + 1, 10)
+    morph.scan[:20, 0], morph.scan[20:, 1] = 1, 1
+    assert morph.tipping_point == pytest.approx(20 / STEPS)
+    for guess, words in (0.5, "0.10 later"), (0.3, "0.10 earlier"), (0.4, "the same place"):
+        morph.keep(guess)
+        assert f"it tips at 0.40; you said {guess:.2f}: {words}." in morph.sentence
+    morph.scan[:, 1] = -1
+    assert morph.tipping_point is None and "never prefers armchair to chair" in morph.sentence
+
+
+def test_all_pairs_of_classes(morph):
+    for start in CLASSES:
+        morph.start.value = start
+        for end in CLASSES:
+            morph.end.value = end
+            morph.keep(None)
+            assert f"from {start} to {end}" in morph.sentence and morph.problem.value == ""
+
+
+def test_a_guess_for_other_classes_no_longer_counts(morph):
+    morph.keep(0.5)
+    morph.end.value = "stool"
+    assert morph.guess is None and morph.covered
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "stool>chair at 0.34 seed=7",
+        "stool>chair at 0.34 seed=7 guess=0.50",
+        "mushroom>umbrella at 1.00 seed=0 guess=none",
+    ],
+)
+def test_the_state_of_a_morph_can_be_shared(morph, network, state):
+    morph.field.value = state  # as a reader pastes it
+    assert morph.state == state and morph.problem.value == ""
+    other = MorphPanel(network)
+    other.state = state
+    assert other.bars.pictures == morph.bars.pictures and other.sentence == morph.sentence
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("chair at 0.3", "a state looks like"),
+        ("chair>couch at 0.30 seed=0", "no thing called &#x27;couch&#x27;; choose one of chair, armchair"),
+        ("chair>sofa at 1.5 seed=0", "a state looks like"),
+    ],
+)
+def test_a_state_of_a_morph_that_is_none_is_refused_in_place(morph, state, message):
+    before = morph.state
+    morph.field.value = state
+    assert 'role="alert"' in morph.problem.value and message in morph.problem.value and morph.state == before
+    morph.slider.value = 0.2
+    assert morph.problem.value == ""
+
+
+def test_an_error_in_the_network_shows_where_the_reader_looks(morph):
+    def broken(*_):
+        raise RuntimeError("the network is <gone>")
+
+    morph.model.forward, kept = broken, morph.model.forward
+    try:
+        morph.slider.value = 0.5
+    finally:
+        morph.model.forward = kept
+    assert "the network is &lt;gone&gt;" in morph.problem.value
+
+
+def test_a_network_that_is_none_is_not_hidden_in_the_panel():
+    with pytest.raises(AttributeError):
+        MorphPanel("a network")
+
+
+def test_a_page_without_a_kernel_gets_some_steps_of_the_morph(morph):
+    still = morph._repr_mimebundle_()["text/html"]
+    assert still.startswith('<img alt="Six steps from chair to armchair')
+
+
+@pytest.mark.parametrize("names", [("couch", "sofa"), ("sofa", "couch")])
+def test_an_unknown_thing_is_refused(network, names):
+    with pytest.raises(ValueError, match="no thing called 'couch'"):
+        MorphPanel(network, *names)
+
+
+# ---------------------------------------------------------------------------------------------- flip book
+
+
+def test_a_flip_book_turns_its_pages():
+    def page(n):
+        return figures.lines([0, 1], {"a": [0, n]}, "x", "y"), f"It ends at {n} & more."
+
+    book = FlipBook({"one": page(1), "two": page(2)}, "Page")
+    assert book.sentence == "It ends at 1 & more." and book.slider.description == "Page"
+    book.slider.index = 1
+    assert book.sentence == "It ends at 2 & more." and repr(book) == "FlipBook(Page two: It ends at 2 & more.)"
+    assert book._repr_mimebundle_()["text/html"].startswith('<img alt="It ends at 2 &amp; more."')
+    assert len(set(book.pages.pages)) == 2
+    book.state = "one"
+    assert book.slider.index == 0
+    with pytest.raises(ValueError, match="no page 'three'; there are: one, two"):
+        book.state = "three"
+    with pytest.raises(ValueError, match="at least one page"):
+        FlipBook({}, "Page")

@@ -209,13 +209,13 @@ def run(path):
 
 
 def failure(path, work=run):
-    """Do ``work``, which executes a notebook; where that fails, why, in a list, and no file is written."""
+    """Do ``work``, which executes a notebook; where that fails, why, in a list, and nothing is written."""
     from nbclient.exceptions import CellExecutionError
 
     print(f"running {path.name}", flush=True)
     try:
         work(path)
-    except (CellExecutionError, BrokenWidget) as error:
+    except (CellExecutionError, BrokenWidget, FileNotFoundError) as error:
         return [f"{path.name}: {error}"]
     return []
 
@@ -263,11 +263,16 @@ def _clean_output(output):
 
     None where nothing is left.
     """
-    if "traceback" in output:
-        output["traceback"] = [_without_folders(line) for line in output["traceback"]]
+    hide_folders(output)
     if output.get("data", {}).pop(WIDGET_VIEW, None) and not output["data"]:
         return None
     return output
+
+
+def hide_folders(output):
+    """Shorten the paths in a traceback; other outputs have none."""
+    if "traceback" in output:
+        output["traceback"] = [_without_folders(line) for line in output["traceback"]]
 
 
 def _without_folders(line):

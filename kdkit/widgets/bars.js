@@ -181,7 +181,9 @@ function stateLine(parent, model) {
   const complaint = element(parent, "span", "color:#a00000;font-size:13px;margin-left:8px", { role: "alert" });
   field.addEventListener("change", () => {
     try {
-      model.set(parseState(field.value, model.get("stops"), model.get("teacher").length));
+      const { stop, picture } = parseState(field.value, model.get("stops"), model.get("teacher").length);
+      model.set("stop", stop);
+      model.set("picture", picture);
       model.save_changes();
       complaint.textContent = "";
     } catch (error) {
@@ -212,6 +214,7 @@ function render({ model, el }) {
       const found = numbers(model.get("teacher")[which], model.get("student")[which], temperature);
       update(found, label);
       words.textContent = model.get("sentence") || sentence(found, classes, temperature);
+      words.removeAttribute("role");
       svg.setAttribute("aria-label", words.textContent);
       svg.style.visibility = model.get("covered") ? "hidden" : "";
       if (image) {

@@ -49,7 +49,7 @@ class MorphPanel(ipywidgets.VBox):
             description="state to share", continuous_update=False, style=wide, layout={"width": "34em"}
         )
         self.problem = ipywidgets.HTML()
-        self._choose()
+        self._prepare()
         self.start.observe(self._choose, "value")
         self.end.observe(self._choose, "value")
         self.slider.observe(self._redraw, "value")
@@ -122,35 +122,37 @@ class MorphPanel(ipywidgets.VBox):
         self.start.value, self.end.value = start, end
         self.covered = parts[5] is None
         self.guess = None if parts[5] in (None, "none") else float(parts[5])
-        self._choose()
+        self._prepare()
         self.slider.value = float(parts[3])
 
-    def _choose(self, change=None):
-        """Draw all steps between the two classes; a guess for other classes counts no longer."""
-        if change is not None:
-            self.guess, self.covered = None, True
-        with self._shown_errors():
-            self.images = things.morph(self.start.value, self.end.value, AMOUNTS, seed=self.seed)
-            self.scan = metrics.predict(self.model, self.images)
-            self._redraw()
+    def _prepare(self):
+        """Draw all steps between the two classes, and ask the network about them."""
+        self.images = things.morph(self.start.value, self.end.value, AMOUNTS, seed=self.seed)
+        self.scan = metrics.predict(self.model, self.images)
+        self._draw()
+
+    def _draw(self):
+        image = self.images[round(self.slider.value * STEPS)]
+        self.logits = metrics.predict(self.model, image[None])[0]
+        with self.bars.hold_sync():
+            self.bars.teacher, self.bars.pictures = [self.logits.tolist()], [address(image)]
+            self.bars.covered, self.bars.sentence = self.covered, self.sentence
+        self.field.value = self.state
+        self.problem.value = ""
+
+    def _choose(self, change):
+        self.guess, self.covered = None, True  # a guess for other classes counts no longer
+        with _ErrorsIn(self.problem):
+            self._prepare()
 
     def _redraw(self, change=None):
-        with self._shown_errors():
-            image = self.images[round(self.slider.value * STEPS)]
-            self.logits = metrics.predict(self.model, image[None])[0]
-            with self.bars.hold_sync():
-                self.bars.teacher, self.bars.pictures = [self.logits.tolist()], [address(image)]
-                self.bars.covered, self.bars.sentence = self.covered, self.sentence
-            self.field.value = self.state
-            self.problem.value = ""
+        with _ErrorsIn(self.problem):
+            self._draw()
 
     def _restore(self, change):
         if change["new"] != self.state:
-            with self._shown_errors():
+            with _ErrorsIn(self.problem):
                 self.state = change["new"]
-
-    def _shown_errors(self):
-        return _ErrorsIn(self.problem)
 
     def __repr__(self):
         return f"MorphPanel({self.state}: {self.sentence})"

@@ -132,6 +132,15 @@ class Lab:
         page.wait_for_function(WATCH_KERNEL, timeout=120_000)
         return notebook
 
+    def write(self, name, *sources):
+        """Write a notebook of these code cells and open it."""
+        cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+        cells = [cell | {"id": f"cell-{n}", "source": source.strip()} for n, source in enumerate(sources)]
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        (self.files / name).write_text(json.dumps(notebook))  # without a kernel's name JupyterLab asks which
+        return self.open(name)
+
 
 @contextlib.contextmanager
 def running_lab(folder):

@@ -1,9 +1,11 @@
 """Every notebook in JupyterLab, as a reader runs it; and proof that a broken one does not get through."""
 
-import json
+import re
 
 import pytest
 from lab import ROOT
+
+from kdkit.widgets.temperature import STOPS
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
@@ -13,34 +15,97 @@ def test_notebook_runs_in_jupyterlab_without_an_error(open_notebook, name):
     open_notebook(name).run_all()
 
 
-def test_the_temperature_slider_of_00_follows_the_arrow_keys_and_the_mouse(open_notebook):
-    notebook = open_notebook("00_start_here.ipynb")
+@pytest.mark.parametrize("name", ["00_start_here.ipynb", "02_temperature.ipynb"])
+def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(open_notebook, name):
+    notebook = open_notebook(name)
     notebook.run_all()
-    slider, sentence = notebook.slider(), notebook.page.locator(".widget-html p").filter(has_text="At T =")
-    assert "At T = 1:" in sentence.inner_text()
-    for expected in "1.5", "2", "2.5":
+    slider, bars = notebook.slider(), notebook.page.locator(".kdkit-bars")
+    sentence = bars.locator("p")
+    assert "At T = 1" in sentence.inner_text()
+    before = bars.locator("svg").inner_html()
+    for expected in "1.2", "1.4", "1.6":
         slider.press("ArrowRight")
-        sentence.filter(has_text=f"At T = {expected}:").wait_for(timeout=5000)
+        sentence.filter(has_text=re.compile(rf"At T = {expected}\b")).wait_for(timeout=5000)
     slider.drag(-2000)
-    sentence.filter(has_text="At T = 0.2: chair 1,").wait_for(timeout=5000)
-    assert notebook.page.locator(".widget-html svg[role=img]").get_attribute("aria-label") == sentence.inner_text()
+    sentence.filter(has_text=re.compile(r"At T = 0.2[,:].*chair 1\.000,")).wait_for(timeout=5000)
+    assert bars.locator("svg[role=img]").get_attribute("aria-label") == sentence.inner_text()
+    assert bars.locator("svg").inner_html() != before
+    bars.get_by_role("button", name="T = 20").click()
+    sentence.filter(has_text="At T = 20").wait_for(timeout=5000)
+    assert slider.value == len(STOPS) - 1  # the preset moved the slider as well
+    notebook.check()
+
+
+def test_what_the_browser_moved_the_kernel_knows(made_up):
+    notebook = made_up(
+        "import torch\nfrom kdkit.widgets import TemperaturePanel\n"
+        "panel = TemperaturePanel(torch.arange(6.0).view(2, 3), 'abc', labels=[2, 2])\npanel",
+        "print(panel.state)",
+    )
+    notebook.run_all()
+    field = notebook.page.get_by_label("state to share")
+    field.fill("T=4 picture=1")
+    field.press("Enter")
+    notebook.page.locator(".kdkit-bars p").filter(has_text="At T = 4").wait_for(timeout=5000)
+    notebook.page.evaluate(SECOND_CELL)
+    notebook.page.get_by_text("T=4 picture=1", exact=True).wait_for(timeout=5000)
+    notebook.check()
+
+
+SECOND_CELL = """async () => {
+    const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+    content.activeCellIndex = 1;
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+
+
+def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(open_notebook):
+    notebook = open_notebook("01_dark_knowledge.ipynb")
+    notebook.run_all()
+    slider, bars = notebook.slider(), notebook.page.locator(".kdkit-bars")
+    assert not bars.locator("svg").is_visible()
+    picture = bars.locator("img").get_attribute("src")
+    for _ in range(3):
+        slider.press("ArrowRight")
+    notebook.page.get_by_role("button", name="I would switch here").click()
+    sentence = bars.locator("p")
+    sentence.filter(has_text="0.06 of the way from chair to armchair").filter(has_text="you said 0.06").wait_for(
+        timeout=5000
+    )
+    assert bars.locator("svg").is_visible() and bars.locator("img").get_attribute("src") != picture
+    slider.drag(3000)
+    sentence.filter(has_text=re.compile("1.00 of the way.*: armchair 0.9")).wait_for(timeout=5000)
+    notebook.page.locator(".widget-dropdown select").nth(1).select_option("stool")
+    sentence.filter(has_text="What will the network say?").wait_for(timeout=5000)
+    field = notebook.page.get_by_label("state to share")
+    field.fill("stool>chair at 1.00 seed=5 guess=none")
+    field.press("Enter")
+    sentence.filter(has_text="1.00 of the way from stool to chair: chair").wait_for(timeout=5000)
+    notebook.check()
+
+
+def test_the_flip_book_of_02_turns(open_notebook):
+    notebook = open_notebook("02_temperature.ipynb")
+    notebook.run_all()
+    slider = notebook.slider(1)
+    notebook.page.get_by_text("10 pictures of each class, alone").wait_for()
+    slider.press("ArrowRight", times=2)
+    notebook.page.get_by_text("100 pictures of each class, alone").wait_for(timeout=5000)
     notebook.check()
 
 
 @pytest.fixture
-def made_up(lab, open_notebook):
+def made_up(lab):
     """``made_up(source, ...)``: a notebook of these code cells, opened."""
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    opened = []
 
     def write_and_open(*sources):
-        cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
-        cells = [cell | {"id": f"cell-{n}", "source": source} for n, source in enumerate(sources)]
-        metadata = {"kernelspec": kernel}  # without one JupyterLab asks which
-        notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-        (lab.files / "made_up.ipynb").write_text(json.dumps(notebook))
-        return open_notebook("made_up.ipynb")
+        opened.append(lab.write("made_up.ipynb", *sources))
+        return opened[-1]
 
-    return write_and_open
+    yield write_and_open
+    for notebook in opened:
+        notebook.close()
 
 
 def test_a_cell_that_raises_is_found_and_so_is_what_did_not_run_after_it(made_up):

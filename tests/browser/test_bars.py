@@ -1,0 +1,160 @@
+"""bars.js in Chromium: its arithmetic at every stop of the slider, what it draws, and how it takes a state."""
+
+import base64
+import json
+import math
+
+import ipywidgets
+import pytest
+import torch
+
+from kdkit import losses, metrics
+from kdkit.data.things import CLASSES
+from kdkit.widgets import TemperaturePanel, bars, flipbook
+from kdkit.widgets.temperature import PRESETS, STOPS
+
+TOLERANCE = 1e-5
+
+# A model as anywidget gives it to a view: get, set, save_changes, on, off.
+MODEL = """(state) => {
+    const listeners = [];
+    window.model = {
+        get: (name) => state[name],
+        set: (name, value) => { state[name] = value; },
+        save_changes: () => listeners.forEach(([, f]) => f()),
+        on: (name, f) => listeners.push([name, f]),
+        off: (name, f) => listeners.splice(listeners.findIndex((l) => l[1] === f), 1),
+    };
+}"""
+
+
+@pytest.fixture
+def show(lab):
+    """``show(widget)``: an anywidget's state and JavaScript in a page of their own, no kernel anywhere."""
+    pages = []
+
+    def show_one(widget):
+        page = lab.browser.new_page(viewport={"width": 1000, "height": 600})
+        pages.append(page)
+        page.set_content("<!doctype html><title>bars</title><div id=here></div>")
+        names = set(widget.keys) - set(ipywidgets.DOMWidget.class_trait_names())
+        page.evaluate(MODEL, {name: getattr(widget, name) for name in names if not name.startswith("_")})
+        source = base64.b64encode(str(widget._esm).encode()).decode()
+        page.evaluate(f"async () => {{ window.view = await import('data:text/javascript;base64,{source}'); }}")
+        page.evaluate("() => window.view.default.render({ model: window.model, el: document.getElementById('here') })")
+        return page
+
+    yield show_one
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def panel():
+    generator = torch.Generator().manual_seed(5)
+    teacher, student = 6 * torch.randn(2, 3, 10, generator=generator)
+    teacher[2, 4] = 300  # so far ahead that the others underflow at low temperatures
+    return TemperaturePanel(teacher, CLASSES, labels=[0, 1, 4], student_logits=student)
+
+
+def move(page, stop, picture):
+    page.evaluate(
+        "([stop, picture]) => { model.set('stop', stop); model.set('picture', picture); model.save_changes(); }",
+        [stop, picture],
+    )
+    return json.loads(page.locator(".kdkit-bars").get_attribute("data-numbers"))
+
+
+def test_the_numbers_are_those_of_kdkit_losses_at_every_stop(show, panel):
+    page = show(panel.bars)
+    for picture in range(3):
+        teacher, student = panel.logits[picture : picture + 1], panel.student_logits[picture : picture + 1]
+        for stop, temperature in enumerate(STOPS):
+            found = move(page, stop, picture)
+            t = (teacher / temperature).softmax(1)
+            z = student.clone().requires_grad_()
+            kl = losses.kl_divergence(z, teacher, temperature)
+            (gradient,) = torch.autograd.grad(kl, z)
+            assert found["temperature"] == temperature and found["picture"] == picture
+            assert found["t"] == pytest.approx(t[0].tolist(), abs=TOLERANCE)
+            assert found["s"] == pytest.approx((student / temperature).softmax(1)[0].tolist(), abs=TOLERANCE)
+            assert found["entropy"] == pytest.approx(metrics.entropy(t).item(), abs=TOLERANCE)
+            assert found["kl"] == pytest.approx(kl.item(), rel=TOLERANCE, abs=TOLERANCE)
+            assert found["gradient"] == pytest.approx(gradient.norm().item(), rel=TOLERANCE, abs=TOLERANCE)
+
+
+def test_the_browser_and_python_say_the_same_sentence_at_every_stop(show, panel):
+    page = show(panel.bars)
+    for stop, temperature in enumerate(STOPS):
+        panel.slider.value = temperature
+        move(page, stop, 0)
+        assert page.locator(".kdkit-bars p").inner_text() == panel.sentence
+        assert page.locator("svg[role=img]").get_attribute("aria-label") == panel.sentence
+
+
+def test_the_heights_of_the_bars_are_powers_of_ten(show, panel):
+    page = show(panel.bars)
+    found = move(page, STOPS.index(4.0), 0)
+    drawn = page.eval_on_selector_all(
+        "svg > rect", "rects => rects.map(r => [Number(r.getAttribute('height')), r.getAttribute('fill')])"
+    )
+    bars_drawn = [(high, fill) for high, fill in drawn if high != 14]  # 14: the legend's boxes
+    assert len(bars_drawn) == 20
+    full = 300 - 58 - 66
+    for number, (high, fill) in enumerate(bars_drawn):
+        value = found["ts"[number % 2]][number // 2]
+        assert high == pytest.approx(full * max(0, 1 + math.log10(value) / 8), abs=0.01)
+        assert ("student" in fill) == (number % 2 == 1)
+    assert [number for number, (_, fill) in enumerate(bars_drawn) if "label" in fill] == [0]  # hatched: the true class
+
+
+def test_the_presets(show, panel):
+    page = show(panel.bars)
+    for preset in PRESETS:
+        page.get_by_role("button", name=f"T = {preset:g}", exact=True).click()
+        assert page.locator(".kdkit-bars p").inner_text().startswith(f"At T = {preset:g}, ")
+        assert page.get_by_label("state to share").input_value() == f"T={preset:g} picture=0"
+
+
+def test_a_state_is_taken_and_a_wrong_one_is_refused_in_place(show, panel):
+    page = show(panel.bars)
+    field, complaint = page.get_by_label("state to share"), page.get_by_role("alert")
+    field.fill("T=0.3 picture=2")
+    field.press("Enter")
+    assert page.evaluate("[model.get('stop'), model.get('picture')]") == [STOPS.index(0.3), 2]
+    for wrong, words in {
+        "T=3.3 picture=0": "T=3.3 is no stop of this slider: 0.2, 0.3",
+        "T=4 picture=3": "there is no picture 3: they are numbered 0 to 2",
+        "hot": 'a state looks like "T=4 picture=0"; got "hot"',
+    }.items():
+        field.fill(wrong)
+        field.press("Enter")
+        assert words in complaint.inner_text()
+        assert page.evaluate("[model.get('stop'), model.get('picture')]") == [STOPS.index(0.3), 2]
+
+
+def test_what_fails_is_said_in_place(show, panel):
+    page = show(panel.bars)
+    page.evaluate("() => { model.set('teacher', null); model.save_changes(); }")
+    assert page.get_by_role("alert").first.inner_text().startswith("These bars failed:")
+    page.evaluate("() => { model.set('teacher', model.get('student')); model.save_changes(); }")
+    assert "These bars failed" not in page.locator(".kdkit-bars").inner_text()
+    assert page.get_by_role("alert").count() == 1  # the state line's, empty
+
+
+def test_words_and_cover_from_python(show):
+    view = bars.Bars(classes=["a", "b"], teacher=[[1.0, 0.0]], labels=[-1], sentence="Guess.", covered=True)
+    view.pictures, view.caption = ["data:image/gif;base64,R0lGODlhAQABAAAAACw="], "A thing."
+    page = show(view)
+    assert page.locator(".kdkit-bars p").inner_text() == "Guess." and not page.locator("svg[role=img]").is_visible()
+    assert page.locator("img").get_attribute("alt") == "A thing."
+    assert page.get_by_label("state to share").count() == 0  # one temperature only: nothing to share
+    page.evaluate("() => { model.set('covered', false); model.set('sentence', 'Now.'); model.save_changes(); }")
+    assert page.locator("svg[role=img]").is_visible() and page.locator("svg").get_attribute("aria-label") == "Now."
+
+
+def test_a_flip_book_turns(show):
+    page = show(flipbook.Pages(pages=["<p>one</p>", "<p>two</p>"]))
+    assert page.locator("#here").inner_text() == "one"
+    page.evaluate("() => { model.set('page', 1); model.save_changes(); }")
+    assert page.locator("#here").inner_text() == "two"
