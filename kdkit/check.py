@@ -4,6 +4,7 @@ import copy
 import math
 import secrets
 import traceback
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from kdkit import losses, metrics
 
 ROUNDS = 20
 TOLERANCE = 1e-4
+CLOSE = 0.1  # how far a guessed number may be off, as a share of the answer
 
 
 def soft_targets(function):
@@ -45,6 +47,10 @@ def second_choice(function):
             lambda p, y: p.scatter(1, y[:, None], -1).amax(1)
         ),
         "that is the least likely class: sort the other way round": lambda p, y: p.argmin(1),
+        "you took the classes of ALL labels out of every row: probabilities[:, labels] names whole columns; "
+        "probabilities[torch.arange(B), labels] names one place in each row": lambda p, y: p.index_fill(
+            1, y, -1
+        ).argmax(1),
         "that is a place among the wrong classes alone: behind the label all numbers have moved up by one; set the "
         "label's probability to 0 instead of taking it out": lambda p, y: torch.stack(
             [torch.cat([row[:k], row[k + 1 :]]).argmax() for row, k in zip(p, y.tolist(), strict=True)]
@@ -89,6 +95,14 @@ def entropy(function):
         "by log 2 for bits": lambda p: -(p * p.log()).sum(1),
         "this is in nats: for bits take log2, or divide by log 2": lambda p: right(p) * math.log(2),
         "the sign is wrong: the logarithm of a probability is negative, an entropy is not": lambda p: -right(p),
+        "you took the logarithm to base 10: for bits take log2": lambda p: right(p) * math.log10(2),
+        "each logarithm must be weighted with its probability: p log2 p, not log2 p alone": (
+            lambda p: -p.clamp(min=1e-30).log2().sum(1)
+        ),
+        "these are probabilities already: no further softmax": lambda p: right(p.softmax(1)),
+        "you added over the batch (dim=0): one entropy for each row is wanted (dim=1)": (
+            lambda p: -torch.special.xlogy(p, p).sum(0) / math.log(2)
+        ),
         "you averaged over the classes: an entropy is a sum over them": lambda p: right(p) / p.shape[1],
         "you averaged over the pictures as well: one entropy for each row is wanted": lambda p: right(p).mean(),
         "you added over the pictures as well: one entropy for each row is wanted (dim=1)": lambda p: right(p).sum(),
@@ -111,8 +125,17 @@ def kl_divergence(function):
         "F.kl_div wants the LOGARITHM of the student's probabilities: log_softmax on that side": lambda s, z, t: (
             F.kl_div((s / t).softmax(1), (z / t).softmax(1), reduction="batchmean")
         ),
-        "F.kl_div wants the teacher's probabilities themselves: softmax on that side, log_softmax on the other": (
-            lambda s, z, t: F.kl_div((s / t).log_softmax(1), (z / t).log_softmax(1), reduction="batchmean")
+        "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second: "
+        "logarithms or bare logits in second place give nan": lambda s, z, t: torch.tensor(math.nan),
+        "your softmax runs over the batch: classes are the last dimension, dim=1": lambda s, z, t: F.kl_div(
+            (s / t).log_softmax(0), (z / t).softmax(0), reduction="batchmean"
+        ),
+        "one number is wanted: average over the batch": lambda s, z, t: F.kl_div(
+            (s / t).log_softmax(1), (z / t).softmax(1), reduction="none"
+        ).sum(1),
+        "two things at once: a softmax where F.kl_div wants log_softmax (its first argument), and an average over the "
+        "classes too (the default reduction)": lambda s, z, t: (
+            F.kl_div((s / t).softmax(1), (z / t).softmax(1), reduction="sum") / s.numel()
         ),
         "you averaged over the classes as well: too small by the number of classes. reduction='batchmean' divides by "
         "the batch alone": lambda s, z, t: kl(s, z, t) / s.shape[1],
@@ -156,6 +179,14 @@ def kd_gradient(function):
         "you divided by the number of classes as well: the mean runs over the batch alone": (
             lambda s, z, t: right(s, z, t) / s.shape[1]
         ),
+        "this is the gradient of the bare KL for one picture, as derived above: multiply by T^2, and divide by the "
+        "number of pictures": lambda s, z, t: right(s, z, t) * len(s) / t**2,
+        "your softmax runs over the batch: classes are the last dimension, dim=1": (
+            lambda s, z, t: t * ((s / t).softmax(0) - (z / t).softmax(0)) / len(s)
+        ),
+        "only one network was softened: divide both networks' logits by the temperature": (
+            lambda s, z, t: t * (s.softmax(1) - (z / t).softmax(1)) / len(s)
+        ),
         "you took both softmaxes at T = 1: divide the logits by the temperature": (
             lambda s, z, t: t * (s.softmax(1) - z.softmax(1)) / len(s)
         ),
@@ -178,6 +209,12 @@ def high_temperature_gradient(function):
         "you centred over the batch: the mean runs over the classes of each picture, dim=1": (
             lambda s, z: (s - z - (s - z).mean(0)) / s.numel()
         ),
+        "you centred with the mean of everything: the mean runs over the classes of each picture, dim=1": (
+            lambda s, z: (s - z - (s - z).mean()) / s.numel()
+        ),
+        "only one network's logits were centred: centre both, or their difference": (
+            lambda s, z: (s - z + z.mean(1, keepdim=True)) / s.numel()
+        ),
         "the number of classes is missing: near the uniform distribution each probability is about 1/C": (
             lambda s, z: right(s, z) * s.shape[1]
         ),
@@ -188,22 +225,23 @@ def high_temperature_gradient(function):
 
 
 def guess(yours, answer, choices=None):
-    """Set a guess beside the answer: names (of ``choices``) or numbers. ``...`` counts as not guessed."""
+    """Set a guess beside the answer: a name (of ``choices``), or a number, which may be off by a tenth.
+
+    ``...`` counts as not guessed: then the answer is not told.
+    """
     if yours is Ellipsis:
-        return Verdict(None, f"you have not guessed (write it in place of the dots); it is {_said(answer)}")
-    if choices is not None and yours not in choices:
-        return Verdict(False, f"you wrote {yours!r}, which is none of {', '.join(choices)}; it is {_said(answer)}")
+        return Verdict(None, "no guess yet: write it in place of the dots and run the cell again, or read on")
     if isinstance(answer, str):
-        words = "right" if yours == answer else f"it is {answer}"
-        return Verdict(yours == answer, f"you said {yours}: {words}")
+        named = str(yours).strip().lower()
+        if choices is not None and named not in choices:
+            return Verdict(False, f"you wrote {yours!r}, which is none of {', '.join(choices)}: try again")
+        return Verdict(named == answer, f"you said {named}: {'right' if named == answer else f'it is {answer}'}")
     if isinstance(yours, bool) or not isinstance(yours, int | float):
-        return Verdict(False, f"you wrote {yours!r}, and a number is wanted; it is {_said(answer)}")
-    where = "exactly" if yours == answer else f"{_said(abs(yours - answer))} too {'high' if yours > answer else 'low'}"
-    return Verdict(yours == answer, f"you said {_said(yours)}; it is {_said(answer)}: {where}")
-
-
-def _said(value):
-    return value if isinstance(value, str) else f"{value:.3g}"
+        return Verdict(False, f"you wrote {yours!r}, and a number is wanted: try again")
+    off = yours - answer
+    close = abs(off) <= CLOSE * abs(answer)
+    words = "close enough" if close else f"{abs(off):.3g} too {'high' if off > 0 else 'low'}"
+    return Verdict(close, f"you said {yours:.3g}; it is {answer:.3g}: {words}")
 
 
 # ------------------------------------------------------------------------------------------- random inputs
@@ -290,7 +328,41 @@ def _check(function, cases, right, mistakes):
             return Verdict(False, f"not yet: {explanation} ({off})")
     if found != expected:
         return Verdict(False, f"your answer has {off}")
+    factor = _factor(answers, cases, right)
+    if factor:
+        return Verdict(False, f"not yet: yours is the right answer times {factor} ({SIZES}; {off})")
     return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}")
+
+
+SIZES = "B is the number of pictures, C of classes, T the temperature"
+
+
+def _factor(answers, cases, right):
+    """How ``answers`` differ from the right ones, if by a factor of signs, sizes and temperatures alone: "B/T"."""
+    powers = product((1, -1), (0, 1, -1), (0, 1, -1), (0, 1, -1, 2, -2))
+    wanted = [right(*copy.deepcopy(case)).double() for case in cases]
+    for sign, *exponents in powers:
+        factors = [sign * math.prod(x**k for x, k in zip(_sizes(case), exponents, strict=True)) for case in cases]
+        scaled = [factor * value for factor, value in zip(factors, wanted, strict=True)]
+        if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in zip(answers, scaled, strict=True)):
+            return "-" * (sign < 0) + _product(exponents)
+    return None
+
+
+def _sizes(case):
+    """B, C and T of a case (T = 1 where there is none)."""
+    return *case[0].shape, case[-1] if isinstance(case[-1], float) else 1.0
+
+
+def _product(exponents):
+    def side(keep):
+        parts = [
+            name + (f"^{abs(k)}" if abs(k) > 1 else "") for name, k in zip("BCT", exponents, strict=True) if keep(k)
+        ]
+        return " ".join(parts) or "1"
+
+    below = side(lambda k: k < 0)
+    return side(lambda k: k > 0) + (f"/({below})" if " " in below else f"/{below}" if below != "1" else "")
 
 
 def _largest_gap(answers, cases, function):

@@ -65,10 +65,11 @@ def pictures(images, captions=None, columns=10):
     return fig
 
 
-def soft_target(probabilities, classes, *, image=None, label=None, title="what the teacher says"):
+def soft_target(probabilities, classes, *, image=None, label=None, student=None, title="what the teacher says"):
     """The probabilities ``[C]`` that a network gives, on a log scale, so that the almost-zero ones can be compared.
 
-    ``label`` is the number of the true class (its bar is hatched); ``image``, uint8 ``[C, H, W]``, stands beside.
+    ``label`` is the number of the true class (its bar is hatched); ``image``, uint8 ``[C, H, W]``, stands beside;
+    ``student``, the probabilities of another network, are dotted bars to the right of each.
     """
     fig, axes = _axes(1, 1, (8, 3.8)) if image is None else _axes(1, 2, (10, 3.8), width_ratios=[1, 3])
     bars = axes[0, -1]
@@ -78,7 +79,7 @@ def soft_target(probabilities, classes, *, image=None, label=None, title="what t
         _draw_image(axes[0, 0], image)
     values = [float(value) for value in probabilities]
     foot = max(1e-12, min(1e-5, 0.5 * min(values)))  # a log scale has no 0
-    _draw_bars(bars, values, classes, label, ".2g")
+    _draw_bars(bars, values, classes, label, ".2g" if student is None else None, student)
     bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)", title=title)
     return fig
 
@@ -178,8 +179,11 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
     return fig
 
 
-def gains(temperatures, results, title):
-    """Gains in points with their 95 % intervals over temperature; ``results``: a dict of name to ``Paired`` values."""
+def gains(temperatures, results, title, ylim):
+    """Gains in points with their 95 % intervals over temperature; ``results``: a dict of name to ``Paired`` values.
+
+    ``ylim``: the ends of the y axis, the same for figures that are compared.
+    """
     fig, axes = _axes(1, 1, (8, 4))
     axis = axes[0, 0]
     axis.axhline(0, color=BLACK, linewidth=1)
@@ -189,7 +193,7 @@ def gains(temperatures, results, title):
         reach = [100 * (pair.high - pair.mean) for pair in pairs]
         places = [temperature * 1.07 ** (number - 1) for temperature in temperatures]
         axis.errorbar(places, middle, yerr=reach, label=name, capsize=4, **look)
-    axis.set(xscale="log", xlabel="temperature", ylabel="gain in points", title=title)
+    axis.set(xscale="log", xlabel="temperature", ylabel="gain in points", title=title, ylim=ylim)
     axis.set_xticks(temperatures, [f"{temperature:g}" for temperature in temperatures])
     axis.minorticks_off()
     axis.grid(axis="y", alpha=0.3)
@@ -222,12 +226,17 @@ def _draw_image(axis, image):
     axis.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", interpolation="nearest")
 
 
-def _draw_bars(axis, values, classes, label, numbers):
+def _draw_bars(axis, values, classes, label, numbers, student=None):
     """Bars; that of the true class is hatched. ``numbers``: how their values are written above them, or None."""
-    drawn = axis.bar(classes, values, color=SKY, edgecolor=BLACK, linewidth=0.8)
+    places, wide = range(len(classes)), 0.8 if student is None else 0.4
+    look = {"edgecolor": BLACK, "linewidth": 0.8}
+    drawn = axis.bar([place - (0.4 - wide / 2) for place in places], values, wide, color=SKY, label="teacher", **look)
+    if student is not None:
+        axis.bar([place + 0.2 for place in places], student, wide, color=VERMILION, hatch="..", label="student", **look)
+        axis.legend(frameon=False)
     if label is not None:
         drawn[label].set(facecolor=ORANGE, hatch="//")
-    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_xticks(places, classes, rotation=45, ha="right", rotation_mode="anchor")
     for bar, value in zip(drawn, values, strict=True) if numbers else ():
         place = bar.get_x() + bar.get_width() / 2, value
         axis.annotate(format(value, numbers), place, ha="center", va="bottom", fontsize=9)

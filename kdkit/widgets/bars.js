@@ -179,7 +179,7 @@ function stateLine(parent, model) {
   label.append("state to share: ");
   const field = element(label, "input", "width:15em;font-family:monospace", { type: "text", spellcheck: "false", "data-lm-suppress-shortcuts": "true" });
   const complaint = element(parent, "span", "color:#a00000;font-size:13px;margin-left:8px", { role: "alert" });
-  field.addEventListener("change", () => {
+  const apply = () => {
     try {
       const { stop, picture } = parseState(field.value, model.get("stops"), model.get("teacher").length);
       model.set("stop", stop);
@@ -189,6 +189,10 @@ function stateLine(parent, model) {
     } catch (error) {
       complaint.textContent = error.message;
     }
+  };
+  field.addEventListener("keydown", (event) => {
+    event.stopPropagation(); // the notebook around has plans of its own for Enter and for letters
+    if (event.key === "Enter") apply();
   });
   return () => {
     field.value = stateOf(model);

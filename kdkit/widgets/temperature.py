@@ -112,7 +112,16 @@ class TemperaturePanel(ipywidgets.VBox):
     def _repr_mimebundle_(self, **kwargs):
         """The live panel, and beside it a still picture for pages without a kernel."""
         live = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7, which Colab ships, shows widgets another way
-        picture = figures.soft_target(self.probabilities.tolist(), self.classes, label=self.labels[self.chooser.index])
+        which, student = self.chooser.index, None
+        if self.student_logits is not None:
+            student = (self.student_logits[which] / self.slider.value).softmax(0).tolist()
+        picture = figures.soft_target(
+            self.probabilities.tolist(),
+            self.classes,
+            label=self.labels[which],
+            student=student,
+            title=f"temperature {self.slider.value:g}",
+        )
         return {**(live(**kwargs) if live else {}), "text/html": figures.image_tag(picture, self.sentence)}
 
 
