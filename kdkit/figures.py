@@ -77,7 +77,7 @@ def soft_target(probabilities, classes, *, image=None, label=None, student=None,
         axes[0, 0].axis("off")
         axes[0, 0].set_title("" if label is None else f"label: {classes[label]}")
         _draw_image(axes[0, 0], image)
-    values = [float(value) for value in probabilities]
+    values = _floats(probabilities)
     foot = max(1e-12, min(1e-5, 0.5 * min(values)))  # a log scale has no 0
     _draw_bars(bars, values, classes, label, ".2g" if student is None else None, student)
     bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)", title=title)
@@ -86,7 +86,7 @@ def soft_target(probabilities, classes, *, image=None, label=None, student=None,
 
 def hard_and_soft(probabilities, classes, label):
     """A hard label beside a soft target ``[C]`` on the same scale, and the soft target's small values magnified."""
-    values = [float(value) for value in probabilities]
+    values = _floats(probabilities)
     small = [0.0 if number == label else value for number, value in enumerate(values)]
     fig, axes = _axes(1, 3, (13, 3.8))
     for axis, title, shown in zip(
@@ -105,11 +105,13 @@ def matrix(values, classes, title="mean soft target"):
     fig, axes = _axes(1, 1, (8.6, 6.4))
     axis = axes[0, 0]
     powers = values.clamp(min=1e-12).log10()
-    shown = axis.imshow(powers, cmap="cividis", vmin=-6, vmax=0)
+    shown = axis.imshow(powers.numpy(), cmap="cividis", vmin=-6, vmax=0)
     for row, column in [(row, column) for row in range(len(classes)) for column in range(len(classes))]:
         power = powers[row, column].item()
         colour = "black" if power > -2.5 else "white"
-        axis.text(column, row, f"{power:.1f}".replace("-0.0", "0"), ha="center", va="center", color=colour, fontsize=10)
+        axis.text(
+            column, row, f"{power:.1f}" if power < -0.05 else "0", ha="center", va="center", color=colour, fontsize=10
+        )
     axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axis.set_yticks(range(len(classes)), classes)
     axis.set(xlabel="the network's answer", ylabel="the true class", title=f"{title}, powers of ten")
@@ -156,7 +158,7 @@ def lines(x, curves, xlabel, ylabel, *, log="", marks=None):
     axis = axes[0, 0]
     for number, (name, values) in enumerate(curves.items()):
         look = LOOKS[number % len(LOOKS)]
-        axis.plot(x, values, label=name, markevery=max(1, len(x) // 12), **look)
+        axis.plot(_floats(x), _floats(values), label=name, markevery=max(1, len(x) // 12), **look)
     for number, (name, place) in enumerate((marks or {}).items()):
         axis.axvline(place, color=BLACK, linestyle=(":", "--")[number % 2], linewidth=1.5, label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -171,6 +173,7 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
     """Points, the y axis logarithmic; those whose place is in ``named`` carry their name."""
     fig, axes = _axes(1, 1, (8, 4.6))
     axis = axes[0, 0]
+    x, y = _floats(x), _floats(y)
     axis.scatter(x, y, color=BLUE, edgecolor=BLACK, s=50)
     for number in named:
         axis.annotate(names[number], (x[number], y[number]), xytext=(6, 4), textcoords="offset points", fontsize=10)
@@ -221,6 +224,11 @@ def _axes(rows, columns, size, **grid):
     return fig, axes
 
 
+def _floats(values):
+    """Numbers that matplotlib takes without a warning, whether they come as a list or as a tensor."""
+    return [float(value) for value in values]
+
+
 def _draw_image(axis, image):
     pixels = image.permute(1, 2, 0).numpy()
     axis.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", interpolation="nearest")
@@ -232,7 +240,15 @@ def _draw_bars(axis, values, classes, label, numbers, student=None):
     look = {"edgecolor": BLACK, "linewidth": 0.8}
     drawn = axis.bar([place - (0.4 - wide / 2) for place in places], values, wide, color=SKY, label="teacher", **look)
     if student is not None:
-        axis.bar([place + 0.2 for place in places], student, wide, color=VERMILION, hatch="..", label="student", **look)
+        axis.bar(
+            [place + 0.2 for place in places],
+            _floats(student),
+            wide,
+            color=VERMILION,
+            hatch="..",
+            label="student",
+            **look,
+        )
         axis.legend(frameon=False)
     if label is not None:
         drawn[label].set(facecolor=ORANGE, hatch="//")

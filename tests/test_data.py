@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from small_copies import TEST, TRAIN, plain, save_image
 
-from kdkit.data import Views, cifar10, folders, mnist, sources
+from kdkit.data import Views, cifar10, folders, mnist, sources, things
 from kdkit.data.images import ImageSet, hold_out
 from kdkit.data.sources import CIFAR10_CLASSES, find
 
@@ -343,6 +343,26 @@ def test_a_damaged_gzip_file_of_mnist_is_named(content, tmp_path, no_data, digit
     (digit_files(tmp_path, zipped=True) / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is damaged or incomplete"):
         mnist(tmp_path)
+
+
+# A class left out
+
+
+def test_without_a_class_nothing_else_changes_and_the_test_split_keeps_it():
+    splits = things.splits(per_class=5)
+    left = splits.without("mushroom")
+    label = splits.train.number("mushroom")
+    for part in "train", "val":
+        whole, rest = getattr(splits, part), getattr(left, part)
+        assert rest.classes == whole.classes and label not in rest.labels.tolist()
+        assert torch.equal(rest.images, whole.images[whole.labels != label])
+        assert torch.equal(rest.labels, whole.labels[whole.labels != label])
+    assert left.test is splits.test and left.views == splits.views
+
+
+def test_an_unknown_class_is_refused_with_the_names_that_there_are():
+    with pytest.raises(ValueError, match="no class 'couch'; choose one of chair, armchair"):
+        things.make(1).without("couch")
 
 
 # The real thing

@@ -8,9 +8,11 @@ import matplotlib.image
 import pytest
 import torch
 from IPython.utils.capture import capture_output
+from scipy.cluster.hierarchy import linkage
 
 from kdkit import figures
 from kdkit.data.things import CLASSES
+from kdkit.metrics import paired_interval
 
 
 def some_figure():
@@ -53,8 +55,67 @@ def test_curves_differ_by_more_than_colour():
     assert first.get_marker() != second.get_marker() and first.get_linestyle() != second.get_linestyle()
 
 
+def test_a_student_stands_beside_in_another_pattern():
+    p, q = torch.softmax(torch.arange(10.0), 0), torch.full((10,), 0.1)
+    axis = figures.soft_target(p, CLASSES, label=3, student=q).axes[0]
+    teacher, student = axis.patches[:10], axis.patches[10:]
+    assert [bar.get_height() for bar in student] == pytest.approx(q.tolist())
+    assert all(bar.get_hatch() == ".." for bar in student)
+    assert all(
+        one.get_x() + one.get_width() <= other.get_x() + 1e-9 for one, other in zip(teacher, student, strict=True)
+    )
+
+
+def test_hard_and_soft_has_the_label_the_target_and_the_target_without_the_label_magnified():
+    p = torch.tensor([0.7, 0.25, 0.05])
+    label, soft, small = figures.hard_and_soft(p, ["a", "b", "c"], label=0).axes
+    for axis, heights in (label, [1, 0, 0]), (soft, p.tolist()), (small, [0, 0.25, 0.05]):
+        assert [bar.get_height() for bar in axis.patches] == pytest.approx(heights)
+    assert label.get_ylim() == pytest.approx((0, 1.05)) and small.get_ylim() == pytest.approx((0, 0.2625))
+    assert "4 times" in small.get_title()
+
+
+def test_matrix_writes_powers_of_ten_and_no_minus_zero():
+    axis = figures.matrix(torch.tensor([[0.999, 0.001], [1e-20, 1.0]]), ["a", "b"]).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["0", "-3.0", "-12.0", "0"]
+
+
+def test_tree_names_every_class():
+    joined = linkage([[0.0], [0.1], [5.0]], "average")
+    assert {text.get_text() for text in figures.tree(joined, "abc").axes[0].get_yticklabels()} == set("abc")
+
+
+def test_lines_draw_what_they_are_given_with_marks_and_log_axes():
+    axis = figures.lines([1, 10], {"a": [1, 2], "b": [3, 4]}, "x", "y", log="xy", marks={"here": 3}).axes[0]
+    assert [line.get_ydata().tolist() for line in axis.lines[:2]] == [[1, 2], [3, 4]]
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log") and list(axis.lines[2].get_xdata()) == [3, 3]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b", "here"]
+
+
+def test_gains_are_means_with_their_intervals():
+    pair = paired_interval([0.5, 0.5, 0.5], [0.52, 0.53, 0.54])
+    axis = figures.gains([1, 4], {"a": [pair, pair]}, "title", (-1, 9)).axes[0]
+    (bars,) = axis.containers
+    low, high = bars.lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((100 * pair.low, 100 * pair.high)) and axis.get_ylim() == (-1, 9)
+
+
+def test_scatter_names_the_points_that_it_is_told_to():
+    axis = figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], "x", "y", named=[1]).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["two"] and len(axis.collections[0].get_offsets()) == 2
+
+
 def test_no_text_is_smaller_than_nine_points():
-    for figure in some_figure(), figures.pairs([0.1, 0.2], [0.3, 0.1], ["a", "b"]):
+    some = [
+        *(some_figure(), figures.pairs([0.1, 0.2], [0.3, 0.1], ["a", "b"])),
+        figures.hard_and_soft([0.9, 0.1], ["a", "b"], 0),
+        figures.matrix(torch.eye(3), ["a", "b", "c"]),
+        figures.lines([1, 2], {"a": [1, 2]}, "x", "y"),
+        figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc"),
+        figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], "x", "y", named=[0, 1]),
+        figures.gains([1, 4], {"a": [paired_interval([0, 0], [1, 2])] * 2}, "title", (-1, 9)),
+    ]
+    for figure in some:
         figure.draw_without_rendering()
         sizes = [text.get_fontsize() for axis in figure.axes for text in axis.findobj(match=matplotlib.text.Text)]
         assert min(sizes) >= 9

@@ -54,3 +54,38 @@ def test_cache():
         assert f"| {name} | {statistics.median(ratios):.3f} | {spread} | {images} |" in PAGE
     share = statistics.median(result["shares_outside"])
     assert f"{share:.1%}".replace("%", " %") in PAGE and f"load {result['load']}" in PAGE
+
+
+UNSEEN = {"unseen-things": "mushrooms", "unseen-mnist": "3s"}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_the_class_that_was_never_seen(name):
+    result = measured.load(name)
+    assert len(result["runs"]) == 5
+    for arm in "alone", "distilled":
+        row = f"| {UNSEEN[name]} | {arm} |"
+        for what in "unseen", "all":
+            for when in "before", "after":
+                scores = [100 * run[arm][when][what] for run in result["runs"]]
+                row += f" {sum(scores) / 5:.1f} ({min(scores):.1f} to {max(scores):.1f}) |"
+        assert row in PAGE, row
+
+
+def test_temperature_grid():
+    result = measured.load("temperature-grid")
+    arms = {(r["per_class"], r["temperature"], r["soft_weight"], r["lr_factor"], r["seed"]) for r in result["runs"]}
+    assert len(arms) == len(result["runs"]) == 3 * 5 * (1 + 6 * 3 + 3)
+    assert f"{len(arms)} trainings" in PAGE
+
+
+def test_latency():
+    result = measured.load("latency")
+    for name, times in result["milliseconds"].items():
+        row = f"| {name} |"
+        for kind in "changed", "painted":
+            values = sorted(times[kind])
+            assert len(values) == result["moves"] == 30
+            row += f" {statistics.median(values):.1f} | {values[28]:.1f} |"
+        assert row in PAGE, row
+    assert f"load {result['load']}" in PAGE

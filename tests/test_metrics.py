@@ -12,7 +12,16 @@ from scipy import special, stats
 from torch import nn
 
 from kdkit import models
-from kdkit.metrics import accuracy, agreement, expected_calibration_error, paired_interval, predict
+from kdkit.metrics import (
+    accuracy,
+    agreement,
+    bias_for_prior,
+    entropy,
+    expected_calibration_error,
+    mean_soft_targets,
+    paired_interval,
+    predict,
+)
 
 
 def random_answers(count=200, classes=5, seed=0, scale=2.0):
@@ -209,3 +218,54 @@ def test_bad_input_is_refused(what):
     call, message = BAD[what]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --------------------------------------------------------------------------- entropy, mean soft targets, a class's bias
+
+
+def test_entropy_is_that_of_scipy_and_has_its_ends():
+    probabilities = random_answers()[0].softmax(1)
+    assert entropy(probabilities).numpy() == pytest.approx(
+        stats.entropy(probabilities.numpy(), base=2, axis=1), abs=1e-5
+    )
+    assert entropy(torch.eye(8)).tolist() == [0.0] * 8
+    assert entropy(torch.full((3, 8), 1 / 8)).tolist() == pytest.approx([3.0] * 3)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_mean_soft_targets_are_a_mean_for_each_class(temperature):
+    logits, labels = random_answers()
+    slow = torch.zeros(5, 5)
+    for row, label in zip((logits / temperature).softmax(1), labels, strict=True):
+        slow[label] += row / (labels == label).sum()
+    found = mean_soft_targets(logits, labels, temperature)
+    assert torch.allclose(found, slow, atol=1e-6) and torch.allclose(found.sum(1), torch.ones(5))
+
+
+def test_mean_soft_targets_of_a_class_without_pictures_are_refused():
+    with pytest.raises(ValueError, match="got none of class 2"):
+        mean_soft_targets(torch.zeros(3, 4), torch.tensor([0, 1, 3]))
+
+
+@pytest.mark.parametrize("prior", [0.001, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("offset", [0.0, -30.0, 200.0])
+def test_the_bias_gives_the_class_its_prior(prior, offset):
+    logits = random_answers()[0]
+    logits[:, 2] += offset  # as low as a student's that never saw the class, or far too high
+    logits = logits.double()
+    logits[:, 2] += bias_for_prior(logits, 2, prior)
+    assert logits.softmax(1)[:, 2].mean().item() == pytest.approx(prior, rel=1e-6)
+
+
+def test_the_bias_leaves_the_logits_alone_and_needs_a_share_and_a_class():
+    logits = random_answers()[0]
+    kept = logits.clone()
+    bias_for_prior(logits, 0, 0.2)
+    assert torch.equal(logits, kept)
+    for prior in 0, 1, 1.5, -0.1:
+        with pytest.raises(ValueError, match=f"prior must be a share between 0 and 1.*got {prior}"):
+            bias_for_prior(logits, 0, prior)
+    with pytest.raises(ValueError, match="label must be the number of a class, 0 to 4; got 5"):
+        bias_for_prior(logits, 5, 0.1)
+    with pytest.raises(ValueError, match="at least one sample"):
+        bias_for_prior(torch.zeros(0, 4), 1, 0.1)

@@ -1,0 +1,61 @@
+"""What is said of the teachers that ship with the kit, measured on pictures that they did not see."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from kdkit import metrics, zoo
+from kdkit.data import things
+
+SEED = 4242  # no seed of things.splits(..., seed=0), which the teacher learnt and was measured on
+
+
+@pytest.fixture(scope="module")
+def answers():
+    pictures = things.make(300, SEED)
+    return metrics.predict(zoo.load("things-teacher"), pictures.images), pictures.labels
+
+
+def test_the_things_teacher_is_right_on_97_of_100_and_knows_how_sure_it_may_be(answers):
+    assert metrics.accuracy(*answers) >= 0.97
+    assert metrics.expected_calibration_error(*answers) < 0.02
+
+
+def test_for_chairs_armchair_comes_second_and_gets_a_hundred_times_what_mushroom_gets(answers):
+    """Which of the unlikely classes comes last is another matter: not the mushroom, in any teacher that was tried."""
+    mean = metrics.mean_soft_targets(*answers)[things.CLASSES.index("chair")]
+    order = [things.CLASSES[k] for k in mean.argsort(descending=True)]
+    assert order[:3] == ["chair", "armchair", "stool"] and order[-1] == "sofa"
+    assert mean[things.CLASSES.index("armchair")] > 100 * mean[things.CLASSES.index("mushroom")]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_likeness_follows_the_parts_that_classes_share(answers, temperature):
+    mean = metrics.mean_soft_targets(*answers, temperature)
+    row, column = torch.triu_indices(10, 10, 1)
+    order = spearmanr(((mean + mean.T) / 2)[row, column], things.part_overlap()[row, column])
+    assert order.statistic > 0.4 and order.pvalue < 0.01
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_cards_and_sizes(name):
+    card = zoo.card(name)
+    assert (zoo.SHIPPED / f"{name}.safetensors").stat().st_size < 1_000_000
+    assert card["command"].startswith("python -m kdkit train-teacher") and "--out" in card["command"]
+    assert card["results"]["accuracy"] > 0.97 and card["results"]["ece"] < 0.02 and card["limits"]
+
+
+def test_a_teacher_loads_without_the_compiler_of_torch():
+    """Layers on the meta device would import it, and the first network would take half a second."""
+    code = "import sys; from kdkit import zoo; zoo.load('things-teacher'); print('sympy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_mnist_teacher_does_what_its_card_says(real_mnist):
+    test = real_mnist.test
+    found = metrics.accuracy(metrics.predict(zoo.load("mnist-teacher"), test.images), test.labels)
+    assert found == pytest.approx(zoo.card("mnist-teacher")["results"]["accuracy"], abs=5e-4)
