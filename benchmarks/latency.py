@@ -54,7 +54,7 @@ WATCH = """(number) => {
     window.seen ??= [];
     window.seen[number] = { changed: [], painted: [] };
     let began = null;
-    cell.addEventListener('keydown', () => { began = performance.now(); }, true);
+    cell.addEventListener('keydown', (event) => { began = event.timeStamp; }, true);  // when the key was pressed
     new MutationObserver(() => {
         if (began === null) return;
         const from = began;

@@ -6,8 +6,9 @@ For each seed and budget: new pictures of Things, one student alone, and one dis
 soft weight, all from the same weights, on the same pictures in the same order, with the same number of steps. Accuracy
 on the same 2,000 other pictures, after the last epoch; nothing is chosen on them.
 
-A higher temperature also means a longer gradient (3.4 times from T = 1 to 4, before training). As a control, some
-students get a learning rate that is as much higher or lower. What stands in the file already is not trained again.
+A higher temperature also means a longer gradient. As a control, some students get a learning rate that is 3.4 times as
+high or as low: that is how much longer it is at T = 4 than at T = 1 for the half-trained student of notebook 02. What
+stands in the file already is not trained again.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from kdkit.data import things
 BUDGETS = (10, 30, 100)  # labelled pictures of each class
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SOFT_WEIGHTS = (0.5, 0.9, 1.0)  # the labels get the rest
-LONGER = 3.4  # the gradient of T^2 KL at T = 4, against T = 1
+LONGER = 3.4
 CONTROLS = ((None, None, LONGER), (1.0, 0.9, LONGER), (4.0, 0.9, 1 / LONGER))  # temperature, soft weight, lr factor
 PICTURES_SEEN = 12_000  # by each student, whatever its budget
 BATCH = 50
@@ -49,7 +50,11 @@ def main():
         "runs": [],
     }
     if options.json and options.json.exists():
-        result["runs"] = json.loads(options.json.read_text())["runs"]
+        before = json.loads(options.json.read_text())
+        for name in "settings", "longer":
+            if before[name] != result[name]:
+                parser.error(f"{options.json} holds runs with other {name}, {before[name]}: give another file.")
+        result["runs"] = before["runs"]
     for budget, seed in product(BUDGETS, range(options.seeds)):
         for row in students(options, teacher, test, budget, seed, result["runs"]):
             result["runs"].append(row)

@@ -19,7 +19,17 @@ __version__ = "0.1.0"
 
 _FUNCTIONS = {"kd_step": "training", "train": "training", "show": "figures"}
 _MODULES = (
-    *("cache", "check", "data", "figures", "losses", "measured", "metrics", "models", "training", "widgets", "zoo"),
+    "cache",
+    "check",
+    "data",
+    "figures",
+    "losses",
+    "measured",
+    "metrics",
+    "models",
+    "training",
+    "widgets",
+    "zoo",
 )
 
 __all__ = [*_MODULES, *_FUNCTIONS]

@@ -91,12 +91,12 @@ def hard_and_soft(probabilities, classes, label):
     fig, axes = _axes(1, 3, (13, 3.8))
     for axis, title, shown in zip(
         axes[0],
-        ("the hard label", "the soft target", f"magnified {1 / max(small):,.0f} times, label left out"),
+        ("the hard label", "the soft target", f"magnified {1 / max(max(small), 1e-12):,.0f} times, label left out"),
         ([float(number == label) for number in range(len(classes))], values, small),
         strict=True,
     ):
         _draw_bars(axis, shown, classes, label, None)
-        axis.set(title=title, ylabel="probability", ylim=(0, 1.05 * max(shown)))
+        axis.set(title=title, ylabel="probability", ylim=(0, 1.05 * max(*shown, 1e-12)))
     return fig
 
 

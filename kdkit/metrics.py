@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from kdkit import models
+from kdkit import losses, models
 
 
 @torch.no_grad()  # not inference_mode: what it gives cannot be a target in a loss
@@ -54,14 +54,16 @@ def expected_calibration_error(logits, labels, bins=15):
 
 def entropy(probabilities):
     """How undecided each distribution ``[..., C]`` is, in bits ``[...]``: 0 for a one-hot, log2 C for a uniform one."""
-    return -torch.special.xlogy(probabilities, probabilities).sum(-1) / math.log(2)
+    return torch.special.entr(probabilities).sum(-1) / math.log(2)
 
 
 def mean_soft_targets(logits, labels, temperature=1.0):
     """The mean of softmax(logits / T) over the pictures of each class: ``[C, C]``, one row a true class.
 
-    Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``. ``ValueError`` for a class without a picture.
+    Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``. ``ValueError`` for a class without a picture, and for a
+    temperature that is none.
     """
+    temperature = losses.check_temperature(temperature)
     _check_shape("labels", labels, logits.shape[:1])
     member = torch.nn.functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
     counts = member.sum(0)
@@ -79,7 +81,8 @@ def bias_for_prior(logits, label, prior):
     """
     from scipy.optimize import brentq
 
-    _check_shape("logits", logits, logits.shape[:1] + logits.shape[1:2])
+    if logits.ndim != 2 or len(logits) == 0 or logits.shape[1] < 2 or not logits.isfinite().all():
+        raise ValueError(f"logits must be finite numbers [N, C], for at least one sample; got {list(logits.shape)}.")
     if not 0 < prior < 1:
         raise ValueError(f"prior must be a share between 0 and 1, such as 0.1 for one in ten; got {prior!r}.")
     if not 0 <= label < logits.shape[1]:

@@ -1,5 +1,6 @@
 """A check passes right answers however they are written, and names the misconception behind wrong ones."""
 
+import functools
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from kdkit import check
+from kdkit.check import judging
 
 RIGHT = {
     "method": lambda z, t: (z / t).softmax(dim=1),
@@ -59,7 +61,7 @@ def test_inputs_are_new_each_time():
     seen = []
     for _ in range(2):
         check.soft_targets(lambda z, t: seen.append(z) or (z / t).softmax(1))
-    assert not torch.equal(seen[0], seen[check.ROUNDS])
+    assert not torch.equal(seen[0], seen[judging.ROUNDS])
 
 
 def test_a_check_leaves_the_global_random_state_alone():
@@ -117,6 +119,7 @@ EXERCISES = {
             "where the network errs": lambda p, y: p.topk(2).indices[:, 1],
             "these are probabilities": lambda p, y: masked(p, y).max(1).values,
             "least likely": lambda p, y: p.argmin(1),
+            "second least likely": lambda p, y: p.argsort(dim=1)[:, 1],
             "names whole columns": lambda p, y: columns_out(p, y).argmax(1),
             "moved up by one": lambda p, y: torch.stack(
                 [torch.tensor([v for k, v in enumerate(row) if k != c]).argmax() for row, c in zip(p, y, strict=True)]
@@ -130,6 +133,11 @@ EXERCISES = {
             "softmax is missing": lambda z, y: torch.stack([z[y == k].mean(0) for k in range(4)]),
             "swapped": lambda z, y: by_loop(z, y).t(),
             "added up": lambda z, y: F.one_hot(y, 4).float().T @ z.softmax(1),
+            r"take logits.shape\[1\], not 10 \(shape \[10, 4\]": lambda z, y: torch.stack(
+                [z.softmax(1)[y == k].mean(0) for k in range(10)]
+            ),
+            "number of all pictures": lambda z, y: F.one_hot(y, 4).float().T @ z.softmax(1) / len(z),
+            "log-probabilities": lambda z, y: torch.stack([z.log_softmax(1)[y == k].mean(0) for k in range(4)]),
             "group by the label": lambda z, y: by_loop(z, z.argmax(1)),
             "runs over the pictures": lambda z, y: torch.stack([z.softmax(0)[y == k].mean(0) for k in range(4)]),
         },
@@ -180,6 +188,7 @@ EXERCISES = {
                 (s / t).log_softmax(1), soft(z, t), reduction="none"
             ).mean(),
             "did not divide by its size": lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="sum"),
+            "you multiplied": lambda s, z, t: F.kl_div((s * t).log_softmax(1), soft(z, 1 / t), reduction="batchmean"),
             "makes no difference": lambda s, z, t: F.kl_div(s.log_softmax(1), z.softmax(1), reduction="batchmean"),
             "only the teacher was softened": lambda s, z, t: F.kl_div(
                 s.log_softmax(1), soft(z, t), reduction="batchmean"
@@ -260,9 +269,35 @@ def test_stubs_count_as_not_attempted_and_other_answers_are_not_explained_away(n
         (0.34, 0.341, True, "close enough"),
         (3, 3, True, "close enough"),
         ("three", 3, False, "a number is wanted: try again"),
+        (float("nan"), 3, False, "a number is wanted: try again"),
+        ("3", 3, True, "close enough"),
+        (torch.tensor(3.0), 3, True, "close enough"),
     ],
 )
 def test_a_guess_stands_beside_the_answer(yours, answer, passed, message):
     choices = ("stool", "sofa") if isinstance(answer, str) else None
     verdict = check.guess(yours, answer, choices)
     assert verdict.passed is passed and re.search(message, verdict.message), verdict
+
+
+@pytest.mark.parametrize("answer", [torch.softmax, functools.partial(torch.softmax, dim=1), max])
+def test_what_is_no_function_of_the_reader_gets_a_sentence_too(answer):
+    assert check.entropy(answer).passed is False
+
+
+def test_a_function_of_other_arguments_is_refused_with_the_number_that_is_wanted():
+    assert "a function of 1 arguments" in check.entropy(lambda: 0).message
+    assert "a function of 3 arguments" in check.kd_gradient(lambda s, z: s).message
+
+
+def test_half_precision_is_right_up_to_rounding():
+    verdict = check.kd_gradient(lambda s, z, t: (t * (soft(s, t) - soft(z, t)) / len(s)).half().float())
+    assert verdict.passed is True
+
+
+def test_the_line_that_failed_is_shown_behind_a_decorator():
+    @torch.no_grad()
+    def decorated(p):
+        return p @ p
+
+    assert "return p @ p" in check.entropy(decorated).message

@@ -81,6 +81,8 @@ def test_the_state_can_be_shared(panel):
     ("state", "message"),
     [
         ("hot", "looks like \"T=4 picture=0\"; got 'hot'"),
+        ("T=. picture=0", 'looks like "T=4 picture=0"'),
+        (None, 'looks like "T=4 picture=0"'),
         ("T=4.3 picture=0", "T=4.3 is no stop of this slider: 0.2, 0.3"),
         ("T=4 picture=2", "no picture 2: they are numbered 0 to 1"),
     ],
@@ -108,7 +110,10 @@ def test_repr_is_stable_and_readable(panel):
         (dict(logits=[[0.0] * 10]), "got list"),
         (dict(logits=torch.zeros(0, 10), labels=[]), r"got \[0, 10\]"),
         (dict(student_logits=torch.zeros(1, 10)), r"student_logits must be a tensor \[2, 10\].*got \[1, 10\]"),
-        (dict(labels=[0]), "one for each of 2 pictures is wanted; got 1"),
+        (dict(labels=[0]), "labels: one for each of 2 pictures is wanted; got 1"),
+        (dict(images=torch.zeros(1, 3, 32, 32).byte()), "images: one for each of 2 pictures is wanted; got 1"),
+        (dict(labels=[0, 12]), r"labels must be numbers of classes, 0 to 9; got \[0, 12\]"),
+        (dict(logits=torch.full((2, 10), float("nan"))), "logits must be finite numbers"),
         (dict(temperature=1.05), "T=1.05 is no stop"),
         (dict(temperature=0.0), "temperature must be"),
     ],
@@ -162,15 +167,36 @@ def test_an_address_holds_the_picture():
     assert torch.equal(pixels, image.permute(1, 2, 0).long())
 
 
-def test_the_tipping_point_is_the_first_amount_at_which_the_end_leads(morph):
+def test_tipping_points_are_where_the_lead_changes(morph):
     morph.scan = torch.zeros(STEPS + 1, 10)
     morph.scan[:20, 0], morph.scan[20:, 1] = 1, 1
-    assert morph.tipping_point == pytest.approx(20 / STEPS)
+    assert morph.tipping_points == [20 / STEPS]
     for guess, words in (0.5, "0.10 later"), (0.3, "0.10 earlier"), (0.4, "the same place"):
         morph.keep(guess)
         assert f"it tips at 0.40; you said {guess:.2f}: {words}." in morph.sentence
+    morph.scan[30:35, 0] = 2
+    assert morph.tipping_points == [0.4, 0.6, 0.7]
+    assert "it tips at 0.40, and back and forth until 0.70; you said 0.40: 0.30 earlier" in morph.sentence
     morph.scan[:, 1] = -1
-    assert morph.tipping_point is None and "never prefers armchair to chair" in morph.sentence
+    assert morph.tipping_points == [] and "never changes its mind" in morph.sentence
+
+
+@pytest.mark.parametrize("guess", [-0.1, 1.7, float("nan")])
+def test_a_guess_that_is_no_amount_is_refused(morph, guess):
+    with pytest.raises(ValueError, match="a guess is an amount from 0"):
+        morph.keep(guess)
+    assert morph.covered
+
+
+@pytest.mark.parametrize("seed", [-1, 2**80, 1.0])
+def test_a_seed_that_is_none_is_refused(network, seed):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        MorphPanel(network, seed=seed)
+
+
+def test_amounts_between_two_stops_go_to_the_nearer_one(morph):
+    morph.state = "chair>sofa at 0.333 seed=0 guess=none"
+    assert morph.state == "chair>sofa at 0.34 seed=0 guess=none" and morph.sentence.startswith("0.34 of the way")
 
 
 def test_all_pairs_of_classes(morph):
@@ -210,14 +236,16 @@ def test_the_state_of_a_morph_can_be_shared(morph, network, state):
         ("chair at 0.3", "a state looks like"),
         ("chair>couch at 0.30 seed=0", "no thing called &#x27;couch&#x27;; choose one of chair, armchair"),
         ("chair>sofa at 1.5 seed=0", "a state looks like"),
+        ("chair>sofa at 0.5 seed=0 guess=1.7", "a state looks like"),
+        ("chair>sofa at 0.5 seed=99999999999999999999", "seed must be a whole number"),
     ],
 )
 def test_a_state_of_a_morph_that_is_none_is_refused_in_place(morph, state, message):
     before = morph.state
     morph.field.value = state
     assert 'role="alert"' in morph.problem.value and message in morph.problem.value and morph.state == before
-    morph.slider.value = 0.2
-    assert morph.problem.value == ""
+    morph.field.value = before  # the panel's own state again
+    assert morph.problem.value == "" and morph.state == before
 
 
 def test_an_error_in_the_network_shows_where_the_reader_looks(morph):
@@ -242,10 +270,10 @@ def test_a_page_without_a_kernel_gets_some_steps_of_the_morph(morph):
     assert still.startswith('<img alt="Six steps from chair to armchair')
 
 
-@pytest.mark.parametrize("names", [("couch", "sofa"), ("sofa", "couch")])
+@pytest.mark.parametrize("names", [dict(start="couch"), dict(end="couch"), dict(watched="couch")])
 def test_an_unknown_thing_is_refused(network, names):
     with pytest.raises(ValueError, match="no thing called 'couch'"):
-        MorphPanel(network, *names)
+        MorphPanel(network, **names)
 
 
 # ---------------------------------------------------------------------------------------------- flip book

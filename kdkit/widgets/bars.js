@@ -165,7 +165,7 @@ export const stateOf = (model) => `T=${model.get("stops")[model.get("stop")]} pi
 
 // What ``text`` asks for, or an Error that says what is wrong with it.
 export function parseState(text, stops, pictures) {
-  const parts = /^\s*T=([\d.]+)\s+picture=(\d+)\s*$/.exec(text);
+  const parts = /^\s*T=(\d+(?:\.\d+)?)\s+picture=(\d+)\s*$/.exec(text);
   if (!parts) throw new Error(`a state looks like "T=4 picture=0"; got "${text}"`);
   const stop = stops.indexOf(Number(parts[1]));
   if (stop < 0) throw new Error(`T=${parts[1]} is no stop of this slider: ${stops.join(", ")}`);
@@ -200,15 +200,36 @@ function stateLine(parent, model) {
   };
 }
 
+// What a screen reader says, once the slider rests: not a sentence for each key.
+function announcer(parent) {
+  const region = element(parent, "div", "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)", { "aria-live": "polite" });
+  let waiting;
+  return (text) => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => (region.textContent = text), 600);
+  };
+}
+
+// ipywidgets gives its slider no name, and lets it speak the number of a stop instead of its label.
+function nameSlider(el, name, text) {
+  requestAnimationFrame(() => {
+    const handle = el.closest(".widget-vbox")?.querySelector(".noUi-handle");
+    handle?.setAttribute("aria-label", name);
+    handle?.setAttribute("aria-valuetext", text);
+  });
+}
+
 function render({ model, el }) {
-  const root = element(el, "div", "background:white;color:black;padding:4px 8px;font-family:sans-serif", { class: "kdkit-bars" });
+  // Without the attribute JupyterLab would take letters and arrows that are meant for the buttons here.
+  const root = element(el, "div", "background:white;color:black;padding:4px 8px;font-family:sans-serif", { class: "kdkit-bars", "data-lm-suppress-shortcuts": "true" });
   const moving = model.get("stops").length > 1;
   if (moving) presets(root, model);
   const row = element(root, "div", "display:flex;flex-wrap:wrap;gap:12px;align-items:center");
   const image = model.get("pictures").length ? element(row, "img", "width:150px;image-rendering:pixelated") : null;
   const { svg, update } = drawing(model.get("classes"), model.get("student").length > 0);
   row.append(svg);
-  const words = element(root, "p", "margin:4px 0;font-size:15px", { "aria-live": "polite" });
+  const words = element(root, "p", "margin:4px 0;font-size:15px");
+  const say = announcer(root);
   const showState = moving ? stateLine(root, model) : () => {};
 
   const draw = () => {
@@ -219,13 +240,15 @@ function render({ model, el }) {
       update(found, label);
       words.textContent = model.get("sentence") || sentence(found, classes, temperature);
       words.removeAttribute("role");
-      svg.setAttribute("aria-label", words.textContent);
+      svg.setAttribute("aria-label", moving ? `Bars at T = ${temperature}; the sentence below tells them.` : "Bars; the sentence below tells them.");
+      say(words.textContent);
+      nameSlider(el, model.get("slider_name"), model.get("slider_text") || `T = ${temperature}`);
       svg.style.visibility = model.get("covered") ? "hidden" : "";
       if (image) {
         image.src = model.get("pictures")[which];
         image.alt = model.get("caption") || `The picture, 32 by 32 pixels; its label is ${classes[label]}.`;
       }
-      root.dataset.numbers = JSON.stringify({ temperature, picture: which, ...found });
+      root.numbers = { temperature, picture: which, ...found }; // for whoever wants to check
       showState();
     } catch (error) {
       words.textContent = `These bars failed: ${error.message}`;

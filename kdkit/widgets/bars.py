@@ -29,6 +29,8 @@ class Bars(anywidget.AnyWidget):
     presets = traitlets.List().tag(sync=True)
     sentence = traitlets.Unicode().tag(sync=True)  # words from Python instead of the view's own
     covered = traitlets.Bool(False).tag(sync=True)  # the bars are hidden until the reader has guessed
+    slider_name = traitlets.Unicode().tag(sync=True)  # what a screen reader calls the slider above, and its place:
+    slider_text = traitlets.Unicode().tag(sync=True)  # empty: "T = 4"
     caption = traitlets.Unicode().tag(sync=True)  # the picture's alt text instead of the view's own
 
     def __repr__(self):

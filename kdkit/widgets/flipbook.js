@@ -4,7 +4,14 @@ function render({ model, el }) {
   page.style.background = "white";
   page.setAttribute("aria-live", "polite");
   const draw = () => {
-    page.innerHTML = model.get("pages")[model.get("page")];
+    const number = model.get("page");
+    page.innerHTML = model.get("pages")[number];
+    // ipywidgets gives its slider no name, and lets it speak the number of a stop instead of its label.
+    requestAnimationFrame(() => {
+      const handle = el.closest(".widget-vbox")?.querySelector(".noUi-handle");
+      handle?.setAttribute("aria-label", model.get("slider_name"));
+      handle?.setAttribute("aria-valuetext", model.get("labels")[number]);
+    });
   };
   model.on("change:page", draw);
   draw();

@@ -30,7 +30,7 @@ class FlipBook(ipywidgets.VBox):
             style={"description_width": "initial"},
             layout={"width": "98%", "max_width": "640px"},
         )
-        self.pages = Pages(pages=html)
+        self.pages = Pages(pages=html, labels=[str(label) for label in pages], slider_name=description)
         ipywidgets.jslink((self.slider, "index"), (self.pages, "page"))
         super().__init__([self.slider, self.pages])
 
@@ -65,6 +65,8 @@ class Pages(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("flipbook.js")
     pages = traitlets.List(traitlets.Unicode()).tag(sync=True)
     page = traitlets.Int(0).tag(sync=True)
+    labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # what a screen reader says of the slider above
+    slider_name = traitlets.Unicode().tag(sync=True)
 
     def __repr__(self):
         return f"Pages({len(self.pages)})"

@@ -12,6 +12,7 @@ from kdkit.widgets.bars import Bars, address, short
 
 STEPS = 50
 AMOUNTS = torch.linspace(0, 1, STEPS + 1)
+SEEDS = 2**32  # more than anybody will type
 COVERED = "What will the network say? Move the slider to where YOU would switch to the other name, and keep that."
 
 
@@ -28,8 +29,8 @@ class MorphPanel(ipywidgets.VBox):
     """
 
     def __init__(self, model, start="chair", end="armchair", *, seed=0, watched="mushroom"):
-        self.model, self.watched, self.seed = model, watched, seed
-        self.guess, self.covered = None, True
+        self.model, self.watched, self.seed = model, _name(watched), _seed(seed)
+        self.guess, self.covered, self._restoring = None, True, False
         wide = {"description_width": "initial"}
         self.start = ipywidgets.Dropdown(options=things.CLASSES, value=_name(start), description="From", style=wide)
         self.end = ipywidgets.Dropdown(options=things.CLASSES, value=_name(end), description="to", style=wide)
@@ -44,7 +45,7 @@ class MorphPanel(ipywidgets.VBox):
         )
         self.guess_button = ipywidgets.Button(description="I would switch here", icon="check", layout={"width": "auto"})
         self.skip_button = ipywidgets.Button(description="show without a guess", layout={"width": "auto"})
-        self.bars = Bars(classes=list(things.CLASSES), labels=[-1], caption="The thing on its way.")
+        self.bars = Bars(classes=list(things.CLASSES), labels=[-1], slider_name="How far from the one to the other")
         self.field = ipywidgets.Text(
             description="state to share", continuous_update=False, style=wide, layout={"width": "34em"}
         )
@@ -61,7 +62,9 @@ class MorphPanel(ipywidgets.VBox):
         super().__init__([names, self.slider, buttons, self.bars, self.field, self.problem])
 
     def keep(self, guess):
-        """Keep the reader's tipping point (None: no guess), and uncover the bars."""
+        """Keep the reader's tipping point, an amount from 0 to 1 (None: no guess), and uncover the bars."""
+        if guess is not None and not 0 <= guess <= 1:
+            raise ValueError(f"a guess is an amount from 0 (all start) to 1 (all end), or None; got {guess!r}.")
         self.guess, self.covered = guess, False
         self._redraw()
 
@@ -71,11 +74,11 @@ class MorphPanel(ipywidgets.VBox):
         return self.logits.double().softmax(0)
 
     @property
-    def tipping_point(self):
-        """The first amount at which the network finds the end more likely than the start; None if it never does."""
+    def tipping_points(self):
+        """The amounts at which the network changes its mind as to which of start and end is likelier: mostly one."""
         start, end = (things.CLASSES.index(menu.value) for menu in (self.start, self.end))
-        tipped = (self.scan[:, end] > self.scan[:, start]).nonzero()
-        return AMOUNTS[tipped[0]].item() if len(tipped) else None
+        leads = self.scan[:, end] > self.scan[:, start]
+        return [round(AMOUNTS[step].item(), 2) for step in range(1, STEPS + 1) if leads[step] != leads[step - 1]]
 
     @property
     def sentence(self):
@@ -93,13 +96,16 @@ class MorphPanel(ipywidgets.VBox):
         )
 
     def _compared(self):
-        tip = self.tipping_point
-        if tip is None:
-            return f"The network never prefers {self.end.value} to {self.start.value} here."
-        words = f"For the network it tips at {tip:.2f}"
+        tips = self.tipping_points
+        if not tips:
+            said = "" if self.guess is None else f"; you said {self.guess:.2f}"
+            return f"Between {self.start.value} and {self.end.value} the network never changes its mind here{said}."
+        words = f"For the network it tips at {tips[0]:.2f}"
+        if len(tips) > 1:
+            words += f", and back and forth until {tips[-1]:.2f}"
         if self.guess is None:
             return f"{words}."
-        apart = round(self.guess - tip, 2)
+        apart = round(self.guess - tips[-1], 2)
         where = "the same place" if apart == 0 else f"{abs(apart):.2f} {'later' if apart > 0 else 'earlier'}"
         return f"{words}; you said {self.guess:.2f}: {where}."
 
@@ -113,17 +119,21 @@ class MorphPanel(ipywidgets.VBox):
 
     @state.setter
     def state(self, text):
-        form = r"\s*(\w+)>(\w+) at ([01]|[01]\.\d+) seed=(\d+)(?: guess=(none|[01]|[01]\.\d+))?\s*"
-        parts = re.fullmatch(form, text)
-        if not parts or float(parts[3]) > 1:
+        form = r"\s*(\w+)>(\w+) at (0|1|[01]\.\d+) seed=(\d+)(?: guess=(none|0|1|[01]\.\d+))?\s*"
+        parts = re.fullmatch(form, str(text))
+        numbers = [float(part) for part in parts.group(3, 5) if part not in (None, "none")] if parts else [2]
+        if max(numbers) > 1:
             raise ValueError(f'a state looks like "chair>armchair at 0.34 seed=0 guess=0.50"; got {text!r}.')
-        start, end = _name(parts[1]), _name(parts[2])
-        self.seed = int(parts[4])
-        self.start.value, self.end.value = start, end
+        start, end, seed = _name(parts[1]), _name(parts[2]), _seed(int(parts[4]))  # all good before anything changes
+        self.seed, self._restoring = seed, True
+        try:
+            self.start.value, self.end.value = start, end
+            self.slider.value = round(float(parts[3]) * STEPS) / STEPS
+        finally:
+            self._restoring = False
         self.covered = parts[5] is None
         self.guess = None if parts[5] in (None, "none") else float(parts[5])
         self._prepare()
-        self.slider.value = float(parts[3])
 
     def _prepare(self):
         """Draw all steps between the two classes, and ask the network about them."""
@@ -137,22 +147,29 @@ class MorphPanel(ipywidgets.VBox):
         with self.bars.hold_sync():
             self.bars.teacher, self.bars.pictures = [self.logits.tolist()], [address(image)]
             self.bars.covered, self.bars.sentence = self.covered, self.sentence
+            self.bars.slider_text = f"{self.slider.value:.2f}"
+            self.bars.caption = f"{self.slider.value:.2f} of the way from {self.start.value} to {self.end.value}."
         self.field.value = self.state
         self.problem.value = ""
 
     def _choose(self, change):
+        if self._restoring:
+            return
         self.guess, self.covered = None, True  # a guess for other classes counts no longer
         with _ErrorsIn(self.problem):
             self._prepare()
 
     def _redraw(self, change=None):
+        if self._restoring:
+            return
         with _ErrorsIn(self.problem):
             self._draw()
 
     def _restore(self, change):
-        if change["new"] != self.state:
-            with _ErrorsIn(self.problem):
+        with _ErrorsIn(self.problem):
+            if change["new"] != self.state:
                 self.state = change["new"]
+            self.problem.value = ""
 
     def __repr__(self):
         return f"MorphPanel({self.state}: {self.sentence})"
@@ -185,3 +202,9 @@ def _name(name):
     if name not in things.CLASSES:
         raise ValueError(f"there is no thing called {name!r}; choose one of {', '.join(things.CLASSES)}.")
     return name
+
+
+def _seed(seed):
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
+        raise ValueError(f"seed must be a whole number from 0 to {SEEDS - 1}; got {seed!r}.")
+    return seed

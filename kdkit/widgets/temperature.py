@@ -41,8 +41,11 @@ class TemperaturePanel(ipywidgets.VBox):
         if student_logits is not None:
             self.student_logits = _checked("student_logits", student_logits, len(self.classes), len(self.logits))
         self.labels = [int(label) for label in labels]
-        if len(self.labels) != len(self.logits):
-            raise ValueError(f"labels: one for each of {len(self.logits)} pictures is wanted; got {len(self.labels)}.")
+        for name, given in ("labels", self.labels), ("images", self.labels if images is None else images):
+            if len(given) != len(self.logits):
+                raise ValueError(f"{name}: one for each of {len(self.logits)} pictures is wanted; got {len(given)}.")
+        if not all(0 <= label < len(self.classes) for label in self.labels):
+            raise ValueError(f"labels must be numbers of classes, 0 to {len(self.classes) - 1}; got {self.labels}.")
         self.slider = ipywidgets.SelectionSlider(
             options=[(f"{stop:g}", stop) for stop in STOPS],
             value=_stop(temperature),
@@ -61,6 +64,7 @@ class TemperaturePanel(ipywidgets.VBox):
             stops=list(STOPS),
             stop=self.slider.index,
             presets=list(PRESETS),
+            slider_name="Temperature",
         )
         ipywidgets.jslink((self.slider, "index"), (self.bars, "stop"))
         ipywidgets.jslink((self.chooser, "index"), (self.bars, "picture"))
@@ -99,7 +103,7 @@ class TemperaturePanel(ipywidgets.VBox):
 
     @state.setter
     def state(self, text):
-        parts = re.fullmatch(r"\s*T=([\d.]+)\s+picture=(\d+)\s*", text)
+        parts = re.fullmatch(r"\s*T=(\d+(?:\.\d+)?)\s+picture=(\d+)\s*", str(text))
         if not parts:
             raise ValueError(f'a state looks like "T=4 picture=0"; got {text!r}.')
         if int(parts[2]) >= len(self.logits):
@@ -139,6 +143,8 @@ def _checked(name, logits, classes, count=None):
     if not fits or count not in (None, len(logits)) or len(logits) == 0:
         wanted = f"[{'N' if count is None else count}, {classes}]"
         raise ValueError(f"{name} must be a tensor {wanted}, one row a picture, for {classes} classes; got {shape}.")
+    if not logits.isfinite().all():
+        raise ValueError(f"{name} must be finite numbers; got nan or infinity among them.")
     return logits.detach().double()
 
 

@@ -1,8 +1,8 @@
 """bars.js in Chromium: its arithmetic at every stop of the slider, what it draws, and how it takes a state."""
 
 import base64
-import json
 import math
+from itertools import product
 
 import ipywidgets
 import pytest
@@ -62,7 +62,7 @@ def move(page, stop, picture):
         "([stop, picture]) => { model.set('stop', stop); model.set('picture', picture); model.save_changes(); }",
         [stop, picture],
     )
-    return json.loads(page.locator(".kdkit-bars").get_attribute("data-numbers"))
+    return page.evaluate("() => document.querySelector('.kdkit-bars').numbers")
 
 
 def test_the_numbers_are_those_of_kdkit_losses_at_every_stop(show, panel):
@@ -85,11 +85,20 @@ def test_the_numbers_are_those_of_kdkit_losses_at_every_stop(show, panel):
 
 def test_the_browser_and_python_say_the_same_sentence_at_every_stop(show, panel):
     page = show(panel.bars)
-    for stop, temperature in enumerate(STOPS):
-        panel.slider.value = temperature
-        move(page, stop, 0)
+    for picture, (stop, temperature) in product(range(3), enumerate(STOPS)):
+        panel.slider.value, panel.chooser.index = temperature, picture
+        move(page, stop, picture)
         assert page.locator(".kdkit-bars p").inner_text() == panel.sentence
-        assert page.locator("svg[role=img]").get_attribute("aria-label") == panel.sentence
+        assert f"T = {temperature:g};" in page.locator("svg[role=img]").get_attribute("aria-label")
+
+
+def test_a_screen_reader_hears_the_sentence_once_the_slider_rests(show, panel):
+    page = show(panel.bars)
+    heard = page.locator("[aria-live=polite]")
+    for stop in range(5):
+        move(page, stop, 0)
+    assert heard.inner_text() == ""
+    heard.filter(has_text="At T = 0.6, ").wait_for(timeout=3000)
 
 
 def test_the_heights_of_the_bars_are_powers_of_ten(show, panel):
@@ -150,7 +159,7 @@ def test_words_and_cover_from_python(show):
     assert page.locator("img").get_attribute("alt") == "A thing."
     assert page.get_by_label("state to share").count() == 0  # one temperature only: nothing to share
     page.evaluate("() => { model.set('covered', false); model.set('sentence', 'Now.'); model.save_changes(); }")
-    assert page.locator("svg[role=img]").is_visible() and page.locator("svg").get_attribute("aria-label") == "Now."
+    assert page.locator("svg[role=img]").is_visible() and page.locator(".kdkit-bars p").inner_text() == "Now."
 
 
 def test_a_flip_book_turns(show):

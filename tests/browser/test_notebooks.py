@@ -28,7 +28,8 @@ def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(op
         sentence.filter(has_text=re.compile(rf"At T = {expected}\b")).wait_for(timeout=5000)
     slider.drag(-2000)
     sentence.filter(has_text=re.compile(r"At T = 0.2[,:].*chair 1\.000,")).wait_for(timeout=5000)
-    assert bars.locator("svg[role=img]").get_attribute("aria-label") == sentence.inner_text()
+    slider.handle.and_(notebook.page.get_by_role("slider", name="Temperature")).wait_for(timeout=5000)
+    assert slider.handle.get_attribute("aria-valuetext") == "T = 0.2"
     assert bars.locator("svg").inner_html() != before
     bars.get_by_role("button", name="T = 20").click()
     sentence.filter(has_text="At T = 20").wait_for(timeout=5000)
@@ -73,6 +74,8 @@ def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(ope
         timeout=5000
     )
     assert bars.locator("svg").is_visible() and bars.locator("img").get_attribute("src") != picture
+    assert bars.locator("img").get_attribute("alt") == "0.06 of the way from chair to armchair."
+    slider.handle.and_(notebook.page.get_by_role("slider", name="How far")).wait_for(timeout=5000)
     slider.drag(3000)
     sentence.filter(has_text=re.compile("1.00 of the way.*: armchair 0.9")).wait_for(timeout=5000)
     notebook.page.locator(".widget-dropdown select").nth(1).select_option("stool")
@@ -88,9 +91,13 @@ def test_the_flip_book_of_02_turns(open_notebook):
     notebook = open_notebook("02_temperature.ipynb")
     notebook.run_all()
     slider = notebook.slider(1)
-    notebook.page.get_by_text("10 pictures of each class, alone").wait_for()
+    sentence = notebook.page.locator(".jp-OutputArea p")
     slider.press("ArrowRight", times=2)
-    notebook.page.get_by_text("100 pictures of each class, alone").wait_for(timeout=5000)
+    sentence.filter(has_text=re.compile("^100 pictures of each class, alone")).wait_for(timeout=5000)
+    slider.handle.and_(notebook.page.get_by_role("slider", name="Labelled pictures")).wait_for(timeout=5000)
+    assert slider.handle.get_attribute("aria-valuetext") == "100 a class"
+    slider.drag(-2000)
+    sentence.filter(has_text=re.compile("^10 pictures of each class, alone")).wait_for(timeout=5000)
     notebook.check()
 
 

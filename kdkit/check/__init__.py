@@ -1,19 +1,25 @@
 """Exercise checks: run the reader's function on new random inputs, and say what is wrong with it."""
 
-import copy
 import math
-import secrets
-import traceback
-from itertools import product
 
 import torch
 import torch.nn.functional as F
 
 from kdkit import losses, metrics
+from kdkit.check import judging
+from kdkit.check.judging import Verdict, guess, judge
 
-ROUNDS = 20
-TOLERANCE = 1e-4
-CLOSE = 0.1  # how far a guessed number may be off, as a share of the answer
+__all__ = [
+    "Verdict",
+    "entropy",
+    "guess",
+    "high_temperature_gradient",
+    "kd_gradient",
+    "kl_divergence",
+    "mean_soft_targets",
+    "second_choice",
+    "soft_targets",
+]
 
 
 def soft_targets(function):
@@ -28,7 +34,9 @@ def soft_targets(function):
         "these are log-probabilities: softmax, not log_softmax": lambda z, t: (z / t).log_softmax(1),
         "you took the softmax twice": lambda z, t: (z / t).softmax(1).softmax(1),
     }
-    return _check(function, _cases(_logits, _temperature), lambda z, t: (z / t).softmax(1), mistakes)
+    return judge(
+        function, judging.cases(judging.logits, judging.temperature), lambda z, t: (z / t).softmax(1), mistakes
+    )
 
 
 def second_choice(function):
@@ -47,6 +55,7 @@ def second_choice(function):
             lambda p, y: p.scatter(1, y[:, None], -1).amax(1)
         ),
         "that is the least likely class: sort the other way round": lambda p, y: p.argmin(1),
+        "you sorted upwards: that is the second least likely class": lambda p, y: p.argsort(1)[:, 1],
         "you took the classes of ALL labels out of every row: probabilities[:, labels] names whole columns; "
         "probabilities[torch.arange(B), labels] names one place in each row": lambda p, y: p.index_fill(
             1, y, -1
@@ -56,7 +65,7 @@ def second_choice(function):
             [torch.cat([row[:k], row[k + 1 :]]).argmax() for row, k in zip(p, y.tolist(), strict=True)]
         ),
     }
-    return _check(function, _cases(_probabilities, _labels), right, mistakes)
+    return judge(function, judging.cases(judging.probabilities, judging.labels), right, mistakes)
 
 
 def mean_soft_targets(function):
@@ -74,6 +83,12 @@ def mean_soft_targets(function):
         "you added up and did not divide by the number of pictures of the class": lambda z, y: torch.stack(
             [z.softmax(1)[y == k].sum(0) for k in range(z.shape[1])]
         ),
+        "one row for each of the C classes is wanted, and C differs from check to check: "
+        "take logits.shape[1], not 10": (lambda z, y: torch.stack([z.softmax(1)[y == k].mean(0) for k in range(10)])),
+        "you divided by the number of all pictures: divide by that of the class": lambda z, y: torch.stack(
+            [z.softmax(1)[y == k].sum(0) / len(y) for k in range(z.shape[1])]
+        ),
+        "these are log-probabilities: softmax, not log_softmax": lambda z, y: rows(z.log_softmax(1), y),
         "you grouped by the network's answer (argmax): group by the label": (
             lambda z, y: rows(z.softmax(1), z.argmax(1))
         ),
@@ -81,7 +96,9 @@ def mean_soft_targets(function):
             z.softmax(0), y
         ),
     }
-    return _check(function, _cases(_logits_of_many, _all_labels), metrics.mean_soft_targets, mistakes)
+    return judge(
+        function, judging.cases(judging.logits_of_many, judging.all_labels), metrics.mean_soft_targets, mistakes
+    )
 
 
 def entropy(function):
@@ -107,7 +124,7 @@ def entropy(function):
         "you averaged over the pictures as well: one entropy for each row is wanted": lambda p: right(p).mean(),
         "you added over the pictures as well: one entropy for each row is wanted (dim=1)": lambda p: right(p).sum(),
     }
-    return _check(function, _cases(_probabilities_with_zeros), right, mistakes)
+    return judge(function, judging.cases(judging.probabilities_with_zeros), right, mistakes)
 
 
 def kl_divergence(function):
@@ -143,6 +160,7 @@ def kl_divergence(function):
         "the temperature makes no difference to your answer: divide both networks' logits by it": (
             lambda s, z, t: kl(s, z, 1.0)
         ),
+        "you multiplied by the temperature: divide the logits by it": lambda s, z, t: kl(s, z, 1 / t),
         "only the teacher was softened: divide the student's logits by the temperature too": (
             lambda s, z, t: kl(s, z, t, 1.0)
         ),
@@ -153,7 +171,9 @@ def kl_divergence(function):
             -((z / t).softmax(1) * (s / t).log_softmax(1)).sum(1).mean()
         ),
     }
-    return _check(function, _cases(_logits, _logits, _temperature), losses.kl_divergence, mistakes)
+    return judge(
+        function, judging.cases(judging.logits, judging.logits, judging.temperature), losses.kl_divergence, mistakes
+    )
 
 
 def kd_gradient(function):
@@ -162,7 +182,7 @@ def kd_gradient(function):
     """
 
     def right(s, z, t):
-        return _gradient(lambda s: t**2 * losses.kl_divergence(s, z, t), s)
+        return judging.gradient(lambda s: t**2 * losses.kl_divergence(s, z, t), s)
 
     mistakes = {
         "the sign is turned: the gradient points away from the teacher (s - t), the step goes against it": (
@@ -191,7 +211,7 @@ def kd_gradient(function):
             lambda s, z, t: t * (s.softmax(1) - z.softmax(1)) / len(s)
         ),
     }
-    return _check(function, _cases(_logits, _logits, _temperature), right, mistakes)
+    return judge(function, judging.cases(judging.logits, judging.logits, judging.temperature), right, mistakes)
 
 
 def high_temperature_gradient(function):
@@ -221,164 +241,4 @@ def high_temperature_gradient(function):
         "the loss is a mean over the batch: divide by its size": lambda s, z: right(s, z) * len(s),
         "the sign is turned: student minus teacher": lambda s, z: -right(s, z),
     }
-    return _check(function, _cases(_logits, _logits), right, mistakes)
-
-
-def guess(yours, answer, choices=None):
-    """Set a guess beside the answer: a name (of ``choices``), or a number, which may be off by a tenth.
-
-    ``...`` counts as not guessed: then the answer is not told.
-    """
-    if yours is Ellipsis:
-        return Verdict(None, "no guess yet: write it in place of the dots and run the cell again, or read on")
-    if isinstance(answer, str):
-        named = str(yours).strip().lower()
-        if choices is not None and named not in choices:
-            return Verdict(False, f"you wrote {yours!r}, which is none of {', '.join(choices)}: try again")
-        return Verdict(named == answer, f"you said {named}: {'right' if named == answer else f'it is {answer}'}")
-    if isinstance(yours, bool) or not isinstance(yours, int | float):
-        return Verdict(False, f"you wrote {yours!r}, and a number is wanted: try again")
-    off = yours - answer
-    close = abs(off) <= CLOSE * abs(answer)
-    words = "close enough" if close else f"{abs(off):.3g} too {'high' if off > 0 else 'low'}"
-    return Verdict(close, f"you said {yours:.3g}; it is {answer:.3g}: {words}")
-
-
-# ------------------------------------------------------------------------------------------- random inputs
-# Five pictures, seven classes: no two sizes are equal, so a sum over the wrong dimension shows.
-
-
-def _cases(*makers):
-    """``ROUNDS`` times one input of each kind, new each time."""
-    generator = torch.Generator().manual_seed(secrets.randbits(32))
-    return [tuple(make(generator) for make in makers) for _ in range(ROUNDS)]
-
-
-def _logits(generator):
-    return torch.randn(5, 7, generator=generator) * 4
-
-
-def _temperature(generator):
-    return 1.5 + 6 * torch.rand((), generator=generator).item()  # far from 1, where T, T^2 and 1/T look alike
-
-
-def _probabilities(generator):
-    return _logits(generator).softmax(1)
-
-
-def _probabilities_with_zeros(generator):
-    return torch.cat([_probabilities(generator), torch.eye(7)[:1]])
-
-
-def _labels(generator):
-    return torch.randint(7, (5,), generator=generator)
-
-
-def _logits_of_many(generator):
-    return torch.randn(40, 4, generator=generator) * 2
-
-
-def _all_labels(generator):
-    return torch.cat([torch.arange(4), torch.randint(4, (36,), generator=generator)])
-
-
-def _gradient(function, inputs):
-    inputs = inputs.detach().clone().requires_grad_()
-    return torch.autograd.grad(function(inputs), inputs)[0]
-
-
-# ------------------------------------------------------------------------------------------------ verdicts
-
-
-class Verdict:
-    """What a check found: ``passed`` is True, False, or None for "not attempted yet"; ``message`` says it in words."""
-
-    MARKS = {True: "✓", False: "✗", None: "○"}  # noqa: RUF012
-
-    def __init__(self, passed, message):
-        self.passed, self.message = passed, message
-
-    def __repr__(self):
-        return f"{self.MARKS[self.passed]} {self.message}"
-
-
-def _check(function, cases, right, mistakes):
-    """Compare ``function`` with ``right`` on all ``cases``; if it is wrong, look for the mistake that explains it."""
-    answers = []
-    for case in cases:
-        try:
-            answer = function(*copy.deepcopy(case))  # the reader may change its inputs in place
-        except Exception as error:
-            return Verdict(False, _where(error, function))
-        if answer is Ellipsis:
-            return Verdict(None, "not attempted yet: replace the ... and run the cell again")
-        if answer is None:
-            return Verdict(False, "your function returned nothing: is the `return` missing?")
-        if not isinstance(answer, torch.Tensor | int | float):
-            wanted = list(right(*case).shape)
-            return Verdict(False, f"your function gives {type(answer).__name__}; a tensor {wanted} is wanted")
-        answers.append(torch.as_tensor(answer).detach().double())
-    gap = _largest_gap(answers, cases, right)
-    if gap <= TOLERANCE:
-        return Verdict(True, f"right: the same as ours on {len(cases)} random inputs (largest difference {gap:.0e})")
-    found, expected = list(answers[0].shape), list(right(*cases[0]).shape)
-    off = f"largest difference {gap:.2g}" if found == expected else f"shape {found}; expected {expected}"
-    for explanation, wrong in mistakes.items():
-        if _largest_gap(answers, cases, wrong) <= TOLERANCE:
-            return Verdict(False, f"not yet: {explanation} ({off})")
-    if found != expected:
-        return Verdict(False, f"your answer has {off}")
-    factor = _factor(answers, cases, right)
-    if factor:
-        return Verdict(False, f"not yet: yours is the right answer times {factor} ({SIZES}; {off})")
-    return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}")
-
-
-SIZES = "B is the number of pictures, C of classes, T the temperature"
-
-
-def _factor(answers, cases, right):
-    """How ``answers`` differ from the right ones, if by a factor of signs, sizes and temperatures alone: "B/T"."""
-    powers = product((1, -1), (0, 1, -1), (0, 1, -1), (0, 1, -1, 2, -2))
-    wanted = [right(*copy.deepcopy(case)).double() for case in cases]
-    for sign, *exponents in powers:
-        factors = [sign * math.prod(x**k for x, k in zip(_sizes(case), exponents, strict=True)) for case in cases]
-        scaled = [factor * value for factor, value in zip(factors, wanted, strict=True)]
-        if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in zip(answers, scaled, strict=True)):
-            return "-" * (sign < 0) + _product(exponents)
-    return None
-
-
-def _sizes(case):
-    """B, C and T of a case (T = 1 where there is none)."""
-    return *case[0].shape, case[-1] if isinstance(case[-1], float) else 1.0
-
-
-def _product(exponents):
-    def side(keep):
-        parts = [
-            name + (f"^{abs(k)}" if abs(k) > 1 else "") for name, k in zip("BCT", exponents, strict=True) if keep(k)
-        ]
-        return " ".join(parts) or "1"
-
-    below = side(lambda k: k < 0)
-    return side(lambda k: k > 0) + (f"/({below})" if " " in below else f"/{below}" if below != "1" else "")
-
-
-def _largest_gap(answers, cases, function):
-    """Infinite where shapes differ; where both are nan they agree."""
-    worst = 0.0
-    for answer, case in zip(answers, cases, strict=True):
-        wanted = function(*copy.deepcopy(case)).double()
-        if answer.shape != wanted.shape:
-            return math.inf
-        gap = torch.where(answer.isnan() & wanted.isnan(), 0.0, (answer - wanted).abs())
-        worst = max(worst, gap.nan_to_num(nan=math.inf).max().item())
-    return worst
-
-
-def _where(error, function):
-    """The reader's own line that failed, without the wall of the traceback."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == function.__code__.co_filename]
-    return f"your code stopped at `{(own or frames)[-1].line}`: {type(error).__name__}: {error}"
+    return judge(function, judging.cases(judging.logits, judging.logits), right, mistakes)
