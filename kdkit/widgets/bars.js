@@ -215,6 +215,7 @@ function nameSlider(el, name, text) {
   requestAnimationFrame(() => {
     const handle = el.closest(".widget-vbox")?.querySelector(".noUi-handle");
     handle?.setAttribute("aria-label", name);
+    handle?.setAttribute("data-lm-suppress-shortcuts", "true"); // or Notebook 7 takes the arrow keys
     handle?.setAttribute("aria-valuetext", text);
   });
 }

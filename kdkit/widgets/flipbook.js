@@ -10,6 +10,7 @@ function render({ model, el }) {
     requestAnimationFrame(() => {
       const handle = el.closest(".widget-vbox")?.querySelector(".noUi-handle");
       handle?.setAttribute("aria-label", model.get("slider_name"));
+      handle?.setAttribute("data-lm-suppress-shortcuts", "true"); // or Notebook 7 takes the arrow keys
       handle?.setAttribute("aria-valuetext", model.get("labels")[number]);
     });
   };

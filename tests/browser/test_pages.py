@@ -35,11 +35,17 @@ def built(tmp_path_factory):
     notebook = folder / "made_up.ipynb"
     notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     before = notebook.read_bytes()
-    command = [sys.executable, "-m", "tools.pages", "--to", folder / "html", notebook]
+    page = build(notebook, folder / "html")
+    assert notebook.read_bytes() == before
+    return page
+
+
+def build(notebook, folder):
+    """What ``make html`` does with one notebook; gives the page."""
+    command = [sys.executable, "-m", "tools.pages", "--to", folder, notebook]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert notebook.read_bytes() == before
-    return folder / "html" / "made_up.html"
+    return folder / f"{notebook.stem}.html"
 
 
 @pytest.fixture
@@ -53,13 +59,14 @@ def packages():
 
 @pytest.fixture
 def open_page(lab, built):
-    """``open_page(packages, without=...)``: the page, where only these answer, and none of a name ``without``.
+    """``open_page(packages, without=...)``: the made-up page (or ``path``), where only these answer, and none of a name
+    ``without``.
 
     What is raised in the page fails the test.
     """
     opened, errors = [], []
 
-    def open_one(packages=None, without=None):
+    def open_one(packages=None, without=None, path=built):
         def answer(route):
             url = route.request.url
             found = [match.expand(file) for address, file in ADDRESSES if (match := re.fullmatch(address, url))]
@@ -74,7 +81,7 @@ def open_page(lab, built):
         opened.append(page)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.route("**/*", answer)
-        page.goto(built.as_uri())
+        page.goto(path.as_uri())
         return page
 
     yield open_one
@@ -131,3 +138,15 @@ def test_where_a_part_of_the_widget_cannot_be_fetched_the_still_picture_stays(op
     page = open_page(packages, without="anywidget")
     page.locator(".jupyter-widgets-error-widget").wait_for(state="attached")
     check_that_the_still_picture_stands_alone(page)
+
+
+def test_the_page_of_notebook_02_moves_and_leads_to_other_pages(open_page, packages, tmp_path):
+    page = open_page(packages, path=build(ROOT / "notebooks" / "02_temperature.ipynb", tmp_path))
+    bars, pages = page.locator(".kdkit-bars p"), page.locator(".jp-OutputArea p")
+    bars.wait_for()
+    Slider(page.get_by_role("slider", name="Temperature")).press("ArrowRight")
+    bars.filter(has_text="At T = 1.2").wait_for(timeout=5000)
+    Slider(page.get_by_role("slider", name="Labelled pictures")).press("ArrowRight")
+    pages.filter(has_text=re.compile("^30 pictures of each class")).wait_for(timeout=5000)
+    assert page.locator("a[href='00_start_here.html']").count() == 1
+    assert page.locator("a[href$='.ipynb']").count() == 1  # the badge's, to Colab
