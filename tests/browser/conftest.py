@@ -9,17 +9,3 @@ def lab(tmp_path_factory):
         pytest.skip("Chromium not found: install it to run the browser tests")
     with browser_lab.running_lab(tmp_path_factory.mktemp("lab")) as running:
         yield running
-
-
-@pytest.fixture
-def open_notebook(lab):
-    """``open_notebook(name)``; page and kernel end with the test."""
-    opened = []
-
-    def open_one(name):
-        opened.append(lab.open(name))
-        return opened[-1]
-
-    yield open_one
-    for notebook in opened:
-        notebook.close()

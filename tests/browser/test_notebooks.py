@@ -10,15 +10,30 @@ from kdkit.widgets.temperature import STOPS
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
+@pytest.fixture(scope="module")
+def ran(lab):
+    """``ran(name)``: a notebook, opened and run from top to bottom, once for all tests that move something in it."""
+    opened = {}
+
+    def open_and_run(name):
+        if name not in opened:
+            opened[name] = lab.open(name)
+            opened[name].run_all()
+        return opened[name]
+
+    yield open_and_run
+    for notebook in opened.values():
+        notebook.close()
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_runs_in_jupyterlab_without_an_error(open_notebook, name):
-    open_notebook(name).run_all()
+def test_notebook_runs_in_jupyterlab_without_an_error(ran, name):
+    ran(name).check()
 
 
 @pytest.mark.parametrize("name", ["00_start_here.ipynb", "02_temperature.ipynb"])
-def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(open_notebook, name):
-    notebook = open_notebook(name)
-    notebook.run_all()
+def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(ran, name):
+    notebook = ran(name)
     slider, bars = notebook.slider(), notebook.page.locator(".kdkit-bars")
     sentence = bars.locator("p")
     assert "At T = 1" in sentence.inner_text()
@@ -61,9 +76,8 @@ SECOND_CELL = """async () => {
 }"""
 
 
-def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(open_notebook):
-    notebook = open_notebook("01_dark_knowledge.ipynb")
-    notebook.run_all()
+def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(ran):
+    notebook = ran("01_dark_knowledge.ipynb")
     slider, bars = notebook.slider(), notebook.page.locator(".kdkit-bars")
     assert not bars.locator("svg").is_visible()
     picture = bars.locator("img").get_attribute("src")
@@ -88,9 +102,8 @@ def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(ope
     notebook.check()
 
 
-def test_the_flip_book_of_02_turns(open_notebook):
-    notebook = open_notebook("02_temperature.ipynb")
-    notebook.run_all()
+def test_the_flip_book_of_02_turns(ran):
+    notebook = ran("02_temperature.ipynb")
     slider = notebook.slider(1)
     sentence = notebook.page.locator(".jp-OutputArea p")
     slider.press("ArrowRight", times=2)
