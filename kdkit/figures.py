@@ -61,7 +61,7 @@ def pictures(images, captions=None, columns=10):
     for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         _draw_image(axis, image)
         if captions:
-            axis.set_title(captions[number], fontsize=11)
+            axis.set_title(captions[number], fontsize=10)
     return fig
 
 
@@ -176,7 +176,9 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
     x, y = _floats(x), _floats(y)
     axis.scatter(x, y, color=BLUE, edgecolor=BLACK, s=50)
     for number in named:
-        axis.annotate(names[number], (x[number], y[number]), xytext=(6, 4), textcoords="offset points", fontsize=10)
+        right = x[number] < sum(axis.get_xlim()) / 2  # a name goes where there is room for it
+        where = {"xytext": (7 if right else -7, 5), "ha": "left" if right else "right"}
+        axis.annotate(names[number], (x[number], y[number]), textcoords="offset points", fontsize=10, **where)
     axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     axis.grid(alpha=0.3)
     return fig
