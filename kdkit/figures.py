@@ -175,10 +175,9 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
     axis = axes[0, 0]
     x, y = _floats(x), _floats(y)
     axis.scatter(x, y, color=BLUE, edgecolor=BLACK, s=50)
-    for number in named:
-        right = x[number] < sum(axis.get_xlim()) / 2  # a name goes where there is room for it
-        where = {"xytext": (7 if right else -7, 5), "ha": "left" if right else "right"}
-        axis.annotate(names[number], (x[number], y[number]), textcoords="offset points", fontsize=10, **where)
+    for place, number in enumerate(named):  # below and above in turns, so that fewer names meet
+        where = {"xytext": (0, 8 if place % 2 else -16), "ha": "center", "textcoords": "offset points"}
+        axis.annotate(names[number], (x[number], y[number]), fontsize=10, **where)
     axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     axis.grid(alpha=0.3)
     return fig
