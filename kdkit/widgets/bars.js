@@ -3,7 +3,7 @@
 
 // ------------------------------------------------------------------------------------------------ numbers
 
-export function logSoftmax(logits, temperature) {
+function logSoftmax(logits, temperature) {
   const scaled = logits.map((z) => z / temperature);
   const top = Math.max(...scaled);
   const logSum = Math.log(scaled.reduce((sum, z) => sum + Math.exp(z - top), 0));
@@ -14,7 +14,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 // Everything the view says about one picture. With a student: KL(teacher || student) in nats, and the length of its
 // gradient with respect to the student's logits, (s - t) / T.
-export function numbers(teacherLogits, studentLogits, temperature) {
+function numbers(teacherLogits, studentLogits, temperature) {
   const logT = logSoftmax(teacherLogits, temperature);
   const t = logT.map(Math.exp);
   const ranked = t.map((_, k) => k).sort((a, b) => t[b] - t[a]);
@@ -27,10 +27,10 @@ export function numbers(teacherLogits, studentLogits, temperature) {
 }
 
 // 0.672, 7e-10
-export const short = (value) => (value >= 0.0005 ? value.toFixed(3) : value === 0 ? "0" : value.toExponential(0));
+const short = (value) => (value >= 0.0005 ? value.toFixed(3) : value === 0 ? "0" : value.toExponential(0));
 const precise = (value) => (value === 0 ? "0" : value < 0.0005 ? value.toExponential(1) : Number(value.toPrecision(3)).toString());
 
-export function sentence(found, classes, temperature) {
+function sentence(found, classes, temperature) {
   const top = found.ranked.slice(0, 3).map((k) => `${classes[k]} ${short(found.t[k])}`);
   const last = found.ranked[found.ranked.length - 1];
   const whose = found.s ? "the teacher says" : "";
@@ -161,10 +161,10 @@ function presets(parent, model) {
   }
 }
 
-export const stateOf = (model) => `T=${model.get("stops")[model.get("stop")]} picture=${model.get("picture")}`;
+const stateOf = (model) => `T=${model.get("stops")[model.get("stop")]} picture=${model.get("picture")}`;
 
 // What ``text`` asks for, or an Error that says what is wrong with it.
-export function parseState(text, stops, pictures) {
+function parseState(text, stops, pictures) {
   const parts = /^\s*T=(\d+(?:\.\d+)?)\s+picture=(\d+)\s*$/.exec(text);
   if (!parts) throw new Error(`a state looks like "T=4 picture=0"; got "${text}"`);
   const stop = stops.indexOf(Number(parts[1]));

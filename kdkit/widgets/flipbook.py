@@ -7,9 +7,10 @@ import ipywidgets
 import traitlets
 
 from kdkit import figures
+from kdkit.widgets.panel import Panel
 
 
-class FlipBook(ipywidgets.VBox):
+class FlipBook(Panel):
     """A slider that turns pages. Each page is a figure with a sentence, its alt text; it stands below as well.
 
     Parameters: ``pages``, a dict of the slider's labels to ``(figure, sentence)``; ``description``, what the slider
@@ -54,9 +55,9 @@ class FlipBook(ipywidgets.VBox):
     def __repr__(self):
         return f"FlipBook({self.slider.description} {self.state}: {self.sentence})"
 
-    def _repr_mimebundle_(self, **kwargs):
-        live = getattr(super(), "_repr_mimebundle_", None)
-        return {**(live(**kwargs) if live else {}), "text/html": self.pages.pages[self.slider.index]}
+    def still(self):
+        """The open page."""
+        return self.pages.pages[self.slider.index]
 
 
 class Pages(anywidget.AnyWidget):

@@ -9,6 +9,7 @@ import torch
 from kdkit import figures, metrics
 from kdkit.data import things
 from kdkit.widgets.bars import Bars, address, short
+from kdkit.widgets.panel import Panel
 
 STEPS = 50
 AMOUNTS = torch.linspace(0, 1, STEPS + 1)
@@ -16,7 +17,7 @@ SEEDS = 2**32  # more than anybody will type
 COVERED = "What will the network say? Move the slider to where YOU would switch to the other name, and keep that."
 
 
-class MorphPanel(ipywidgets.VBox):
+class MorphPanel(Panel):
     """A thing that a slider turns into a thing of another class, live through a network; the reader guesses first.
 
     Parameters: ``model``, a network for Things; ``start`` and ``end``, names of classes; ``seed``, which thing;
@@ -174,13 +175,12 @@ class MorphPanel(ipywidgets.VBox):
     def __repr__(self):
         return f"MorphPanel({self.state}: {self.sentence})"
 
-    def _repr_mimebundle_(self, **kwargs):
-        """The live panel, and beside it a still picture for pages without a kernel: a few steps on the way."""
-        live = getattr(super(), "_repr_mimebundle_", None)
+    def still(self):
+        """A few steps on the way."""
         some = list(range(0, STEPS + 1, 10))
         strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some])
         alt = f"Six steps from {self.start.value} to {self.end.value}: the measures of its parts change bit by bit."
-        return {**(live(**kwargs) if live else {}), "text/html": figures.image_tag(strip, alt)}
+        return figures.image_tag(strip, alt)
 
 
 class _ErrorsIn:

@@ -7,6 +7,7 @@ import torch
 
 from kdkit import figures, losses, metrics
 from kdkit.widgets.bars import Bars, address, short
+from kdkit.widgets.panel import Panel
 
 STOPS = (
     *(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 4.5),
@@ -15,7 +16,7 @@ STOPS = (
 PRESETS = (0.2, 1.0, 4.0, 20.0)
 
 
-class TemperaturePanel(ipywidgets.VBox):
+class TemperaturePanel(Panel):
     """A slider for T over the bars of softmax(logits / T), and a sentence that says the same in words.
 
     Parameters:
@@ -113,9 +114,8 @@ class TemperaturePanel(ipywidgets.VBox):
     def __repr__(self):
         return f"TemperaturePanel({self.sentence})"
 
-    def _repr_mimebundle_(self, **kwargs):
-        """The live panel, and beside it a still picture for pages without a kernel."""
-        live = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7, which Colab ships, shows widgets another way
+    def still(self):
+        """The bars where they stand now."""
         which, student = self.chooser.index, None
         if self.student_logits is not None:
             student = (self.student_logits[which] / self.slider.value).softmax(0).tolist()
@@ -126,7 +126,7 @@ class TemperaturePanel(ipywidgets.VBox):
             student=student,
             title=f"temperature {self.slider.value:g}",
         )
-        return {**(live(**kwargs) if live else {}), "text/html": figures.image_tag(picture, self.sentence)}
+        return figures.image_tag(picture, self.sentence)
 
 
 def kl_and_gradient(student_logits, teacher_logits, temperature):
