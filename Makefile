@@ -29,17 +29,23 @@ test: lint ## everything: lint, unit tests, every notebook, browser tests
 	$(PY) -m pytest --durations=10 $(PYTEST_FLAGS)
 
 unit: $(STAMP) ## the unit tests alone
-	$(PY) -m pytest tests --ignore=tests/browser $(PYTEST_FLAGS)
+	$(PY) -m pytest tests --ignore=tests/browser --ignore=tests/slow $(PYTEST_FLAGS)
 
 lint: $(STAMP) ## ruff, over the code and the notebooks
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
 notebooks: $(STAMP) ## run the notebooks and keep their outputs (all, or NOTEBOOKS="one.ipynb another.ipynb")
-	$(PY) tools/notebooks.py $(NOTEBOOKS)
+	$(PY) -m tools.notebooks $(NOTEBOOKS)
 
-html: $(STAMP) ## build HTML copies in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
+html: $(STAMP) ## HTML copies and a gallery in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
 	$(PY) -m tools.pages $(NOTEBOOKS)
+
+student: $(STAMP) ## copies for a class in build/student: without solutions and outputs
+	$(PY) -m tools.versions student $(NOTEBOOKS)
+
+solutions: $(STAMP) ## solved copies in build/solutions, run, each check passed
+	$(PY) -m tools.versions solutions $(NOTEBOOKS)
 
 links: $(STAMP) ## move badges and set-up cells to another repository: make links REPO=owner/name
 	$(PY) tools/links.py "$(REPO)" "$(REF)"
@@ -53,4 +59,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test unit lint notebooks html links setup
+.PHONY: help lab test unit lint notebooks html student solutions links setup

@@ -10,10 +10,10 @@ SECONDS = Counter()
 
 
 def stage(path):
-    """Fast tests first: 0 unit tests, 1 notebooks, 2 browser tests."""
+    """Fast tests first."""
     if path.suffix == ".ipynb":
         return 1
-    return 2 if "browser" in path.parts else 0
+    return 3 if "browser" in path.parts else 2 if "slow" in path.parts else 0
 
 
 def pytest_collection_modifyitems(items):
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_runtest_logreport(report):
     path = Path(report.nodeid.split("::")[0])
-    name = {0: "unit tests", 1: path.name, 2: "browser tests"}[stage(path)]
+    name = ("unit tests", path.name, "slow tests", "browser tests")[stage(path)]
     SECONDS[name] += report.duration  # set-up and teardown are reports of their own
 
 

@@ -6,8 +6,8 @@ The modules, lowest floor first (each imports only from the floors below it):
    stored figures
 2. ``cache``, ``metrics``, ``checkpoints``: teacher logits kept; what is measured; a training on disk
 3. ``training``, ``zoo``: ``kd_step``, ``train``, ``Run``; trained weights that ship with the kit
-4. ``figures``: pictures
-5. ``widgets``, ``check``: sliders; exercises
+4. ``figures``, ``workbench``: pictures; quick trainings for trying out a step
+5. ``widgets``, ``check``, ``museum``: sliders; exercises; the symptoms of bugs
 6. ``__main__``: ``python -m kdkit``
 
 Nothing heavy is imported before it is used: ``import kdkit`` itself takes milliseconds.
@@ -27,8 +27,10 @@ _MODULES = (
     "measured",
     "metrics",
     "models",
+    "museum",
     "training",
     "widgets",
+    "workbench",
     "zoo",
 )
 

@@ -18,6 +18,7 @@ LOOKS = (  # one for each curve: colour, marker and line style say the same thin
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": VERMILION, "marker": "s", "linestyle": "--"},
     {"color": GREEN, "marker": "^", "linestyle": "-."},
+    {"color": BLACK, "marker": "D", "linestyle": ":"},
 )
 STYLE = {
     "font.size": 12,
@@ -88,15 +89,23 @@ def hard_and_soft(probabilities, classes, label):
     """A hard label beside a soft target ``[C]`` on the same scale, and the soft target's small values magnified."""
     values = _floats(probabilities)
     small = [0.0 if number == label else value for number, value in enumerate(values)]
-    fig, axes = _axes(1, 3, (13, 3.8))
-    for axis, title, shown in zip(
-        axes[0],
-        ("the hard label", "the soft target", f"magnified {1 / max(max(small), 1e-12):,.0f} times, label left out"),
-        ([float(number == label) for number in range(len(classes))], values, small),
-        strict=True,
-    ):
-        _draw_bars(axis, shown, classes, label, None)
-        axis.set(title=title, ylabel="probability", ylim=(0, 1.05 * max(*shown, 1e-12)))
+    panels = {
+        "the hard label": [float(number == label) for number in range(len(classes))],
+        "the soft target": values,
+        f"magnified {1 / max(max(small), 1e-12):,.0f} times, label left out": small,
+    }
+    fig = side_by_side(panels, classes, label)
+    fig.axes[2].set(ylim=(0, 1.05 * max(*small, 1e-12)))
+    return fig
+
+
+def side_by_side(panels, classes, label):
+    """Bars of several distributions ``[C]``, a dict of title to values, on one scale; ``label`` is the true class."""
+    fig, axes = _axes(1, len(panels), (13, 3.8))
+    for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
+        values = _floats(values)
+        _draw_bars(axis, values, classes, label, None)
+        axis.set(title=title, ylabel="probability", ylim=(0, 1.05))
     return fig
 
 

@@ -68,6 +68,7 @@ BAD = [
     (notebooks.counts_in_order, with_last_cell(execution_count=7), "not 1 to 6"),
     (notebooks.no_errors, with_output(ERROR), "cell 5 shows ValueError"),
     (notebooks.no_bare_show, with_last_cell(source="plt.show()"), "cell 5 calls plt.show"),
+    (notebooks.no_tag_twice, with_last_cell(metadata={"tags": ["core", "core"]}), "a tag twice"),
     (notebooks.short_cells, with_lines(7, 7, 7, 7, 7, 2), "median code cell has 7 lines"),
     (notebooks.short_cells, with_lines(26, *[2] * 48), "1 of 49 code cells have over 25 lines"),
     (notebooks.enough_compared_cells, with_lines(2, 2, 2, 2), "4 cells are compared"),
@@ -130,8 +131,8 @@ def unrun(tmp_path):
 
 
 def run_tool(path):
-    command = [sys.executable, ROOT / "tools" / "notebooks.py", path]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "tools.notebooks", path]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_running_twice_writes_the_same_bytes_and_nothing_of_this_machine(unrun):

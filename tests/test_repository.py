@@ -107,8 +107,8 @@ FLOORS = {
     **dict.fromkeys(("losses", "models", "data"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "checkpoints"), 2),
     **dict.fromkeys(("training", "zoo"), 3),
-    "figures": 4,
-    **dict.fromkeys(("widgets", "check", "doctor"), 5),
+    **dict.fromkeys(("figures", "workbench"), 4),
+    **dict.fromkeys(("widgets", "check", "museum", "doctor"), 5),
     "__main__": 6,
 }
 HOME = {"kd_step": "training", "train": "training", "show": "figures"}  # functions that kdkit itself offers

@@ -1,7 +1,7 @@
 """Run the notebooks and keep their outputs, or check what stands in the files.
 
-    python tools/notebooks.py [FILE ...]           run in place, then check
-    python tools/notebooks.py --check [FILE ...]   check only
+    python -m tools.notebooks [FILE ...]           run in place, then check
+    python -m tools.notebooks --check [FILE ...]   check only
 
 Without files: all of ``notebooks/``. Running twice gives the same file, byte for byte, where the outputs are
 stable: nothing that a machine or a moment leaves behind (widget ids, times, the kernel's name) is written.
@@ -16,6 +16,8 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from tools.links import repository
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -81,6 +83,13 @@ def no_bare_show(notebook, size):
     for number, cell in code_cells(notebook):
         if "plt.show(" in text(cell["source"]):
             yield f"cell {number} calls plt.show: its picture has no alt text; use kdkit.show(fig, alt=...)"
+
+
+def no_tag_twice(notebook, size):
+    for number, cell in enumerate(notebook["cells"]):
+        tags = cell["metadata"].get("tags", [])
+        if len(tags) != len(set(tags)):
+            yield f"cell {number} (counting all cells) has a tag twice, and the format forbids that: {tags}"
 
 
 def small_enough(notebook, size, limit=1_500_000):
@@ -163,6 +172,7 @@ RULES = (
     counts_in_order,
     no_errors,
     no_bare_show,
+    no_tag_twice,
     small_enough,
     short_cells,
     enough_compared_cells,
@@ -243,6 +253,11 @@ def _kernel_manager():
             return KernelSpec(**get_kernel_dict())
 
     return AsyncKernelManager(kernel_spec_manager=ThisPython())
+
+
+def portable(source):
+    """Markdown for a copy that will be handed on: links to the repository's files lead to GitHub."""
+    return source.replace("](../", f"](https://github.com/{repository()}/blob/main/")
 
 
 def clean(notebook):

@@ -1,4 +1,4 @@
-"""Build an HTML copy of each notebook, in which the sliders that need no kernel move.
+"""Build an HTML copy of each notebook, in which the sliders that need no kernel move, and a gallery of all.
 
     python -m tools.pages [--to FOLDER] [FILE ...]
 
@@ -8,11 +8,13 @@ is the still picture that the panel gives along with its widget.
 """
 
 import argparse
+import json
 import re
 import sys
+from html import escape
 from pathlib import Path
 
-from tools.notebooks import ROOT, WIDGET_VIEW, executed, failure, hide_folders, outputs, text
+from tools.notebooks import ROOT, WIDGET_VIEW, executed, failure, hide_folders, outputs, portable, text
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 LINKS = ("LinkModel", "DirectionalLinkModel")  # what ipywidgets.jslink and jsdlink make
@@ -85,12 +87,77 @@ def build(path, folder):
     for _, output in outputs(notebook):
         hide_folders(output)
     keep_still(notebook)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = portable(cell["source"])
     # The version that can read this state: without one a page fetches the newest, whatever that will be by then.
     exporter = HTMLExporter(raw_template=TEMPLATE, html_manager_semver_range=__html_manager_version__)
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     page = re.sub(r'(<a href="[\w./-]+)\.ipynb"', r'\1.html"', page)  # to the next notebook: to its page
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{path.stem}.html").write_text(page, encoding="utf-8")
+
+
+# ----------------------------------------------------------------------------------------------- gallery
+
+GALLERY = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>kdkit: see, touch and measure knowledge distillation</title>
+<style>
+body {{ font: 18px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto; max-width: 72rem;
+  padding: 0 1.5rem; }}
+h1 {{ font-size: 1.8rem; line-height: 1.2; margin-bottom: 0.3rem; }}
+ol {{ list-style: none; padding: 0; display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }}
+li {{ border: 1px solid #767676; border-radius: 8px; overflow: hidden; display: flex; flex-direction: column; }}
+li img {{ width: 100%; height: 13rem; object-fit: contain; background: #fff; border-bottom: 1px solid #ccc; }}
+li div {{ padding: 0.4rem 1.2rem 1rem; }}
+h2 {{ font-size: 1.3rem; margin: 0.4rem 0; }}
+p {{ margin: 0.4rem 0; }}
+a {{ color: #0050a0; }}
+a:focus-visible {{ outline: 3px solid #d55e00; outline-offset: 2px; }}
+</style>
+</head>
+<body>
+<h1>Knowledge distillation: see, touch and measure</h1>
+<p>Copies of the notebooks to look at. To change things and to solve the exercises, open the notebooks themselves.</p>
+<ol>
+{cards}
+</ol>
+</body>
+</html>
+"""
+CARD = """<li>{picture}<div>
+<h2><a href="{page}">{title}</a></h2>
+<p>{line}</p>
+<p>{time}</p>
+</div></li>"""
+
+
+def card(path):
+    """A notebook's place in the gallery: its first picture, title, first sentence, and the time that it takes."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    opening = text(notebook["cells"][0]["source"])
+    pages = [text(output.get("data", {}).get("text/html", "")) for _, output in outputs(notebook)]
+    pictures = [found[0] for page in pages if (found := re.search(r"<img [^>]*>", page))]
+    [line] = [part for part in opening.split("\n\n")[1:] if "Afterwards you can" in part]
+    [_, time] = opening.split("**Time**: ")
+    return CARD.format(
+        picture=re.sub(r' style="[^"]*"', "", pictures[0]) if pictures else "",
+        page=f"{path.stem}.html",
+        title=escape(re.match(r"# (.*)", opening)[1]),
+        line=escape(" ".join(line.split("Afterwards you can")[0].split())),
+        time="Time: " + escape(" ".join(time.split("\n\n")[0].split())),
+    )
+
+
+def gallery(folder):
+    """Write ``index.html``: a card for each notebook of the course that has a page in ``folder``. No network needed."""
+    paths = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if (folder / f"{path.stem}.html").exists()]
+    (folder / "index.html").write_text(GALLERY.format(cards="\n".join(map(card, paths))), encoding="utf-8")
 
 
 def main(arguments=None):
@@ -103,7 +170,9 @@ def main(arguments=None):
     broken = []
     for path in options.files or sorted((ROOT / "notebooks").glob("*.ipynb")):
         broken += failure(path.resolve(), lambda path: build(path, options.to))
-    print("\n".join(broken) or f"the pages lie in {options.to}")
+    if not broken:
+        gallery(options.to)
+    print("\n".join(broken) or f"the pages lie in {options.to}: begin with index.html")
     return bool(broken)
 
 

@@ -1,12 +1,16 @@
 """How an answer is judged: new random inputs, the right answer beside it, and the mistake that explains it."""
 
 import copy
+import dis
 import inspect
 import math
+import numbers
+import re
 import secrets
 import traceback
 from itertools import product
 
+import numpy as np
 import torch
 
 ROUNDS = 20
@@ -50,77 +54,119 @@ def guess(yours, answer, choices=None, within=0.1):
     return Verdict(close, f"you said {yours:.3g}; it is {answer:.3g}: {words}")
 
 
-def judge(function, cases, right, mistakes):
-    """Compare ``function`` with ``right`` on all ``cases``; if it is wrong, look for the mistake that explains it."""
-    try:
-        inspect.signature(function).bind(*cases[0])
-    except TypeError:
-        return Verdict(False, f"hand in a function of {len(cases[0])} arguments, the one that you were given")
-    except ValueError:
-        pass  # written in C: it has no signature to look at
+NOT_ATTEMPTED = "not attempted yet: replace the ... and run the cell again"
+AS_FOUND = "the bug is still there, as it was found: mend it in this cell, and run the cell again"
+
+
+def judge(function, cases, right, mistakes, found=None):
+    """Compare ``function`` with ``right`` on all ``cases``; if it is wrong, look for the mistake that explains it.
+
+    ``found``: the broken function that the reader was given to mend; the same again is no attempt.
+    """
+    refused = refuse(function, cases[0])
+    if refused:
+        return refused
     answers = []
     for case in cases:
         try:
             answer = function(*copy.deepcopy(case))  # the reader may change its inputs in place
         except Exception as error:
-            return Verdict(False, _where(error, function))
+            return stopped(error, function)
         if answer is Ellipsis:
-            return Verdict(None, "not attempted yet: replace the ... and run the cell again")
-        if answer is None:
-            return Verdict(False, "your function returned nothing: is the `return` missing?")
-        if not isinstance(answer, torch.Tensor | int | float):
-            wanted = list(right(*case).shape)
-            return Verdict(False, f"your function gives {type(answer).__name__}; a tensor {wanted} is wanted")
-        answers.append(torch.as_tensor(answer).detach().double())
+            return Verdict(None, NOT_ATTEMPTED)
+        unusable = refuse_answer(answer, right(*copy.deepcopy(case)).shape)
+        if unusable:
+            return unusable
+        answers.append(plain(answer))
     gap = _largest_gap(answers, cases, right)
     if gap <= TOLERANCE:
         return Verdict(True, f"right: the same as ours on {len(cases)} random inputs (largest difference {gap:.0e})")
-    found, expected = list(answers[0].shape), list(right(*cases[0]).shape)
-    off = f"largest difference {gap:.2g}" if found == expected else f"shape {found}; expected {expected}"
+    if found is not None and _agree(answers, cases, found):
+        return Verdict(None, AS_FOUND)
+    got, expected = list(answers[0].shape), list(right(*cases[0]).shape)
+    off = f"largest difference {gap:.2g}" if got == expected else f"shape {got}; expected {expected}"
     for explanation, wrong in mistakes.items():
-        if _largest_gap(answers, cases, wrong) <= TOLERANCE:
+        if _agree(answers, cases, wrong):
             return Verdict(False, f"not yet: {explanation} ({off})")
-    if found != expected:
+    if got != expected:
         return Verdict(False, f"your answer has {off}")
     factor = _factor(answers, cases, right)
     if factor:
-        return Verdict(False, f"not yet: yours is the right answer times {factor} ({SIZES}; {off})")
+        letters = f"{LETTERS}; " if re.search("[BLCT]", factor) else ""
+        return Verdict(False, f"not yet: yours is the right answer times {factor} ({letters}{off})")
     if _largest_gap(answers, cases, right, relative=True) <= ROUNDING:
         return Verdict(True, f"right, up to rounding (largest difference {gap:.0e})")
-    return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}")
+    suspects = "".join(f". {suspect}" for suspect in outsiders(function))
+    return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}{suspects}")
 
 
-SIZES = "B is the number of pictures, C of classes, T the temperature"
+def refuse(function, case):
+    """A verdict where ``function`` cannot even be called with ``case``; None where it can."""
+    try:
+        inspect.signature(function).bind(*case)
+    except TypeError:
+        return Verdict(False, f"hand in a function of {len(case)} arguments, the one that you were given")
+    except ValueError:
+        pass  # written in C: it has no signature to look at
+    return None
+
+
+def refuse_answer(answer, shape):
+    """A verdict where ``answer`` is nothing that could be compared with a tensor of ``shape``; None where it is."""
+    if answer is None:
+        return Verdict(False, "your function returned nothing: is the `return` missing?")
+    if isinstance(answer, torch.Tensor | numbers.Real | np.generic):
+        return None
+    wanted = f"a tensor {list(shape)}" if len(shape) else "a number"
+    return Verdict(False, f"your function gives {type(answer).__name__}; {wanted} is wanted")
+
+
+def plain(answer):
+    """An answer to compare: float64, on the CPU, without a past."""
+    return torch.as_tensor(answer).detach().cpu().double()
+
+
+LETTERS = "B is the number of pictures or sentences, L of tokens in each, C of classes or words, T the temperature"
 
 
 def _factor(answers, cases, right):
     """How ``answers`` differ from the right ones, if by a factor of signs, sizes and temperatures alone: "B/T"."""
-    powers = product((1, -1), (0, 1, -1), (0, 1, -1), (0, 1, -1, 2, -2))
     wanted = [right(*copy.deepcopy(case)).double() for case in cases]
-    for sign, *exponents in powers:
+    sizes = [_sizes(case) for case in cases]
+    choices = [(0, 1, -1, 2, -2) if letter == "T" else (0, 1, -1) for letter in sizes[0]]
+    for sign, *exponents in product((1, -1), *choices):
+        powers = dict(zip(sizes[0], exponents, strict=True))
         if sign == 1 and not any(exponents):
             continue  # right but for rounding
-        factors = [sign * math.prod(x**k for x, k in zip(_sizes(case), exponents, strict=True)) for case in cases]
+        factors = [sign * math.prod(size[letter] ** k for letter, k in powers.items()) for size in sizes]
         scaled = [factor * value for factor, value in zip(factors, wanted, strict=True)]
         if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in zip(answers, scaled, strict=True)):
-            return "-" * (sign < 0) + _product(exponents)
+            return "-" * (sign < 0) + _product(powers)
     return None
 
 
 def _sizes(case):
-    """B, C and T of a case (T = 1 where there is none)."""
-    return *case[0].shape, case[-1] if isinstance(case[-1], float) else 1.0
+    """The sizes of a case by their letters, and T where there is one: the first plain number."""
+    first = case[0]
+    shape = first.shape if isinstance(first, torch.Tensor) else ()
+    temperature = [("T", value) for value in case if isinstance(value, float)][:1]
+    return dict([*zip("BLC" if len(shape) == 3 else "BC", shape, strict=False), *temperature])
 
 
-def _product(exponents):
+def _product(powers):
     def side(keep):
-        parts = [
-            name + (f"^{abs(k)}" if abs(k) > 1 else "") for name, k in zip("BCT", exponents, strict=True) if keep(k)
-        ]
+        parts = [name + (f"^{abs(k)}" if abs(k) > 1 else "") for name, k in powers.items() if keep(k)]
         return " ".join(parts) or "1"
 
     below = side(lambda k: k < 0)
     return side(lambda k: k > 0) + (f"/({below})" if " " in below else f"/{below}" if below != "1" else "")
+
+
+def _agree(answers, cases, function):
+    """Whether ``function`` gives these answers. The first that differs is enough to know."""
+    close = {"rtol": TOLERANCE, "atol": TOLERANCE, "equal_nan": True}
+    pairs = ((answer, plain(function(*copy.deepcopy(case)))) for answer, case in zip(answers, cases, strict=True))
+    return all(answer.shape == other.shape and torch.allclose(answer, other, **close) for answer, other in pairs)
 
 
 def _largest_gap(answers, cases, function, relative=False):
@@ -137,21 +183,62 @@ def _largest_gap(answers, cases, function, relative=False):
     return worst
 
 
-def _where(error, function):
-    """The reader's own line that failed, without the wall of the traceback."""
+HINTS = {  # what torch's commonest complaints mean for somebody who writes a loss
+    r"name '\w+' is not defined": "run the cells above first, or look at the spelling",
+    r"unsupported operand type.*ellipsis|ellipsis.*attribute|'ellipsis'": "a ... is still left in it",
+    r"must match the size|shapes cannot be multiplied|not broadcastable": "print the .shape of both sides; a mean or "
+    "sum over the classes needs keepdim=True if you go on with it",
+    r"Dimension out of range": "classes are the last dimension: dim=1 of [B, C], or dim=-1",
+    r"expected scalar type|Expected floating point|not implemented for 'Long'": "logits are floats, labels whole "
+    "numbers: look at which of the two stands there",
+    r"does not require grad": "the student's answer is not in the loss, stands in the teacher's place, or was cut "
+    "off by no_grad, detach or item",
+    r"modified by an inplace operation": "do not change the student's logits in place: their gradient needs them",
+    r"backward through the graph a second time": "call backward() once for each answer of the student",
+    r"Inference tensors cannot": "torch.no_grad() for the teacher: what inference_mode gives cannot stand in a loss",
+    r"missing \d+ required positional argument|positional arguments? but": "look at the arguments of that call",
+    r"is not a valid value for reduction": "reduction is 'none', 'sum', 'mean' or 'batchmean'",
+}
+
+
+def stopped(error, function):
+    """The reader's own line that failed, without the wall of the traceback, and what such an error often means."""
+    code = _code(function)
     frames = traceback.extract_tb(error.__traceback__)
-    code = getattr(inspect.unwrap(function), "__code__", None)
     own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    return f"your code stopped at `{(own or frames)[-1].line}`: {type(error).__name__}: {error}"
+    if own:
+        said = f"your code stopped at `{own[-1].line or f'line {own[-1].lineno}'}`: {type(error).__name__}: {error}"
+    else:
+        said = f"what you handed in could not be judged: {type(error).__name__}: {error}"
+    hints = outsiders(function) + [hint for pattern, hint in HINTS.items() if re.search(pattern, str(error))]
+    return Verdict(False, f"{said} (Hint: {hints[0]}.)" if hints else said)
+
+
+def _code(function):
+    """The reader's code: of a function, or of the method of a class that does the work."""
+    return getattr(inspect.unwrap(function), "__code__", None)
+
+
+def outsiders(function):
+    """A sentence if ``function`` uses a tensor of the notebook in place of one that it was given; in a list."""
+    code, around = _code(function), getattr(inspect.unwrap(function), "__globals__", {})
+    used = [step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"] if code else []
+    names = [name for name in used if isinstance(around.get(name), torch.Tensor)]
+    return [f"`{names[0]}` is not made in your function: it is a variable of the notebook"] if names else []
 
 
 # ------------------------------------------------------------------------------------------- random inputs
 # Five pictures, seven classes: no two sizes are equal, so a sum over the wrong dimension shows.
 
 
+def fresh_generator():
+    """A generator with a new seed each time."""
+    return torch.Generator().manual_seed(secrets.randbits(32))
+
+
 def cases(*makers):
     """``ROUNDS`` times one input of each kind, new each time."""
-    generator = torch.Generator().manual_seed(secrets.randbits(32))
+    generator = fresh_generator()
     return [tuple(make(generator) for make in makers) for _ in range(ROUNDS)]
 
 
@@ -181,6 +268,20 @@ def logits_of_many(generator):
 
 def all_labels(generator):
     return torch.cat([torch.arange(4), torch.randint(4, (36,), generator=generator)])
+
+
+def share(generator):
+    return 0.55 + 0.4 * torch.rand((), generator=generator).item()  # not a half: swapped weights must show
+
+
+def sentences(generator):
+    return torch.randn(3, 4, 7, generator=generator) * 4
+
+
+def mask(generator):
+    """Which tokens count, ``[3, 4]``: sentences of 1, 2 and 4 tokens, in any order."""
+    lengths = torch.tensor([1, 2, 4])[torch.randperm(3, generator=generator)]
+    return torch.arange(4) < lengths[:, None]
 
 
 def gradient(function, inputs):

@@ -202,6 +202,18 @@ CELLS = (
             .filter(words => /^(Error displaying|Error creating|Failed to load)/.test(words)),
     })); }"""
 )
+RUN_CELL = (
+    "async ([marker, source]) => { const { content } = "
+    + PANEL
+    + """;
+    const index = content.widgets.findIndex(({ model }) => model.sharedModel.source.includes(marker));
+    const { model } = content.widgets[index];
+    if (source) model.sharedModel.setSource(source);
+    content.activeCellIndex = index;
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+    return model.outputs.toJSON().map(({ text, data }) => text ?? data['text/plain']).join('');
+}"""
+)
 SLIDERS = ".jp-Notebook [role=slider], .jp-Notebook input[type=range]"
 
 
@@ -241,6 +253,10 @@ class Notebook:
 
     def cells(self):
         return self.page.evaluate(CELLS)
+
+    def run_cell(self, marker, source=None):
+        """Run the first cell with ``marker`` in its source, or with another ``source`` if given; its output as text."""
+        return self.page.evaluate(RUN_CELL, [marker, source])
 
     def screenshot(self, path):
         self.page.screenshot(path=path)

@@ -1,11 +1,14 @@
 """Every notebook in JupyterLab, as a reader runs it; and proof that a broken one does not get through."""
 
+import json
 import re
 
 import pytest
 from lab import ROOT
 
 from kdkit.widgets.temperature import STOPS
+from tools.notebooks import text
+from tools.versions import exercises, solved_source
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
@@ -64,16 +67,8 @@ def test_what_the_browser_moved_the_kernel_knows(made_up):
     field.fill("T=4 picture=1")
     field.press("Enter")
     notebook.page.locator(".kdkit-bars p").filter(has_text="At T = 4").wait_for(timeout=5000)
-    notebook.page.evaluate(SECOND_CELL)
-    notebook.page.get_by_text("T=4 picture=1", exact=True).wait_for(timeout=5000)
+    assert notebook.run_cell("print(panel.state)") == "T=4 picture=1\n"
     notebook.check()
-
-
-SECOND_CELL = """async () => {
-    const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
-    content.activeCellIndex = 1;
-    await window.jupyterapp.commands.execute('notebook:run-cell');
-}"""
 
 
 def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(ran):
@@ -112,6 +107,21 @@ def test_the_flip_book_of_02_turns(ran):
     assert slider.handle.get_attribute("aria-valuetext") == "100 a class"
     slider.drag(-2000)
     sentence.filter(has_text=re.compile("^10 pictures of each class, alone")).wait_for(timeout=5000)
+    notebook.check()
+
+
+def test_a_reader_mends_an_exhibit_of_03_and_the_symptom_goes(ran, lab):
+    notebook = ran("03_the_loss.ipynb")
+    assert notebook.run_cell("museum.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.96\n"
+    saved = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
+    mended = [solved_source(solution) for _, solution in exercises(saved) if "never_zero" in text(solution["source"])]
+    assert notebook.run_cell("check.museum.never_zero(never_zero)", mended[0]).startswith("✓ right")
+    assert notebook.run_cell("museum.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.00\n"
+    assert "03 The bug museum  1 of 9" in notebook.run_cell("check.progress()")
+    notebook.page.locator("td").filter(has_text="✓ never_zero").wait_for(timeout=5000)
+    assert json.loads((lab.files / "kdkit-progress.json").read_text()) == {
+        "never_zero": {"attempts": 1, "solved": True}
+    }
     notebook.check()
 
 

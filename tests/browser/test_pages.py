@@ -12,6 +12,7 @@ import torch
 from lab import ROOT, Slider
 
 from kdkit.widgets import TemperaturePanel
+from tools.pages import gallery
 
 LOGITS, CLASSES, LABELS = [[4.0, 2.5, -6.0], [1.0, 3.0, 0.5]], ["chair", "sofa", "mushroom"], [0, 1]
 PANEL = f"import torch\nfrom kdkit.widgets import *\nTemperaturePanel(torch.tensor({LOGITS}), {CLASSES}, {LABELS})"
@@ -150,3 +151,22 @@ def test_the_page_of_notebook_02_moves_and_leads_to_other_pages(open_page, packa
     pages.filter(has_text=re.compile("^30 pictures of each class")).wait_for(timeout=5000)
     assert page.locator("a[href='00_start_here.html']").count() == 1
     assert page.locator("a[href$='.ipynb']").count() == 1  # the badge's, to Colab
+
+
+def test_the_gallery_stands_without_a_network_and_leads_to_each_page(open_page, tmp_path):
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    for notebook in notebooks:
+        (tmp_path / f"{notebook.stem}.html").write_text(f"<title>{notebook.stem}</title>")
+    gallery(tmp_path)
+    page = open_page(path=tmp_path / "index.html")
+    cards = page.locator("li")
+    assert cards.count() == len(notebooks) >= 4
+    for card, notebook in zip(cards.all(), notebooks, strict=True):
+        picture = card.locator("img")
+        assert picture.evaluate("image => image.naturalWidth") > 100 and len(picture.get_attribute("alt")) > 20
+        assert re.search(r"\w+\.$", card.locator("p").first.inner_text()) and "minute" in card.inner_text()
+        card.get_by_role("link").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/{notebook.stem}.html")
+        page.go_back()
+    assert page.locator("[src^=http], link, script").count() == 0

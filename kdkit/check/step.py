@@ -1,0 +1,151 @@
+"""The exercise on the training step: a reader's step is played on two small networks, beside ours."""
+
+import math
+
+import torch
+from torch import nn
+
+from kdkit.check import judging
+from kdkit.check.judging import Verdict
+from kdkit.check.loss import KD_MISTAKES, weighted_loss
+from kdkit.check.record import exercise
+
+SOFT_WEIGHT = 0.9
+KL_DIV = "F.kl_div wants the student's log_softmax first and the teacher's softmax second"
+
+
+@exercise
+def kd_step(function):
+    """Check ``function(teacher, student, temperature, inputs, optimizer, labels)``: one step with 0.9 T^2 KL +
+    0.1 cross-entropy, as ``kdkit.kd_step`` makes it. Two are made, with networks that have BatchNorm and dropout; the
+    teacher comes in train mode and the student in eval mode, as a training and a validation leave them.
+    """
+    seed = judging.fresh_generator().initial_seed()
+    start = Scene(seed)
+    refused = judging.refuse(function, start.arguments(0))
+    if refused:
+        return refused
+    theirs = Scene(seed)
+    try:
+        if theirs.play(function) is Ellipsis:
+            return Verdict(None, judging.NOT_ATTEMPTED)
+    except Exception as error:
+        return judging.stopped(error, function)
+    wrong = _what_the_teacher_suffered(start, theirs) or _what_the_student_missed(start, theirs)
+    if wrong:
+        return Verdict(False, f"not yet: {wrong}")
+    ours = Scene(seed)
+    ours.play(reference_step())
+    gap = theirs.distance(ours)
+    if gap <= judging.TOLERANCE:
+        return Verdict(True, f"right: after two steps the student's weights are ours (largest difference {gap:.0e})")
+    for explanation, step in _step_mistakes().items():
+        if _same(theirs, seed, step):
+            return Verdict(False, f"not yet: {explanation}")
+    if gap == math.inf:
+        return Verdict(False, f"not yet: the student's weights are nan now. {KL_DIV}")
+    return Verdict(False, f"not yet: after two steps the student's weights differ from ours by up to {gap:.2g}")
+
+
+class Scene:
+    """A teacher, a student, its optimizer and two batches: always the same ones for one seed."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.teacher, self.student = (
+                nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), last, nn.Linear(12, 7))
+                for last in (nn.Dropout(0.3), nn.Identity())
+            )
+            self.inputs, self.labels = torch.randn(2, 5, 6), torch.randint(7, (2, 5))
+            with torch.no_grad():
+                self.teacher[-1].weight.mul_(6)  # a teacher that is sure of what it says
+        self.teacher.train()
+        self.student.eval()
+        self.optimizer = torch.optim.SGD(self.student.parameters(), lr=0.2)
+        self.temperature = 3.0
+        self.teacher_recorded = self.teacher_trained = False
+        self.teacher.register_forward_hook(self._note)
+
+    def _note(self, teacher, inputs, answer):
+        self.teacher_recorded |= answer.requires_grad
+        self.teacher_trained |= teacher.training
+
+    def arguments(self, batch):
+        return self.teacher, self.student, self.temperature, self.inputs[batch], self.optimizer, self.labels[batch]
+
+    def play(self, step):
+        """Both batches; what the last call returned."""
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(self.seed)
+            return [step(*self.arguments(batch)) for batch in range(2)][-1]
+
+    def distance(self, other):
+        """The largest difference between any two weights of the students."""
+        pairs = zip(self.student.parameters(), other.student.parameters(), strict=True)
+        gap = max((a - b).abs().max().item() for a, b in pairs)
+        return math.inf if math.isnan(gap) else gap
+
+
+def reference_step(loss=weighted_loss, zero_grad=True):
+    """A right step, or one with another ``loss`` or without ``zero_grad``."""
+
+    def step(teacher, student, temperature, inputs, optimizer, labels):
+        teacher.eval()
+        student.train()
+        with torch.no_grad():
+            teacher_logits = teacher(inputs)
+        loss(student(inputs), teacher_logits, labels, temperature, SOFT_WEIGHT).backward()
+        optimizer.step()
+        if zero_grad:
+            optimizer.zero_grad()
+
+    return step
+
+
+def _step_mistakes():
+    return {
+        "the gradients of the first step are still there in the second: optimizer.zero_grad() after each step": (
+            reference_step(zero_grad=False)
+        ),
+        **{explanation: reference_step(loss) for explanation, loss in KD_MISTAKES.items()},
+    }
+
+
+def _same(theirs, seed, step):
+    other = Scene(seed)
+    other.play(step)
+    return theirs.distance(other) <= judging.TOLERANCE
+
+
+def _what_the_teacher_suffered(start, theirs):
+    if theirs.distance(start) == 0 and any(weight.grad is not None for weight in theirs.teacher.parameters()):
+        return "the teacher got the gradients and the student none: are the two swapped somewhere?"
+    before, after = start.teacher.state_dict(), theirs.teacher.state_dict()
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    if any("running" in name for name in moved):
+        return "the teacher's BatchNorm statistics moved: teacher.eval() before you ask it"
+    if moved:
+        return "the teacher's weights changed: only the student learns"
+    if any(weight.grad is not None for weight in theirs.teacher.parameters()):
+        return "the teacher's weights got gradients: ask it inside `with torch.no_grad():`"
+    if theirs.teacher_recorded:
+        return (
+            "the numbers may be right, but torch recorded the teacher's whole forward pass for a backward pass that "
+            "never comes: ask it inside `with torch.no_grad():`"
+        )
+    if theirs.teacher_trained:
+        return "the teacher was in train mode when it was asked: teacher.eval()"
+    return None
+
+
+def _what_the_student_missed(start, theirs):
+    if theirs.distance(start) == 0:
+        return (
+            "the student did not move: loss.backward() fills the gradients, optimizer.step() uses them, and "
+            "zero_grad() clears them; in this order"
+        )
+    if torch.equal(start.student[1].running_mean, theirs.student[1].running_mean):
+        return "the student answered in eval mode: student.train() first"
+    return None

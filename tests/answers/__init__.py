@@ -1,0 +1,14 @@
+"""What readers hand in: for each exercise, right answers in several ways, and wrong ones with the words that must name
+the mistake. ``python -m tests.answers`` prints the table of wrong answers and messages.
+"""
+
+from kdkit import check
+
+from . import loss, museum, probabilities
+
+EXERCISES = {**probabilities.EXERCISES, **loss.EXERCISES, **museum.EXERCISES}
+
+
+def check_of(name):
+    """The check of an exercise, whether it stands in ``check`` or in ``check.museum``."""
+    return getattr(check, name, None) or getattr(check.museum, name)

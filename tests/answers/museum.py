@@ -1,0 +1,341 @@
+"""How readers mend the exhibits of the bug museum: well, in several ways, and badly."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+
+from kdkit import losses
+
+from .loss import by_hand, kl, loss_of
+from .probabilities import soft
+
+
+def hard_weighted(soft_term, hard=F.cross_entropy):
+    return lambda s, z, y, t, w: w * hard(s, y) + (1 - w) * soft_term(s, z, t)
+
+
+def two_branches(at_zero, otherwise):
+    return lambda s, z, y, t, w: at_zero(s, z, y, t) if w == 0 else otherwise(s, z, y, t, w)
+
+
+def squared(s, z, t):
+    return t**2 * kl(s, z, t)
+
+
+class Distiller(nn.Module):
+    def __init__(self, teacher, student):
+        super().__init__()
+        self.teacher, self.student = teacher.eval(), student
+
+    def loss(self, inputs, temperature):
+        with torch.no_grad():
+            teacher_logits = self.teacher(inputs)
+        return losses.kd_loss(self.student(inputs), teacher_logits, temperature=temperature)
+
+
+class OwnTrain(Distiller):
+    def train(self, mode=True):
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+
+class EvalBeforeAsking(Distiller):
+    def loss(self, inputs, temperature):
+        self.teacher.eval()
+        return super().loss(inputs, temperature)
+
+
+class NotAChild(Distiller):
+    def __init__(self, teacher, student):
+        super().__init__(nn.Identity(), student)
+        del self.teacher
+        self.__dict__["teacher"] = teacher.eval()
+
+
+class AllInEval(Distiller):
+    def loss(self, inputs, temperature):
+        self.eval()
+        return super().loss(inputs, temperature)
+
+
+class NoTrain(Distiller):
+    def train(self, mode=True):
+        return self
+
+
+class OnlyStudentTrains(Distiller):
+    def train(self, mode=True):
+        self.student.train()
+        return self
+
+
+class AnotherLoss(OwnTrain):
+    def loss(self, inputs, temperature):
+        return super().loss(inputs, temperature) / temperature**2
+
+
+class AnotherTemperature(OwnTrain):
+    def loss(self, inputs, temperature):
+        return super().loss(inputs, 1.0)
+
+
+class InFloat64(OwnTrain):
+    def loss(self, inputs, temperature):
+        return super().loss(inputs, temperature).double()
+
+
+class Detached(OwnTrain):
+    def loss(self, inputs, temperature):
+        return super().loss(inputs, temperature).detach()
+
+
+class ReturnsNothing(OwnTrain):
+    def loss(self, inputs, temperature):
+        super().loss(inputs, temperature)
+
+
+class OneInAList(OwnTrain):
+    def loss(self, inputs, temperature):
+        return super().loss(inputs, temperature)[None]
+
+
+class Stops(OwnTrain):
+    def loss(self, inputs, temperature):
+        return self.teacher(inputs) @ inputs
+
+
+def keep(**options):
+    def keep_logits(teacher, dataset):
+        with torch.no_grad():
+            return torch.cat([teacher(inputs) for inputs, _ in DataLoader(dataset, batch_size=100, **options)])
+
+    return keep_logits
+
+
+def without_loader(teacher, dataset):
+    with torch.no_grad():
+        return teacher(torch.stack([inputs for inputs, _ in dataset]))
+
+
+def first_batch(teacher, dataset):
+    return keep()(teacher, dataset)[:100]
+
+
+def once(teacher, student, images, augment, temperature, of_teacher=lambda view, images: view):
+    view = augment(images)
+    with torch.no_grad():
+        teacher_logits = teacher(of_teacher(view, images))
+    return losses.kd_loss(student(view), teacher_logits, temperature=temperature)
+
+
+def joined(teacher, student, images, augment, temperature):
+    views = [augment(image[None]) for image in images]
+    view = torch.cat(views)
+    with torch.no_grad():
+        teacher_logits = teacher(view)
+    return losses.kd_loss(student(view), teacher_logits, temperature=temperature)
+
+
+def by_keyword(teacher, student, images, augment, temperature):
+    view = augment(images)
+    with torch.no_grad():
+        teacher_logits = teacher.forward(input=view)
+    return losses.kd_loss(student.forward(input=view), teacher_logits, temperature=temperature)
+
+
+def one_by_one(teacher, student, images, augment, temperature):
+    view = augment(images)
+    with torch.no_grad():
+        teacher_logits = torch.cat([teacher(picture[None]) for picture in view])
+    return losses.kd_loss(student(view), teacher_logits, temperature=temperature)
+
+
+def in_place(teacher, student, images, augment, temperature):
+    images.copy_(augment(images))
+    return once(teacher, student, images, lambda view: view, temperature)
+
+
+def no_augmentation(teacher, student, images, augment, temperature):
+    return once(teacher, student, images, lambda images: images, temperature)
+
+
+def pale(t_power=2, of_student=lambda s: s, of_teacher=lambda z: z):
+    def soft_loss(teacher, student, inputs, temperature):
+        with torch.no_grad():
+            teacher_output = of_teacher(teacher(inputs))
+        t = F.softmax(teacher_output / temperature, dim=1)
+        log_s = F.log_softmax(of_student(student(inputs)) / temperature, dim=1)
+        return temperature**t_power * F.kl_div(log_s, t, reduction="batchmean")
+
+    return soft_loss
+
+
+def pale_target(target):
+    def soft_loss(teacher, student, inputs, temperature):
+        with torch.no_grad():
+            t = target(teacher(inputs), temperature)
+        log_s = F.log_softmax(student(inputs) / temperature, dim=1)
+        return temperature**2 * F.kl_div(log_s, t, reduction="batchmean")
+
+    return soft_loss
+
+
+def compress(small, large, temperature, inputs, optimizer, power=2, train=True, shield=torch.no_grad, batch=1):
+    large.eval()
+    small.train(train)
+    with shield():
+        t = F.softmax(large(inputs) / temperature, dim=1)
+    log_s = F.log_softmax(small(inputs) / temperature, dim=1)
+    loss = temperature**power * F.kl_div(log_s, t, reduction="batchmean") * batch
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def changed(**options):
+    return lambda small, large, t, x, o: compress(small, large, t, x, o, **options)
+
+
+EXERCISES = {
+    "quiet_teacher": (
+        [loss_of(kl), by_hand, lambda *case: by_hand(*case).double()],
+        {
+            "no gradient reaches": lambda *case: by_hand(*case).item(),
+            "added over the batch": loss_of(
+                lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="sum")
+            ),
+            r"T\^2 is missing": loss_of(kl, power=0),
+            "swapped in the soft term": loss_of(lambda s, z, t: kl(z, s, t)),
+            "weights are swapped": lambda s, z, y, t, w: loss_of(kl)(s, z, y, t, 1 - w),
+            "soft term is a cross-entropy": loss_of(lambda s, z, t: F.cross_entropy(s / t, soft(z, t))),
+            "hard term is at the temperature": loss_of(kl, hard=lambda s, y, t: F.cross_entropy(s / t, y)),
+        },
+    ),
+    "cliff": (
+        [
+            two_branches(lambda s, z, y, t: squared(s, z, t), hard_weighted(squared)),
+            lambda s, z, y, t, w: squared(s, z, t) if y is None else by_hand(s, z, y, t, 1 - w),
+        ],
+        {
+            r"T\^2 is gone everywhere": hard_weighted(kl),
+            r"T\^2 belongs to the soft term": lambda s, z, y, t, w: t**2 * hard_weighted(kl)(s, z, y, t, w),
+            "weights are swapped": lambda s, z, y, t, w: hard_weighted(squared)(s, z, y, t, 1 - w),
+            "cross-entropy alone": two_branches(lambda s, z, y, t: F.cross_entropy(s, y), hard_weighted(squared)),
+            "one T is missing": two_branches(lambda s, z, y, t: t * kl(s, z, t), hard_weighted(squared)),
+            "the cliff is still there": lambda s, z, y, t, w: kl(s, z, t) if y is None else by_hand(s, z, y, t, 1 - w),
+            "no gradient reaches": two_branches(
+                lambda s, z, y, t: squared(s, z, t).detach(), lambda *case: hard_weighted(squared)(*case).detach()
+            ),
+            "there may be no labels": lambda s, z, y, t, w: w * F.cross_entropy(s, y) + (1 - w) * squared(s, z, t),
+            "largest difference": two_branches(lambda s, z, y, t: 10 * kl(s, z, t), hard_weighted(squared)),
+        },
+    ),
+    "sinking_teacher": (
+        [OwnTrain, EvalBeforeAsking, NotAChild, InFloat64],
+        {
+            "no gradient reaches": Detached,
+            "returned nothing": ReturnsNothing,
+            r"has the shape \[1\]": OneInAList,
+            "student is in eval mode too": AllInEval,
+            "in eval mode too, and it is the one": NoTrain,
+            r"eval\(\) no longer reaches": OnlyStudentTrains,
+            "another one now": AnotherLoss,
+            "but the loss is another": AnotherTemperature,
+            r"stopped at `return self\.teacher\(inputs\) @ inputs`": Stops,
+        },
+    ),
+    "coin_tosser": (
+        [
+            keep(),
+            keep(shuffle=False),
+            without_loader,
+            lambda teacher, dataset: keep()(teacher, dataset).half(),
+            lambda teacher, dataset: keep()(teacher, dataset).double(),
+        ],
+        {
+            r"got \[100, 7\]": first_batch,
+            r"got \[200, 7\]": keep(drop_last=True),
+            "other logits": lambda teacher, dataset: keep()(teacher, dataset).softmax(1),
+            r"got \[230\]": lambda teacher, dataset: keep()(teacher, dataset).argmax(1),
+            "got NoneType": lambda teacher, dataset: None,
+            "other logits than": lambda teacher, dataset: keep()(teacher.train(), dataset),
+        },
+    ),
+    "never_zero": (
+        [once, joined, by_keyword, one_by_one, in_place, lambda *scene: once(*scene).double()],
+        {
+            "returned nothing": lambda *scene: once(*scene) and None,
+            "no gradient reaches": lambda *scene: once(*scene).detach(),
+            "augmentation is lost": no_augmentation,
+            "the teacher sees the bare picture": lambda *scene: once(*scene, of_teacher=lambda view, images: images),
+            "but the loss is another": lambda teacher, student, images, augment, t: (
+                once(teacher, student, images, augment, t) / t**2
+            ),
+            "both networks must be asked": lambda teacher, student, images, augment, t: student(images).sum(),
+            "stopped at .*AttributeError": lambda teacher, student, images, augment, t: augment(images).shift(3),
+            "the student sees the bare": lambda teacher, student, images, augment, t: losses.kd_loss(
+                student(images), teacher(augment(images)), temperature=t
+            ),
+        },
+    ),
+    "pale_targets": (
+        [pale(), pale_target(lambda z, t: soft(z, t)), pale_target(lambda z, t: (z.log_softmax(1) / t).softmax(1))],
+        {
+            "no gradient reaches": lambda *case: pale()(*case).detach(),
+            "taken twice as well": pale(of_student=lambda s: s.softmax(1), of_teacher=lambda z: z.softmax(1)),
+            "teacher is right now, but": pale(of_student=lambda s: s.softmax(1)),
+            "teacher's temperature is lost": pale_target(lambda z, t: z.softmax(1)),
+            "probabilities by T": pale_target(lambda z, t: z.softmax(1) / t),
+            "softmax of a softmax": pale_target(lambda z, t: (soft(z, t) / t).softmax(1)),
+            r"T\^2 is lost": pale(t_power=0),
+            "no distribution": pale_target(lambda z, t: z / t),
+        },
+    ),
+    "frozen_student": (
+        [compress, lambda small, large, t, x, o: compress(small, large, t, x, o)],
+        {
+            "not as it should": changed(power=0),
+            "weights differ by": changed(train=False),
+            "large one still gets gradients": changed(shield=torch.enable_grad),
+            "moves, but not": changed(batch=5),
+            "stopped at .*TypeError": lambda small, large, t, x, o: compress(small, large),
+            "a function of 5 arguments": lambda small, large: None,
+        },
+    ),
+    "restless_kl": (
+        [
+            kl,
+            lambda s, z: losses.kl_divergence(s, z),
+            lambda s, z: F.cross_entropy(s, z.softmax(1)) - F.cross_entropy(z, z.softmax(1)),
+        ],
+        {
+            "taken OFF": lambda s, z: F.cross_entropy(s, z.softmax(1)) + F.cross_entropy(z, z.softmax(1)),
+            "student's entropy": lambda s, z: F.cross_entropy(s, z.softmax(1)) - F.cross_entropy(s, s.softmax(1)),
+            "swapped": lambda s, z: kl(z, s),
+            "sign is turned": lambda s, z: -kl(s, z),
+            "averaged over the classes": lambda s, z: kl(s, z) / s.shape[1],
+            "added over the batch": lambda s, z: kl(s, z) * len(s),
+        },
+    ),
+    "too_good": (
+        [
+            lambda val, test: int(val.argmax()),
+            lambda val, test: len(test) - 1,
+            lambda val, test: val.argmax(),
+            lambda val, test: -1,
+            lambda val, test: np.argmax(val.numpy()),
+        ],
+        {
+            "still looks at the test set": lambda val, test: (val + test).argmax(),
+            "other test accuracies, another epoch": lambda val, test: torch.minimum(val, test).argmax(),
+            "it still looks": lambda val, test: (0.99 * val + 0.01 * test).argmax(),
+            "worst epoch": lambda val, test: val.argmin(),
+            "that is an accuracy": lambda val, test: val.max(),
+            "not yet: it still looks": lambda val, test: float(test[val.argmax()]),
+            "largest difference": lambda val, test: 8,
+        },
+    ),
+}

@@ -1,0 +1,56 @@
+"""Each exhibit of the bug museum, as it stands in notebook 03: its check knows the broken one from the mended one.
+
+That the symptoms are there and go, is for ``tests/slow/test_symptoms.py``: some are trainings.
+"""
+
+import ast
+import difflib
+import json
+
+import pytest
+
+from kdkit import check
+from kdkit.check.judging import AS_FOUND
+from kdkit.check.record import NOTEBOOKS
+from tools.notebooks import ROOT, text
+from tools.versions import exercises, solved_source
+
+NOTEBOOK = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
+EXHIBITS = {
+    text(stub["source"]).splitlines()[-1].split("(")[0].removeprefix("check.museum."): (stub, solution)
+    for stub, solution in exercises(NOTEBOOK)
+    if "check.museum." in text(stub["source"])
+}
+
+
+def functions(name):
+    """(the function as found, the mended one), from the notebook."""
+    stub, solution = EXHIBITS[name]
+    return [_defined(source, name) for source in (text(stub["source"]), solved_source(solution))]
+
+
+def _defined(source, name):
+    tree = ast.parse(source)
+    namespace = {}
+    exec("import torch\nimport torch.nn.functional as F\nfrom kdkit import losses", namespace)
+    exec(compile(ast.Module(tree.body[:-1], []), name, "exec"), namespace)
+    return namespace[tree.body[0].name]
+
+
+def test_there_are_nine_exhibits_and_each_has_an_instrument_and_a_check():
+    assert tuple(EXHIBITS) == NOTEBOOKS["03 The bug museum"] and len(EXHIBITS) == 9
+
+
+@pytest.mark.parametrize("name", EXHIBITS)
+def test_the_check_knows_the_broken_one_and_passes_the_mended_one(name):
+    broken, mended = functions(name)
+    assert repr(getattr(check.museum, name)(broken)) == f"○ {AS_FOUND}"
+    assert getattr(check.museum, name)(mended).passed is True
+
+
+@pytest.mark.parametrize("name", EXHIBITS)
+def test_the_bug_is_a_matter_of_a_few_lines(name):
+    stub, solution = EXHIBITS[name]
+    lines = [text(stub["source"]).splitlines(), solved_source(solution).splitlines()]
+    changed = [line for line in difflib.ndiff(*lines) if line[:2] in ("+ ", "- ")]
+    assert 1 <= sum(line[0] == "+" for line in changed) <= 5 and "..." not in text(stub["source"])

@@ -1,0 +1,92 @@
+"""A reader's progress: kept beside the notebook, whole or not at all, and of readers only."""
+
+import json
+
+import pytest
+
+from kdkit import check
+from kdkit.check import record
+from tools.notebooks import ROOT, text
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Somebody who works in a notebook that lies in ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(record, "in_notebook", lambda: True)
+    return tmp_path / record.FILE
+
+
+def right(logits, temperature):
+    return (logits / temperature).softmax(1)
+
+
+def wrong(logits, temperature):
+    return logits.softmax(1)
+
+
+def test_what_was_tried_and_solved_is_kept_and_stays_solved(reader):
+    check.soft_targets(wrong)
+    assert check.progress().mark("soft_targets") == record.TRIED
+    check.soft_targets(right)
+    check.soft_targets(wrong)
+    assert json.loads(reader.read_text()) == {"soft_targets": {"attempts": 3, "solved": True}}
+    assert "00 Start here      1 of 1  ✓ soft_targets" in repr(check.progress())
+    assert "<td>1 of 1</td>" in check.progress()._repr_html_()
+
+
+def test_a_stub_the_kits_own_solution_and_code_outside_a_notebook_leave_no_file(reader, monkeypatch):
+    def right_solution(logits, temperature):
+        return right(logits, temperature)
+
+    check.soft_targets(lambda logits, temperature: ...)
+    assert check.soft_targets(right_solution).passed
+    monkeypatch.setattr(record, "in_notebook", lambda: False)
+    check.soft_targets(right)
+    assert not reader.exists() and check.progress().mark("soft_targets") == record.OPEN
+
+
+def test_deleting_the_file_starts_afresh(reader):
+    check.soft_targets(right)
+    reader.unlink()
+    assert check.progress().mark("soft_targets") == record.OPEN
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"soft_targets": 1}', '{"soft_targets": {"attempts": "x"}}'])
+def test_a_damaged_file_is_named_and_set_aside(reader, content, capsys):
+    reader.write_text(content)
+    assert check.soft_targets(right).passed and check.progress().mark("soft_targets") == record.SOLVED
+    assert f"{record.FILE} is damaged. It is now {record.FILE}.damaged" in capsys.readouterr().out
+    assert reader.with_name(f"{record.FILE}.damaged").read_text() == content
+
+
+def test_a_folder_that_cannot_be_written_to_does_not_withhold_the_verdict(reader, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(record.files, "replacing", refuse)
+    verdict = check.soft_targets(right)
+    assert verdict.passed and "Progress was not kept in kdkit-progress.json: Permission denied" in verdict.message
+
+
+def test_a_folder_of_that_name_and_a_mark_at_the_beginning_do_no_harm(reader, capsys):
+    reader.write_text('{"soft_targets": {"attempts": 1, "solved": true}}', encoding="utf-8-sig")
+    assert check.progress().mark("soft_targets") == record.SOLVED
+    reader.unlink()
+    reader.mkdir()
+    assert check.progress().mark("soft_targets") == record.OPEN and "cannot be read" in capsys.readouterr().out
+    assert check.soft_targets(right).passed
+
+
+def test_pytest_is_no_notebook():
+    assert not record.in_notebook()
+
+
+def test_progress_lists_the_exercises_of_the_notebooks_in_their_order():
+    found = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text())["cells"]:
+            if "exercise" in cell["metadata"].get("tags", []):
+                last = text(cell["source"]).splitlines()[-1]
+                found += [last.split("(")[0].split(".")[-1]] if last.startswith("check.") else []
+    assert [name for name in found if name != "guess"] == [n for names in record.NOTEBOOKS.values() for n in names]

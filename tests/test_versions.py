@@ -1,0 +1,173 @@
+"""One source, two builds: stub, hints and solution stand in ``notebooks/``; a class gets the first two."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tools import versions
+from tools.links import repository
+from tools.notebooks import ROOT, text
+from tools.versions import exercises, has_tag, solved_source
+
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXERCISES = [
+    pytest.param(path, number, id=f"{path.stem}-{number}")
+    for path in PATHS
+    for number in range(len(exercises(json.loads(path.read_text(encoding="utf-8")))))
+]
+
+
+def sources(path, number):
+    stub, solution = exercises(json.loads(path.read_text(encoding="utf-8")))[number]
+    return text(stub["source"]), solved_source(solution)
+
+
+# ------------------------------------------------------------------- the stub is the solution with holes
+
+
+def is_hole(node):
+    """``...``, alone or as a statement of its own, or returned."""
+    if isinstance(node, ast.Return | ast.Expr):
+        node = node.value
+    return isinstance(node, ast.Constant) and node.value is Ellipsis
+
+
+def with_holes(stub, solution):
+    """Whether ``stub`` is ``solution``, but for ``...`` in place of an expression or of a run of statements."""
+    if isinstance(stub, list):
+        if not (isinstance(solution, list) and stub and isinstance(stub[0], ast.stmt)):
+            return len(stub) == len(solution) and all(map(with_holes, stub, solution))
+        head, *rest = stub
+        skips = range(1, len(solution) + 1) if is_hole(head) else ()
+        one = bool(solution) and with_holes(head, solution[0]) and _rest(rest, solution[1:])
+        return one or any(_rest(rest, solution[skip:]) for skip in skips)
+    if isinstance(stub, ast.AST):
+        return (isinstance(stub, ast.expr) and is_hole(stub)) or (
+            type(stub) is type(solution)
+            and all(with_holes(getattr(stub, name), getattr(solution, name)) for name in stub._fields)
+        )
+    return stub == solution
+
+
+def _rest(stub, solution):
+    return with_holes(stub, solution) if stub else not solution
+
+
+def is_solution_with_holes(stub, solution):
+    return with_holes(ast.parse(stub).body, ast.parse(solution).body)
+
+
+@pytest.mark.parametrize(("path", "number"), EXERCISES)
+def test_each_stub_is_its_solution_with_holes_or_with_a_bug(path, number):
+    stub, solution = sources(path, number)
+    if "check.museum." in stub:  # tests/test_museum.py holds those
+        assert stub.splitlines()[-1] == solution.splitlines()[-1]
+    else:
+        assert is_solution_with_holes(stub, solution) and not is_solution_with_holes(solution, stub)
+
+
+@pytest.mark.parametrize(
+    ("stub", "solution", "fits"),
+    [
+        ("def f(x):\n    return ...", "def f(x):\n    y = x\n    return y", True),
+        ("def f(x):\n    y = ...\n    return y", "def f(x):\n    y = x + 1\n    return y", True),
+        ("def f(x):\n    return g(..., 2)", "def f(x):\n    return g(x, 2)", True),
+        ("def f(x):\n    return g(..., 2)", "def f(x):\n    return g(x, 3)", False),
+        ("def f(y):\n    return ...", "def f(x):\n    return x", False),
+        ("def f(x):\n    return ...\ncheck.f(f)", "def f(x):\n    return x\ncheck.g(f)", False),
+        ("def f(x):\n    y = 1\n    return ...", "def f(x):\n    return x", False),
+    ],
+)
+def test_what_counts_as_a_solution_with_holes(stub, solution, fits):
+    assert is_solution_with_holes(stub, solution) is fits
+
+
+def test_each_exercise_with_a_function_has_a_solution_and_each_solution_an_exercise():
+    for path in PATHS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        checked = [c for c in cells if has_tag(c, "exercise") and text(c["source"]).startswith(("def ", "class "))]
+        pairs = exercises({"cells": cells})
+        assert [stub for stub, _ in pairs] == checked and all(stub is not None for stub, _ in pairs)
+
+
+# -------------------------------------------------------------------------------------------- the builds
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build") / "student"
+    assert versions.main(["student", "--to", str(folder)]) == 0
+    return folder
+
+
+def test_the_students_copies_have_no_solutions_and_no_outputs(student):
+    assert [path.name for path in sorted(student.glob("*"))] == [path.name for path in PATHS]
+    for path in student.glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4)["cells"]
+        assert not any(has_tag(cell, "solution") or "_solution" in cell["source"] for cell in cells)
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+        assert any(has_tag(cell, "exercise") for cell in cells)
+
+
+def test_no_cell_of_the_students_copies_needs_a_solution(student):
+    for path in PATHS:
+        _, solutions = zip(*exercises(json.loads(path.read_text(encoding="utf-8"))), strict=True)
+        defined = {node.name for cell in solutions for node in ast.parse(text(cell["source"])).body[:-1]}
+        others = [c["source"] for c in nbformat.read(student / path.name, as_version=4)["cells"]]
+        assert not [name for name in defined if any(name in source for source in others)]
+
+
+def test_links_of_a_build_lead_to_the_repository_on_the_web_and_none_to_the_solutions(student):
+    address = f"https://github.com/{repository()}/blob/main/"
+    sources = [c["source"] for p in student.glob("*.ipynb") for c in nbformat.read(p, as_version=4)["cells"]]
+    linked = [link for source in sources for link in re.findall(re.escape(address) + r"([^)]+)", source)]
+    assert linked and all((ROOT / link).exists() for link in linked)
+    assert not any("](../" in source or "colab.research" in source or "/notebooks/0" in source for source in sources)
+
+
+# ----------------------------------------------------------------------------- solved, with a kernel
+
+
+def solve(path, folder):
+    """In a process of its own, as ``make solutions`` does it."""
+    command = [sys.executable, "-m", "tools.versions", "solutions", "--to", folder, path]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def made_up(folder, solution):
+    stub = nbformat.v4.new_code_cell(
+        "from kdkit import check\n\ndef soft_targets(logits, temperature):\n    return ...\n\n\n"
+        "check.soft_targets(soft_targets)",
+        metadata={"tags": ["exercise"]},
+    )
+    solved = nbformat.v4.new_code_cell(
+        f"def soft_targets_solution(logits, temperature):\n    return {solution}\n\n\n"
+        "check.soft_targets(soft_targets_solution).passed",
+        metadata={"tags": ["solution"]},
+    )
+    first = nbformat.v4.new_code_cell("from kdkit import check")
+    path = folder / "made_up.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, stub, solved]), path)
+    return path
+
+
+def test_a_solution_stands_in_the_place_of_its_stub_and_is_run(tmp_path):
+    path = made_up(tmp_path, "(logits / temperature).softmax(1)")
+    result = solve(path, tmp_path / "solved")
+    assert result.returncode == 0, result.stdout + result.stderr
+    cells = nbformat.read(tmp_path / "solved" / path.name, as_version=4)["cells"]
+    assert len(cells) == 2 and cells[1]["outputs"][0]["data"]["text/plain"].startswith("✓ right")
+    assert "def soft_targets(logits" in cells[1]["source"] and "_solution" not in cells[1]["source"]
+    assert not list(tmp_path.rglob("kdkit-progress.json"))
+
+
+def test_a_solution_that_its_check_refuses_is_named_and_not_written(tmp_path):
+    result = solve(made_up(tmp_path, "logits.softmax(1)"), tmp_path / "solved")
+    assert result.returncode == 1
+    assert "made_up.ipynb: ✗ not yet: the temperature makes no difference" in result.stdout
+    assert not (tmp_path / "solved").exists()

@@ -1,0 +1,116 @@
+"""Make two versions of the course: one to hand out, without solutions, and one that is solved.
+
+    python -m tools.versions student|solutions [--to FOLDER] [FILE ...]
+
+Without files: all of ``notebooks/``, which hold stub, hints and solution. The students' copies have no solutions and
+no outputs. In the solved ones each solution stands in the place of its stub; they are run, and each check must pass.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from tools.notebooks import ROOT, clean, executed, failure, portable, text
+
+
+def has_tag(cell, tag):
+    return tag in cell["metadata"].get("tags", [])
+
+
+BADGE = re.compile(r"\[!\[Open in Colab\].*\n+")  # leads to the notebook with its solutions
+
+
+def without_solutions(notebook):
+    """Take out solutions, outputs, and the way to Colab; changes and returns ``notebook``."""
+    notebook["cells"] = [cell for cell in notebook["cells"] if not has_tag(cell, "solution")]
+    notebook["cells"][0]["source"] = BADGE.sub("", text(notebook["cells"][0]["source"]))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return notebook
+
+
+def exercises(notebook):
+    """(stub, solution) of each exercise: the cell with the hole or the bug, and the next one that solves it."""
+    pairs, stub = [], None
+    for cell in notebook["cells"]:
+        if has_tag(cell, "exercise"):
+            stub = cell
+        elif has_tag(cell, "solution"):
+            pairs.append((stub, cell))
+            stub = None
+    return pairs
+
+
+def solved_source(solution):
+    """The solution's code under the names that the stub had: ``kd_loss_solution`` becomes ``kd_loss``."""
+    return re.sub(r"_solution\b", "", text(solution["source"])).removesuffix(".passed")
+
+
+def with_solutions(notebook):
+    """Put each solution in the place of its stub; changes and returns ``notebook``."""
+    for stub, solution in exercises(notebook):
+        stub["source"] = solved_source(solution)
+    notebook["cells"] = [cell for cell in notebook["cells"] if not has_tag(cell, "solution")]
+    return notebook
+
+
+def verdicts(notebook):
+    """What each check of an exercise said, in a notebook that was run."""
+    for cell in notebook["cells"]:
+        if has_tag(cell, "exercise") and re.search(r"^check\.(?!guess)", text(cell["source"]), re.MULTILINE):
+            yield "".join(text(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
+
+
+def build_student(path, folder):
+    """Write the students' copy; what is wrong with it, in a list: nothing can be."""
+    write(without_solutions(nbformat.read(path, as_version=4)), folder / path.name)
+    return []
+
+
+def build_solutions(path, folder):
+    """Run the solved copy, where its progress file disturbs nobody; write it unless a check refuses a solution."""
+    refused = []
+
+    def run(copy):
+        notebook = executed(copy)
+        refused.extend(f"{path.name}: {said}" for said in verdicts(notebook) if not said.startswith("✓"))
+        if not refused:
+            write(clean(notebook), folder / path.name)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / path.name
+        nbformat.write(with_solutions(nbformat.read(path, as_version=4)), copy)
+        return failure(copy, run) or refused
+
+
+def write(notebook, path):
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = portable(text(cell["source"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+
+
+BUILDS = {"student": build_student, "solutions": build_solutions}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("version", choices=BUILDS)
+    parser.add_argument("--to", type=Path, help="default: build/student or build/solutions", metavar="FOLDER")
+    parser.add_argument("files", nargs="*", type=Path, help="default: all of notebooks/")
+    options = parser.parse_intermixed_args(arguments)  # FILE may come after --to
+    folder, broken = options.to or ROOT / "build" / options.version, []
+    for path in options.files or sorted((ROOT / "notebooks").glob("*.ipynb")):
+        broken += BUILDS[options.version](path.resolve(), folder)
+    print("\n".join(broken) or f"the notebooks lie in {folder}")
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
