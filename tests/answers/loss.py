@@ -172,7 +172,7 @@ EXERCISES = {
             "only the student is softened": loss_of(
                 lambda s, z, t: F.kl_div((s / t).log_softmax(1), z.softmax(1), reduction="batchmean")
             ),
-            "result is nan": loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1))),
+            "result is nan": loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1), reduction="sum")),
             "temperature is not in the soft term": loss_of(lambda s, z, t: kl(s, z)),
             "soft term is a cross-entropy": loss_of(lambda s, z, t: F.cross_entropy(s / t, soft(z, t))),
             "twice in the hard term": loss_of(kl, hard=lambda s, y, t: F.cross_entropy(s.softmax(1), y)),
@@ -218,7 +218,9 @@ EXERCISES = {
             "label is not used": step(lambda s, z, y, t, w: w * t**2 * kl(s, z, t)),
             "weights are swapped": step(lambda s, z, y, t, w: loss_of(kl)(s, z, y, t, 1 - w)),
             "swapped in the soft term": step(loss_of(lambda s, z, t: kl(z, s, t))),
-            "weights are nan now": step(loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1)))),
+            "weights are nan now": step(
+                loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1), reduction="sum"))
+            ),
             "differ from ours": step(temperature=4.0),
             "6 arguments": lambda teacher, student: None,
             "stopped at .*TypeError.*Hint: look at the arguments": (
