@@ -4,9 +4,10 @@ The modules, lowest floor first (each imports only from the floors below it):
 
 1. ``losses``, ``models``, ``data``, ``files``, ``memory``, ``measured``: pure functions, networks, images, the machine,
    stored figures
-2. ``cache``, ``metrics``, ``checkpoints``: teacher logits kept; what is measured; a training on disk
+2. ``cache``, ``metrics``, ``profiling``, ``checkpoints``: teacher logits kept; what is measured; what a network costs;
+   a training on disk
 3. ``training``, ``zoo``: ``kd_step``, ``train``, ``Run``; trained weights that ship with the kit
-4. ``figures``, ``workbench``: pictures; quick trainings for trying out a step
+4. ``figures``, ``workbench``, ``experiments``: pictures; quick trainings for trying out a step; fair comparisons
 5. ``widgets``, ``check``, ``museum``: sliders; exercises; the symptoms of bugs
 6. ``__main__``: ``python -m kdkit``
 
@@ -22,12 +23,14 @@ _MODULES = (
     "cache",
     "check",
     "data",
+    "experiments",
     "figures",
     "losses",
     "measured",
     "metrics",
     "models",
     "museum",
+    "profiling",
     "training",
     "widgets",
     "workbench",

@@ -15,9 +15,10 @@ Knowledge distillation from the command line.
   python -m kdkit train-teacher --data things     a teacher in a minute, no download
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
+  python -m kdkit experiments things              the fair fight of notebook 04: three ways to teach, several seeds
 
-With --data cifar10 the same two commands train on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes on where it
-was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
+With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
+on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
 """
 
 LIMITS = "Measured on the test images of this data alone: on any other images expect less, however sure it sounds."
@@ -55,15 +56,19 @@ def _parser():
     _train_teacher_options(_command(commands, "train-teacher", _train_teacher, "train a teacher and keep it in a file"))
     _distill_options(_command(commands, "distill", _distill, "train students, alone and distilled, and compare"))
     _evaluate_options(_command(commands, "evaluate", _evaluate, "measure a trained network on the test images"))
+    _experiments_options(
+        _command(commands, "experiments", _experiments, "three ways to teach a student, fairly compared", data=False)
+    )
     return parser
 
 
-def _command(commands, name, run, summary):
+def _command(commands, name, run, summary, data=True):
     parser = commands.add_parser(
         name, help=summary, description=run.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--data", default="things", help=DATA_HELP)
+    if data:
+        parser.add_argument("--data", default="things", help=DATA_HELP)
     parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
     where = "where to compute; its authors have run kdkit on the CPU only, not yet on cuda and mps"
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=where)
@@ -83,6 +88,7 @@ def _train_teacher_options(parser):
     _training_options(parser, epochs=10)
     parser.add_argument("--width", type=int, default=32, help="channels of the first stage; 64 is better and slower")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and order")
+    parser.add_argument("--worn", action="store_true", help="also learn from each image recompressed, and out of focus")
     parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-teacher.safetensors)")
 
 
@@ -101,6 +107,13 @@ def _distill_options(parser):
 
 def _evaluate_options(parser):
     parser.add_argument("network", help="a .safetensors file or a name that ships with the kit")
+
+
+def _experiments_options(parser):
+    parser.add_argument("name", choices=["cifar", "things"], help="which experiment")
+    parser.add_argument("--teacher", help="a .safetensors file or a name that ships with the kit")
+    parser.add_argument("--seeds", type=int, default=5, help="how many students of each kind")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for caches and checkpoints")
 
 
 def _doctor(options, doctor):
@@ -126,9 +139,10 @@ def _train_teacher(options, doctor):
     """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
     import kdkit
     from kdkit import models, zoo
+    from kdkit.data.wear import worn
 
     began = time.perf_counter()
-    data = _data(options)
+    data = worn(_data(options)) if options.worn else _data(options)
     out = options.out or options.runs / f"{data.name}-teacher.safetensors"
     zoo.check_path(out)  # before the training, not after it
     network = models.teacher(options.width, len(data.train.classes), data.train.images.shape[1], options.seed).to(
@@ -211,6 +225,36 @@ def _evaluate(options, doctor):
         began,
     )
     return 0
+
+
+def _experiments(options, doctor):
+    """Labels, the teacher's argmax, its soft targets: train students of each kind, tuned alike, and compare them.
+
+    The result (--json) is written after each student; what stands in it already is not trained again.
+    """
+    from kdkit import experiments
+
+    options.data = {"cifar": "cifar10"}.get(options.name, options.name)
+    data = _data(options)
+    teacher = _teacher(options, data).to(_device(options.device))
+    folder = options.runs / f"experiments-{_fingerprint(teacher, data)}"
+    about = _origin(data, options, doctor)
+    path = options.json or folder / f"{options.name}.json"
+    experiments.run(options.name, data, teacher, seeds=options.seeds, folder=folder, about=about, path=path, say=_say)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    for sentence in experiments.verdicts(result):
+        print(sentence)
+    print(f"kept in {path}")
+    return 0
+
+
+def _say(row):
+    """One line for each student that has been trained."""
+    reached = row.get("accuracy")
+    measured = f"tuning, validation {row['val_accuracy']:.2%}" if reached is None else f"test {reached:.2%}"
+    budget = "" if row["budget"] is None else f" of {row['budget']:.0%}"
+    name = f"{row['setting']} {row['student']} {row['arm']}{budget}, seed {row['seed']}, lr {row['lr']:g}"
+    print(f"{name}: {measured}, {row['seconds']:.0f} s", flush=True)
 
 
 def _data(options):

@@ -71,6 +71,14 @@ class ViewCache:
         answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
         return torch.cat(answers)
 
+    def argmax(self):
+        """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
+        answers = ViewCache(models.Argmax(self.teacher), self.data)
+        for rows in torch.arange(len(self._checks)).split(100_000):
+            kept = rows[self._checks[rows] == self._check_values(rows, self._bits[rows])]
+            answers._store(kept, answers.teacher.of(self._bits[kept].view(torch.float32)))
+        return answers
+
     def check_belongs(self, teacher, data):
         """``ValueError`` unless this is the cache of ``teacher`` on ``data``."""
         self._compare(_header(teacher, data), self._header, repr(self))

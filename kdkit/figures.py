@@ -158,6 +158,48 @@ def learning_curves(runs, measure="val_accuracy", ylabel="validation accuracy"):
     return fig
 
 
+class LiveCurves:
+    """Learning curves that grow while students train: ``kdkit.train(..., progress=curves.of("distilled"))``.
+
+    The picture stands in the output of the cell that trains, with all curves so far. Make a new one in that cell.
+    """
+
+    def __init__(self, epochs):
+        self.epochs, self.runs, self._shown = epochs, {}, None
+
+    def of(self, name):
+        """What ``kdkit.train`` calls after each epoch of the student ``name``."""
+
+        def draw(run):
+            self.runs[name] = run
+            picture = HTML(image_tag(self._figure(), self.sentence))
+            if self._shown is None:
+                self._shown = display(picture, display_id=True)
+            else:
+                self._shown.update(picture)
+
+        return draw
+
+    @property
+    def sentence(self):
+        """What the picture shows, in words."""
+        said = [
+            f"{name} {run.val_accuracy:.1%} after {len(run.history)} of {self.epochs} epochs"
+            for name, run in self.runs.items()
+        ]
+        return f"Validation accuracy: {'; '.join(said)}."
+
+    def _figure(self):
+        fig, axes = _axes(1, 1, (8, 4))
+        for number, (name, run) in enumerate(self.runs.items()):
+            epochs, reached = zip(*((h["epoch"], h["val_accuracy"]) for h in run.history), strict=True)
+            axes[0, 0].plot(epochs, reached, label=name, **LOOKS[number % len(LOOKS)])
+        axes[0, 0].set(xlim=(0.5, self.epochs + 0.5), xlabel="epoch", ylabel="validation accuracy")
+        axes[0, 0].grid(alpha=0.3)
+        axes[0, 0].legend(frameon=False, loc="lower right")
+        return fig
+
+
 def lines(x, curves, xlabel, ylabel, *, log="", marks=None):
     """One curve over ``x`` for each entry of ``curves``, a dict of name to values; ``log`` names logarithmic axes.
 
@@ -211,6 +253,48 @@ def gains(temperatures, results, title, ylim):
     axis.minorticks_off()
     axis.grid(axis="y", alpha=0.3)
     axis.legend(frameon=False, fontsize=11)
+    return fig
+
+
+def intervals(results, xlabel="gain in points, 95 % interval"):
+    """One row for each entry of ``results``, a dict of name to ``Paired``: the interval, its mean, each pair's value.
+
+    Filled circles and solid lines where the interval leaves out 0, hollow and dashed where no difference is shown.
+    """
+    fig, axes = _axes(1, 1, (9, 0.55 * len(results) + 1.2))
+    axis = axes[0, 0]
+    axis.axvline(0, color=BLACK, linewidth=1)
+    for row, pair in enumerate(results.values()):
+        shown = pair.low > 0 or pair.high < 0
+        low, middle, high = (100 * value for value in (pair.low, pair.mean, pair.high))
+        axis.plot([low, high], [row, row], color=BLUE, linestyle="-" if shown else "--", linewidth=2)
+        axis.plot(middle, row, "o", color=BLUE, markerfacecolor=BLUE if shown else "white", markersize=9)
+        values = [100 * value for value in pair.differences]
+        axis.plot(values, [row + 0.22] * len(values), "|", color=VERMILION, markersize=8)
+    axis.set(xlabel=xlabel, ylim=(len(results) - 0.5, -0.6))
+    axis.set_yticks(range(len(results)), list(results))
+    axis.grid(axis="x", alpha=0.3)
+    return fig
+
+
+def change(before, after, classes):
+    """How two confusion matrices ``[C, C]`` (counts, one row a true class) differ: after minus before.
+
+    Orange with a plus is more often than before, blue with a minus less often.
+    """
+    fig, axes = _axes(1, 1, (8.6, 6.4))
+    axis, difference = axes[0, 0], (after - before).numpy()
+    reach = max(1, abs(difference).max())
+    shown = axis.imshow(difference, cmap="PuOr_r", vmin=-reach, vmax=reach)
+    for row, column in [(row, column) for row in range(len(classes)) for column in range(len(classes))]:
+        value = int(difference[row, column])
+        colour = "white" if abs(value) > 0.6 * reach else "black"
+        axis.text(column, row, f"{value:+d}" if value else "0", ha="center", va="center", color=colour, fontsize=10)
+    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set(xlabel="the student's answer", ylabel="the true class", title="pictures more (+) or fewer (-)")
+    axis.spines[:].set_visible(False)
+    fig.colorbar(shown, ax=axis, shrink=0.8)
     return fig
 
 

@@ -146,7 +146,7 @@ def train(
         seed: of the order of images (and of dropout, if the student has any).
         checkpoint: a file that is written after each epoch. If it exists, the run goes on from there, and ends with
             the weights and history of a run that was never stopped.
-        progress: show a progress bar.
+        progress: show a progress bar; or a function to call with the ``Run`` after each epoch instead, such as a plot.
 
     Stopped by Ctrl-C, it gives the student its first weights back: the same call then goes on from the checkpoint.
 
@@ -175,7 +175,7 @@ def train(
     memory.keep_freed()
     with _bar(run, data, progress) as bar:
         try:
-            _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar)
+            _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar, progress)
         except KeyboardInterrupt:
             student.load_state_dict(start)  # so that the same call, with the same student, goes on from the checkpoint
             raise TrainingInterrupted(_farewell(run, checkpoint)) from None
@@ -183,7 +183,7 @@ def train(
     return run
 
 
-def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar):
+def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar, progress):
     done = len(run.history)
     if done == run.settings["epochs"]:
         return
@@ -202,6 +202,8 @@ def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar):
         run.history.append({"epoch": epoch + 1, **means, **_validate(run.student, data.val, teacher_val)})
         run.seconds += time.perf_counter() - began
         _save(run, optimizer, checkpoint)
+        if callable(progress):
+            progress(run)
 
 
 def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar):
@@ -272,7 +274,7 @@ def _bar(run, data, progress):
         initial=steps * len(run.history),
         desc="training" if run.settings["teacher"] is None else "distilling",
         unit="step",
-        disable=not progress,
+        disable=not progress or callable(progress),
     )
 
 

@@ -215,3 +215,26 @@ def test_two_processes_on_one_file_do_no_harm(data, teacher, tmp_path):
     cache = ViewCache(teacher, data, tmp_path / "c")
     fill(cache, epochs=3)
     assert cache.teacher_images == 0 and cache.check(sample=10**6) <= 1e-5
+
+
+def test_argmax_cache_says_what_the_teacher_answers_and_only_where_it_was_asked(data, teacher):
+    cache = ViewCache(teacher, data)
+    fill(cache, epochs=2)
+    cache.val_logits()
+    answers = cache.argmax()
+    assert answers.filled == cache.filled < len(data.train) * data.views.count
+    index = torch.arange(32)
+    view = data.views.schedule(len(data.train), 1)[index]
+    soft = cache.logits(index, view, inputs=None)
+    hard = answers.logits(index, view, inputs=None)
+    assert torch.equal(hard.softmax(1), torch.nn.functional.one_hot(soft.argmax(1), 3).float())
+    assert answers.check() == 0 and answers.teacher_images == 0
+    answers.check_belongs(answers.teacher, data)
+
+
+def test_argmax_cache_leaves_out_a_damaged_entry(data, teacher):
+    cache = ViewCache(teacher, data)
+    fill(cache)
+    entry = (cache._checks != 0).nonzero()[0, 0]
+    cache._bits[entry, 0] += 1
+    assert cache.argmax().filled == cache.filled - 1

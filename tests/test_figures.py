@@ -133,3 +133,39 @@ def test_pictures_takes_grey_and_colour():
     for channels in 1, 3:
         grid = figures.pictures(torch.zeros(7, channels, 32, 32, dtype=torch.uint8), list("abcdefg"), columns=4)
         assert len(grid.axes) == 8 and [axis.get_title() for axis in grid.axes[:7]] == list("abcdefg")
+
+
+def run_with(*accuracies):
+    history = [{"epoch": epoch, "val_accuracy": value} for epoch, value in enumerate(accuracies, 1)]
+    return SimpleNamespace(history=history, val_accuracy=accuracies[-1])
+
+
+def test_live_curves_are_one_picture_that_is_replaced(monkeypatch):
+    shown, replaced = [], []
+
+    def display(picture, display_id):
+        shown.append(picture.data)
+        return SimpleNamespace(update=lambda other: replaced.append(other.data))
+
+    monkeypatch.setattr(figures, "display", display)
+    live = figures.LiveCurves(epochs=3)
+    live.of("alone")(run_with(0.5))
+    live.of("alone")(run_with(0.5, 0.6))
+    live.of("distilled")(run_with(0.7))
+    assert len(shown) == 1 and "alone 50.0% after 1 of 3 epochs" in shown[0]
+    assert len(replaced) == 2 and "alone 60.0% after 2 of 3 epochs; distilled 70.0% after 1 of 3" in replaced[1]
+    assert [list(curve.get_ydata()) for curve in live._figure().axes[0].lines] == [[0.5, 0.6], [0.7]]
+
+
+def test_intervals_that_contain_0_look_otherwise():
+    shown, not_shown = paired_interval([0.5, 0.6], [0.6, 0.701]), paired_interval([0.5, 0.6], [0.6, 0.5])
+    axis = figures.intervals({"a": shown, "b": not_shown}).axes[0]
+    styles = [line.get_linestyle() for line in axis.lines if len(line.get_xdata()) == 2 and line.get_xdata()[0] != 0]
+    assert styles[:1] == ["-"] and "--" in styles
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_a_change_is_written_with_its_sign():
+    before, after = torch.tensor([[5, 0], [2, 3]]), torch.tensor([[4, 1], [2, 3]])
+    texts = [text.get_text() for text in figures.change(before, after, ["cat", "dog"]).axes[0].texts]
+    assert texts == ["-1", "+1", "0", "0"]

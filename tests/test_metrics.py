@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy import special, stats
 from torch import nn
 
-from kdkit import models
+from kdkit import metrics, models
 from kdkit.metrics import (
     accuracy,
     agreement,
@@ -269,3 +269,24 @@ def test_the_bias_leaves_the_logits_alone_and_needs_a_share_and_a_class():
         bias_for_prior(logits, 5, 0.1)
     with pytest.raises(ValueError, match="at least one sample"):
         bias_for_prior(torch.zeros(0, 4), 1, 0.1)
+
+
+def test_confusion_counts_answers_by_true_class():
+    logits = F.one_hot(torch.tensor([0, 1, 1, 2, 0]), 3).float()
+    counts = metrics.confusion(logits, torch.tensor([0, 0, 1, 2, 2]))
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
+
+
+def test_bootstrap_interval_of_many_pairs_is_that_of_t_and_of_few_is_narrower():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(400, generator=generator), torch.rand(400, generator=generator)
+    by_t, by_bootstrap = metrics.paired_interval(first, second), metrics.bootstrap_interval(first, second)
+    assert by_bootstrap.mean == by_t.mean and by_bootstrap.low == pytest.approx(by_t.low, abs=0.003)
+    few = metrics.bootstrap_interval(first[:5], second[:5])
+    assert few.high - few.low < 0.8 * (metrics.paired_interval(first[:5], second[:5]).high - few.mean) * 2
+    assert metrics.bootstrap_interval(first, second) == by_bootstrap
+
+
+def test_bootstrap_interval_never_leaves_the_differences():
+    pair = metrics.bootstrap_interval([0.0, 0.0, 0.0], [0.1, 0.2, 0.3])
+    assert 0.1 - 1e-9 <= pair.low <= pair.mean <= pair.high <= 0.3 + 1e-9

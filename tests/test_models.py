@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdkit import models
+from kdkit import losses, models
 from kdkit.models import Whiten
 
 DEPTHS, WIDTHS = range(1, 10), range(1, 17)
@@ -288,3 +288,22 @@ def test_bad_sizes_and_images_are_refused(what):
     call, message = BAD[what]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_argmax_teacher_names_one_class_at_any_temperature():
+    teacher, images = models.student(2, 3, seed=1).eval(), torch.rand(6, 3, 32, 32)
+    with torch.no_grad():
+        plain, sure = teacher(images), models.Argmax(teacher)(images)
+    one_hot = torch.nn.functional.one_hot(plain.argmax(1), 10).float()
+    for temperature in 1.0, 4.0, 50.0:
+        assert torch.equal((sure / temperature).softmax(1), one_hot)
+
+
+def test_distilling_from_argmax_at_t_1_is_cross_entropy_with_the_teachers_answer():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 8, 5, generator=generator)
+    student.requires_grad_()
+    answers = models.Argmax(torch.nn.Identity())(teacher)
+    soft = losses.kd_loss(student, answers, temperature=1.0, soft_weight=1.0, hard_weight=0.0)
+    hard = torch.nn.functional.cross_entropy(student, teacher.argmax(1))
+    assert torch.allclose(soft, hard) and torch.allclose(*(torch.autograd.grad(x, student)[0] for x in (soft, hard)))

@@ -107,7 +107,7 @@ FLOORS = {
     **dict.fromkeys(("losses", "models", "data"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "checkpoints"), 2),
     **dict.fromkeys(("training", "zoo"), 3),
-    **dict.fromkeys(("figures", "workbench"), 4),
+    **dict.fromkeys(("figures", "workbench", "experiments"), 4),
     **dict.fromkeys(("widgets", "check", "museum", "doctor"), 5),
     "__main__": 6,
 }

@@ -455,3 +455,17 @@ def test_the_bar_shows_loss_and_accuracy(data, capsys):
     run(data, progress=True)
     shown = capsys.readouterr().err
     assert "training" in shown and "loss=" in shown and "val_accuracy=" in shown
+
+
+def test_a_function_for_progress_is_called_with_the_run_after_each_epoch(data, tmp_path):
+    seen = []
+    finished = run(data, epochs=3, progress=lambda run: seen.append(len(run.history)), checkpoint=tmp_path / "c")
+    assert seen == [1, 2, 3] and len(finished.history) == 3
+
+
+def test_what_progress_stops_is_kept(data, tmp_path):
+    def stop(run):
+        raise KeyboardInterrupt
+
+    with pytest.raises(training.TrainingInterrupted, match="1 epoch is kept"):
+        run(data, epochs=3, progress=stop, checkpoint=tmp_path / "c")

@@ -5,6 +5,7 @@ tried and solved is kept in a file beside the notebook: see ``progress``.
 """
 
 from kdkit.check import museum
+from kdkit.check.fair import argmax_loss, reach
 from kdkit.check.judging import Verdict, guess
 from kdkit.check.loss import kd_loss, sequence_kl, soft_cross_entropy
 from kdkit.check.record import progress
@@ -14,6 +15,7 @@ from kdkit.check.temperature import high_temperature_gradient, kd_gradient, kl_d
 
 __all__ = [
     "Verdict",
+    "argmax_loss",
     "entropy",
     "guess",
     "high_temperature_gradient",
@@ -24,6 +26,7 @@ __all__ = [
     "mean_soft_targets",
     "museum",
     "progress",
+    "reach",
     "second_choice",
     "sequence_kl",
     "soft_cross_entropy",

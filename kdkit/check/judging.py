@@ -189,6 +189,7 @@ HINTS = {  # what torch's commonest complaints mean for somebody who writes a lo
     r"must match the size|shapes cannot be multiplied|not broadcastable": "print the .shape of both sides; a mean or "
     "sum over the classes needs keepdim=True if you go on with it",
     r"Dimension out of range": "classes are the last dimension: dim=1 of [B, C], or dim=-1",
+    r"Expected input batch_size": "one label for each picture is wanted: classes are the last dimension, dim=1",
     r"expected scalar type|Expected floating point|not implemented for 'Long'": "logits are floats, labels whole "
     "numbers: look at which of the two stands there",
     r"does not require grad": "the student's answer is not in the loss, stands in the teacher's place, or was cut "

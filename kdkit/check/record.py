@@ -29,6 +29,7 @@ NOTEBOOKS = {
         "restless_kl",
         "too_good",
     ),
+    "04 CIFAR-10": ("argmax_loss", "reach"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 

@@ -4,9 +4,9 @@ the mistake. ``python -m tests.answers`` prints the table of wrong answers and m
 
 from kdkit import check
 
-from . import loss, museum, probabilities
+from . import fair, loss, museum, probabilities
 
-EXERCISES = {**probabilities.EXERCISES, **loss.EXERCISES, **museum.EXERCISES}
+EXERCISES = {**probabilities.EXERCISES, **loss.EXERCISES, **museum.EXERCISES, **fair.EXERCISES}
 
 
 def check_of(name):

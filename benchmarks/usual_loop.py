@@ -1,0 +1,269 @@
+"""Distillation as tutorials write it, against kdkit's loop: the same networks, images, batches and epochs.
+
+    python benchmarks/usual_loop.py --data cifar10 --json kdkit/measured/usual-loop.json
+
+- ``usual``: a data set of PIL images, torchvision's transforms, a DataLoader with two workers, Adam, and the teacher's
+  forward at each step;
+- ``online``: kdkit's loop with the teacher's forward at each step;
+- ``first student``: kdkit's loop, filling a cache in a file; ``second student``: another seed, from that cache.
+
+The layers have the sizes of PyTorch's tutorial on distillation, and as there images are neither mirrored nor shifted.
+First the contenders take turns, one epoch each, validation included. Then each trains to the end, for several seeds:
+how long until a student is as good on validation images as the usual loop's is after its last epoch? Last, the peak
+memory of each, in a process of its own.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+import kdkit
+from kdkit import data, doctor, files, metrics
+from kdkit.cache import ViewCache
+from kdkit.data.views import Views
+
+BATCH, TEMPERATURE, SOFT_WEIGHT = 128, 4.0, 0.9
+RATE = 0.05  # of kdkit's SGD, for networks without normalisation; Adam gets its usual 0.001
+TEACHER_EPOCHS = 4
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CONTENDERS = ("usual", "online", "first student", "second student")
+
+
+class Normalize(nn.Module):
+    """As torchvision's transform of this name, inside a network."""
+
+    def forward(self, images):
+        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in (MEAN, DEVIATION))
+        return (images - mean) / deviation
+
+
+def tutorial_teacher():
+    layers = [*_conv(3, 128), *_conv(128, 64), nn.MaxPool2d(2), *_conv(64, 64), *_conv(64, 32), nn.MaxPool2d(2)]
+    return _network(0, *layers, nn.Flatten(), *_head(2048, 512))
+
+
+def tutorial_student(seed):
+    layers = [*_conv(3, 16), nn.MaxPool2d(2), *_conv(16, 16), nn.MaxPool2d(2)]
+    return _network(seed, *layers, nn.Flatten(), *_head(1024, 256))
+
+
+def _conv(before, after):
+    return nn.Conv2d(before, after, 3, padding=1), nn.ReLU()
+
+
+def _head(features, hidden):
+    return nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, 10)
+
+
+def _network(seed, *layers):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in layers:
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+    return nn.Sequential(Normalize(), *layers)
+
+
+# ------------------------------------------------------------------------------------------ the usual loop
+
+
+class Pictures(Dataset):
+    """As torchvision's CIFAR10: arrays in memory, a PIL image and its transforms for each item."""
+
+    def __init__(self, images):
+        self.arrays, self.labels = images.images.permute(0, 2, 3, 1).numpy(), images.labels.tolist()
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)])
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return self.transform(Image.fromarray(self.arrays[index])), self.labels[index]
+
+
+def usual(splits, teacher, seed, epochs):
+    """Train a student; validation accuracy and seconds so far after each epoch."""
+    teacher, student = teacher[1:], tutorial_student(seed)[1:]  # the transform normalises
+    loader = DataLoader(Pictures(splits.train), BATCH, shuffle=True, num_workers=2)
+    val_loader = DataLoader(Pictures(splits.val), BATCH, num_workers=2)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.001)
+    began, history = perf_counter(), []
+    torch.manual_seed(seed)
+    for _ in range(epochs):
+        student.train()
+        teacher.eval()
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            with torch.no_grad():
+                teacher_logits = teacher(inputs)
+            logits = student(inputs)
+            soft = F.kl_div(
+                F.log_softmax(logits / TEMPERATURE, dim=1),
+                F.softmax(teacher_logits / TEMPERATURE, dim=1),
+                reduction="batchmean",
+            )
+            loss = SOFT_WEIGHT * TEMPERATURE**2 * soft + (1 - SOFT_WEIGHT) * F.cross_entropy(logits, labels)
+            loss.backward()
+            optimizer.step()
+        student.eval()
+        with torch.no_grad():
+            right = sum((student(inputs).argmax(1) == labels).sum().item() for inputs, labels in val_loader)
+        history.append((right / len(splits.val), perf_counter() - began))
+    return history
+
+
+# ---------------------------------------------------------------------------------------------- kdkit's loop
+
+
+def ours(splits, teacher, cache, seed, epochs):
+    """The same with kdkit; ``cache`` None: the teacher is asked at each step."""
+    student, seen = tutorial_student(seed).to(memory_format=torch.channels_last), []
+    began = perf_counter()
+    kdkit.train(
+        student,
+        splits,
+        teacher=teacher,
+        cache=cache,
+        temperature=TEMPERATURE,
+        soft_weight=SOFT_WEIGHT,
+        hard_weight=1 - SOFT_WEIGHT,
+        epochs=epochs,
+        batch_size=BATCH,
+        lr=RATE,
+        seed=seed,
+        progress=lambda run: seen.append((run.val_accuracy, perf_counter() - began)),
+    )
+    return seen
+
+
+def contend(name, splits, teacher, cache, seed, epochs):
+    if name == "usual":
+        return usual(splits, teacher, seed, epochs)
+    return ours(splits, teacher, None if name == "online" else cache, seed, epochs)
+
+
+# --------------------------------------------------------------------------------------------- measurements
+
+
+def in_turns(splits, teacher, rounds, folder):
+    """Seconds of one epoch of each contender in each round; the first round warms up and does not count."""
+    seconds = {name: [] for name in CONTENDERS}
+    for number in range(rounds + 1):
+        cache = ViewCache(teacher, splits, folder / f"turns{number}")
+        for seed, name in enumerate(CONTENDERS):
+            taken = contend(name, splits, teacher, cache, seed, epochs=1)[-1][1]
+            if number > 0:
+                seconds[name].append(taken)
+    return seconds
+
+
+def to_the_end(splits, teacher, epochs, seeds, folder):
+    """For each seed and contender: (validation accuracy, seconds so far) after each epoch."""
+    histories = {name: [] for name in CONTENDERS}
+    for seed in range(seeds):
+        cache = ViewCache(teacher, splits, folder / f"end{seed}")
+        for name in CONTENDERS:
+            if name == "second student":
+                seed += seeds  # a student of its own, with the cache that the first has filled
+            histories[name].append(contend(name, splits, teacher, cache, seed, epochs))
+    return histories
+
+
+def until(history, accuracy):
+    """Seconds after which ``accuracy`` was reached, or None."""
+    return next((seconds for reached, seconds in history if reached >= accuracy), None)
+
+
+def peak_memory(name, options, teacher_path, cache_path):
+    """Peak memory in MB of one epoch in a process of its own (the two workers of the usual loop left out)."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(_peak, name, options, teacher_path, cache_path).result()
+
+
+def _peak(name, options, teacher_path, cache_path):
+    splits, teacher = _splits(options), _read_teacher(teacher_path)
+    contend(name, splits, teacher, ViewCache(teacher, splits, cache_path), 0, epochs=1)
+    return doctor.peak_memory_mb()
+
+
+def _splits(options):
+    splits = data.load(options.data).first(options.train_images)
+    return replace(splits, val=splits.val.subset(slice(0, 1000)), views=Views(flip=False, shift=0))
+
+
+def _read_teacher(path):
+    teacher = tutorial_teacher()
+    teacher.load_state_dict(torch.load(path, weights_only=True))
+    return teacher.to(memory_format=torch.channels_last)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="things")
+    parser.add_argument("--train-images", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    splits, load = _splits(options), f"{os.getloadavg()[0]:.1f}"
+    print(f"{splits!r}, batches of {BATCH}, {torch.get_num_threads()} threads, load {load}", flush=True)
+    teacher = tutorial_teacher().to(memory_format=torch.channels_last)
+    kdkit.train(teacher, data.load(options.data), epochs=TEACHER_EPOCHS, batch_size=BATCH, lr=RATE)
+    accuracy = metrics.accuracy(metrics.predict(teacher, splits.val.images), splits.val.labels)
+    print(f"teacher: {accuracy:.1%} on validation images", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.save(teacher.state_dict(), folder / "teacher.pt")
+        result = {
+            "data": splits.name,
+            "source": splits.source,
+            "train_images": len(splits.train),
+            "batch_size": BATCH,
+            "teacher_val_accuracy": accuracy,
+            "seconds": in_turns(splits, teacher, options.rounds, folder),
+            "histories": to_the_end(splits, teacher, options.epochs, options.seeds, folder),
+            "peak_memory_mb": {n: peak_memory(n, options, folder / "teacher.pt", folder / "end0") for n in CONTENDERS},
+            "versions": doctor.versions(),
+            "load": load,
+        }
+    report(result)
+    if options.json:
+        with files.replacing(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def report(result):
+    medians = {name: statistics.median(seconds) for name, seconds in result["seconds"].items()}
+    targets = [history[-1][0] for history in result["histories"]["usual"]]
+    for name in CONTENDERS:
+        reached = [until(*pair) for pair in zip(result["histories"][name], targets, strict=True)]
+        ratios = [own / usual for own, usual in zip(result["seconds"][name], result["seconds"]["usual"], strict=True)]
+        print(
+            f"{name:15} {result['train_images'] / medians[name]:8,.0f} images/s, "
+            f"time / usual {statistics.median(ratios):.4f} ({min(ratios):.4f} to {max(ratios):.4f}), "
+            f"seconds to {', '.join(f'{target:.1%}' for target in targets)}: "
+            f"{', '.join('not reached' if value is None else f'{value:.1f}' for value in reached)}; "
+            f"peak {result['peak_memory_mb'][name]:,} MB"
+        )
+    for students in 1, 2, 5:
+        mean = (medians["first student"] + (students - 1) * medians["second student"]) / students
+        print(f"{students} students from one cache: {medians['usual'] / mean:.1f} times as fast as the usual loop")
+
+
+if __name__ == "__main__":
+    main()

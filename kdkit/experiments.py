@@ -1,0 +1,285 @@
+"""A fair fight: three ways to teach the same student, tuned alike, over several seeds.
+
+- ``labels``: cross-entropy with the ground truth, the only way for a student that has no teacher;
+- ``argmax``: cross-entropy with the class that the teacher names, on the same images in the same views;
+- ``soft``: the teacher's soft targets, and no label.
+
+So argmax minus labels is what a teacher's answers give, and soft minus argmax is what its dark knowledge gives. The
+students of a seed begin with the same weights and see as many images, in the same order and views, in as many steps.
+Each way has its own learning rate, the best of ``RATES`` on validation images. The last epoch counts.
+
+With few labels the student that has only labels learns from few images; the other two learn from all, since asking
+a teacher takes no label. (The teacher itself has seen all of them.)
+"""
+
+import copy
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import kdkit
+from kdkit import files, losses, metrics, models, profiling
+from kdkit.cache import ViewCache
+from kdkit.data.images import hold_out
+from kdkit.data.views import Views
+
+ARMS = ("labels", "argmax", "soft")
+TEMPERATURE = 4.0
+RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # peaks, for batches of 512
+FIRST_RATE = RATES.index(0.4)  # the search begins here and goes on while it gets better
+TUNING_SEED = 1000  # none of those that are reported
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a fight holds fixed: how many ``images`` to learn from, the views of each, and ``epochs``.
+
+    ``students`` are (width, depth); ``budgets`` the shares of the images that have a label.
+    """
+
+    images: int
+    epochs: int
+    students: tuple
+    budgets: tuple = (1.0,)
+    shift: int = 2
+    batch_size: int = 256
+
+    def splits(self, data):
+        """``data`` with so many training images, in these views."""
+        return replace(data.first(self.images), views=Views(data.views.flip, self.shift))
+
+
+SETTINGS = {
+    "cifar": {
+        "quick": Setting(images=10_000, epochs=12, students=((8, 3),), shift=0, batch_size=128),
+        "full": Setting(images=45_000, epochs=10, students=((8, 3), (8, 6)), budgets=(1.0, 0.1, 0.02)),
+    },
+    "things": {
+        "quick": Setting(images=500, epochs=12, students=((8, 3),), shift=0, batch_size=50),
+        "full": Setting(images=1000, epochs=12, students=((8, 3), (8, 6)), budgets=(1.0, 0.1), batch_size=50),
+    },
+}
+
+
+class Fight:
+    """The runs of one ``Setting``: trained when they are asked for, and kept.
+
+    Parameters: ``name`` of the setting; ``data``, all of it; ``teacher``; ``folder`` for cache and checkpoints;
+    ``ledger``, a ``Ledger`` of what has been measured.
+    """
+
+    def __init__(self, name, setting, data, teacher, folder, ledger):
+        self.name, self.setting, self.ledger = name, setting, ledger
+        self.data, self.folder = setting.splits(data), Path(folder)
+        self.cache = ViewCache(teacher, self.data, self.folder / f"{name}.cache")
+        self.teacher_test = metrics.predict(teacher, data.test.images)
+        self._answers = None
+
+    def arms(self):
+        """All (student, arm, budget) of the setting. What takes no label has the budget None. ``soft`` comes first,
+        for it fills the cache."""
+        for student in self.setting.students:
+            yield student, "soft", None
+            yield student, "argmax", None
+            for budget in self.setting.budgets:
+                yield student, "labels", budget
+
+    def tune(self, student, arm, budget):
+        """The learning rate of ``RATES`` that is best on validation images: uphill from ``FIRST_RATE``."""
+        place = FIRST_RATE
+        for step in 1, -1:
+            while 0 <= place + step < len(RATES) and self._tried(student, arm, budget, place + step) > self._tried(
+                student, arm, budget, place
+            ):
+                place += step
+        return RATES[place]
+
+    def _tried(self, student, arm, budget, place):
+        return self.row(student, arm, budget, TUNING_SEED, RATES[place])["val_accuracy"]
+
+    def row(self, student, arm, budget, seed, rate):
+        """What became of one student: a dict. Trained now, unless it has been."""
+        width, depth = student
+        key = {"setting": self.name, "student": f"{width}x{depth}", "arm": arm, "budget": budget}
+        key |= {"seed": seed, "lr": rate}
+        for row in self.ledger.rows:
+            if key.items() <= row.items():
+                return row
+        run = self._train(width, depth, arm, budget, seed, rate)
+        row = key | {"val_accuracy": run.val_accuracy, "seconds": round(run.seconds, 1)}
+        if seed != TUNING_SEED:  # nothing that is tuned looks at the test images
+            row |= judge(metrics.predict(run.student, self.data.test.images), self.teacher_test, self.data.test.labels)
+        self.ledger.add(row)
+        return row
+
+    def _train(self, width, depth, arm, budget, seed, rate):
+        setting, data = self.setting, self.data
+        if budget is not None:
+            data = with_labels(data, budget)
+        channels, classes = data.train.images.shape[1], len(data.train.classes)
+        student = models.student(width, depth, classes, channels, seed)
+        checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
+        schedule = {"epochs": setting.epochs, "batch_size": setting.batch_size, "seed": seed}
+        schedule |= {"lr": rate * setting.batch_size / 512, "checkpoint": checkpoint}
+        run = kdkit.train(student, data, **schedule, **self._targets(arm), progress=False)
+        checkpoint.unlink()
+        return run
+
+    def _targets(self, arm):
+        if arm == "labels":
+            return {}
+        if arm == "argmax" and self._answers is None:
+            self._answers = self.cache.argmax()
+        return taught_by(self.cache if arm == "soft" else self._answers, TEMPERATURE if arm == "soft" else 1.0)
+
+
+def taught_by(cache, temperature):
+    """What ``kdkit.train`` is told so that a student learns from the teacher of ``cache``, and from no label."""
+    target = {"temperature": temperature, "soft_weight": 1.0, "hard_weight": 0.0}
+    return {"teacher": cache.teacher, "cache": cache, **target}
+
+
+def with_labels(data, budget):
+    """``data`` where only this share of the training images is left, the same of each class, repeated to as many.
+
+    So an epoch has as many steps as with all of them, and an image comes in several views.
+    """
+    few = hold_out(data.train, round(budget * len(data.train)))[1] if budget < 1 else data.train
+    repeated = [place % len(few) for place in range(len(data.train))]
+    return replace(data, train=few.subset(repeated))
+
+
+def expected_seconds(data, setting, teacher, student):
+    """What is about to come on this machine: seconds to train ``student`` alone, and to ask the teacher, in a dict.
+
+    Measured on one batch; on a busy machine it can be wrong by half.
+    """
+    size = setting.batch_size
+    inputs, labels = models.as_input(data.train.images[:size]), data.train.labels[:size]
+    trial = copy.deepcopy(student)
+
+    def step():
+        losses.hard_cross_entropy(trial(inputs), labels).backward()
+
+    calls = {"step": step, "ask": profiling.predicting(teacher, data.val.images[:200])}
+    calls["answer"] = profiling.predicting(copy.deepcopy(student), data.val.images[:200])
+    taken = {name: spent.median for name, spent in profiling.latency(calls, rounds=2).items()}
+    steps, per_epoch = setting.epochs * len(data.train) / size, len(data.val) / 200
+    views = min(setting.epochs, data.views.count)
+    asked = views * len(data.train) / 200 + per_epoch
+    return {
+        "student": steps * taken["step"] + setting.epochs * per_epoch * taken["answer"],
+        "teacher": asked * taken["ask"],
+    }
+
+
+def judge(logits, teacher_logits, labels):
+    """Accuracy, agreement with the teacher, KL(teacher || student) at T = 1, and calibration error of a student."""
+    return {
+        "accuracy": metrics.accuracy(logits, labels),
+        "agreement": metrics.agreement(logits, teacher_logits),
+        "kl": losses.kl_divergence(logits, teacher_logits).item(),
+        "ece": metrics.expected_calibration_error(logits, labels),
+    }
+
+
+class Ledger:
+    """Rows of results, with what they are results of (``about``, a dict), in a JSON file that is always whole.
+
+    What stands in the file is kept. ``ValueError`` if it is of another experiment. ``path`` None: in memory only.
+    """
+
+    def __init__(self, about, path=None, say=print):
+        self.about, self.path, self.say, self.rows = about, path and Path(path), say, []
+        if self.path and self.path.exists():
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            self.rows = kept.pop("rows", [])
+            other = [name for name in ("experiment", "teacher", "settings") if kept.get(name) != self._plain()[name]]
+            if other:
+                raise ValueError(f"{path} holds results of another {' and another '.join(other)}: give another file.")
+
+    def add(self, row):
+        """Keep one more row."""
+        self.rows.append(row)
+        self.say(row)
+        if self.path:
+            with files.replacing(self.path) as temporary:
+                content = {**self.about, "rows": self.rows}
+                temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def _plain(self):
+        return json.loads(json.dumps(self.about))  # tuples as lists, as in the file
+
+
+def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print):
+    """Fight all fights called ``name`` ("cifar" or "things") with ``seeds`` students an arm; a ``Ledger``.
+
+    ``folder``: for cache and checkpoints. ``path``: a JSON file, written after each student; what stands in it
+    already is not trained again. ``about``: more to write into it. ``say`` is called with each new row.
+    """
+    settings = {setting: asdict(values) for setting, values in SETTINGS[name].items()}
+    made = {"experiment": name, "teacher": models.fingerprint(teacher), "settings": settings}
+    ledger = Ledger({**(about or {}), **made, "temperature": TEMPERATURE}, path, say)
+    for setting, values in SETTINGS[name].items():
+        fight = Fight(setting, values, data, teacher, folder, ledger)
+        for student, arm, budget in fight.arms():
+            rate = fight.tune(student, arm, budget)
+            for seed in range(seeds):
+                fight.row(student, arm, budget, seed, rate)
+    return ledger
+
+
+def tuned(result, setting, student):
+    """The learning rates that were found for the three arms with all labels: a dict."""
+    return {row["arm"]: row["lr"] for row in _reported(result, setting, student) if row["budget"] in (None, 1.0)}
+
+
+def _reported(result, setting, student):
+    """The rows of one student in one setting, without those that only served to find a learning rate."""
+    wanted = {"setting": setting, "student": student}
+    return [row for row in result["rows"] if wanted.items() <= row.items() and row["seed"] != TUNING_SEED]
+
+
+def compare(result, setting, student, first, second, measure="accuracy"):
+    """Paired difference, second minus first, of two (arm, budget) of a stored ``result``: a ``metrics.Paired``."""
+    values = [by_seed(result, setting, student, *arm, measure) for arm in (first, second)]
+    return metrics.paired_interval(*values)
+
+
+QUESTIONS = {  # what the difference of two arms says
+    "what a teacher's answers give (argmax - labels)": ("labels", "argmax"),
+    "what dark knowledge adds (soft - argmax)": ("argmax", "soft"),
+    "both (soft - labels)": ("labels", "soft"),
+}
+
+
+def comparisons(result, measure="accuracy"):
+    """All that a stored ``result`` compares: (setting, student, budget, question) to ``metrics.Paired``.
+
+    The budget is None where neither of the two takes a label.
+    """
+    found = {}
+    for setting, student in dict.fromkeys((row["setting"], row["student"]) for row in result["rows"]):
+        own = _reported(result, setting, student)
+        budgets = list(dict.fromkeys(row["budget"] for row in own if row["arm"] == "labels"))
+        for question, (first, second) in QUESTIONS.items():
+            for budget in budgets if "labels" in (first, second) else [None]:
+                arms = [(arm, budget if arm == "labels" else None) for arm in (first, second)]
+                found[setting, student, budget, question] = compare(result, setting, student, *arms, measure)
+    return found
+
+
+def verdicts(result):
+    """A sentence for each of ``comparisons``."""
+    for (setting, student, budget, question), pair in comparisons(result).items():
+        labelled = "" if budget is None else f", {budget:.0%} of the images labelled"
+        yield f"{setting}, student {student}{labelled}: {question}: {pair.verdict}"
+
+
+def by_seed(result, setting, student, arm, budget=None, measure="accuracy"):
+    """``measure`` of the students of one arm, in the order of their seeds: a list."""
+    wanted = {"arm": arm, "budget": budget}
+    found = [row for row in _reported(result, setting, student) if wanted.items() <= row.items()]
+    if not found:
+        raise ValueError(f"no student {student} of {setting!r} was trained with {wanted}.")
+    return [row[measure] for row in sorted(found, key=lambda row: row["seed"])]

@@ -1,0 +1,177 @@
+"""The fair fight: what it promises to hold fixed is held fixed, and its results are kept and compared rightly."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import tiny
+import torch
+
+import kdkit
+from kdkit import experiments, metrics
+from kdkit.experiments import Fight, Ledger, Setting
+
+SETTING = Setting(images=96, epochs=2, students=((2, 3),), budgets=(1.0, 0.25), shift=1, batch_size=32)
+
+
+@pytest.fixture
+def teacher():
+    return tiny.net(seed=7, width=4).eval()
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": SETTING})
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What ``kdkit.train`` is called with: (student's first weights, data, keywords), a list."""
+    seen, original = [], kdkit.train
+
+    def train(student, data, **keywords):
+        seen.append(({name: value.clone() for name, value in student.state_dict().items()}, data, keywords))
+        return original(student, data, **keywords)
+
+    monkeypatch.setattr(kdkit, "train", train)
+    return seen
+
+
+def run(folder, teacher, **keywords):
+    keywords = {"seeds": 2, "folder": folder, "say": lambda row: None, **keywords}
+    return experiments.run("things", tiny.splits(), teacher, **keywords)
+
+
+def test_students_of_a_seed_differ_in_nothing_but_what_they_are_taught(tmp_path, teacher, settings, calls):
+    run(tmp_path, teacher)
+    held_fixed = ("epochs", "batch_size", "seed")
+    for seed in range(2):
+        own = [call for call in calls if call[2]["seed"] == seed]
+        assert len(own) == 4  # soft, argmax, labels with two budgets
+        for weights, data, keywords in own:
+            assert all(torch.equal(weights[name], value) for name, value in own[0][0].items())
+            assert [keywords[name] for name in held_fixed] == [own[0][2][name] for name in held_fixed]
+            assert len(data.train) == 96 and data.views == own[0][1].views and data.val is own[0][1].val
+        taught = [keywords.get("teacher") is not None for _, _, keywords in own]
+        assert sorted(taught) == [False, False, True, True]
+        for _, _, keywords in own:
+            if "teacher" in keywords:
+                assert (keywords["soft_weight"], keywords["hard_weight"]) == (1.0, 0.0)
+
+
+def test_each_arm_gets_the_rate_that_is_best_on_validation_images(tmp_path, teacher, settings, monkeypatch):
+    accuracy = dict(zip(experiments.RATES, (0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.9), strict=True))
+    monkeypatch.setattr(Fight, "row", lambda self, *arm: {"val_accuracy": accuracy[arm[-1]]})
+    fight = Fight("small", SETTING, tiny.splits(), teacher, tmp_path, Ledger({}))
+    assert fight.tune((2, 3), "soft", None) == 0.8  # uphill from 0.4, not across the valley
+    accuracy.update({0.8: 0.3, 0.4: 0.4, 0.2: 0.45, 0.1: 0.44})
+    assert fight.tune((2, 3), "soft", None) == 0.2
+
+
+def test_tuning_never_looks_at_the_test_images(tmp_path, teacher, settings):
+    rows = run(tmp_path, teacher).rows
+    tuning = [row for row in rows if row["seed"] == experiments.TUNING_SEED]
+    assert len(tuning) >= 4 * 2
+    assert all("accuracy" not in row for row in tuning)
+    assert all(0 <= row["accuracy"] <= 1 for row in rows if row not in tuning)
+
+
+def test_the_argmax_arm_asks_the_teacher_nothing_once_the_cache_is_full(tmp_path, teacher, settings, calls):
+    run(tmp_path, teacher)
+    asked = [keywords["cache"].teacher_images for _, _, keywords in calls if keywords.get("temperature") == 1.0]
+    assert asked and set(asked) == {0}
+
+
+def test_what_stands_in_the_file_is_not_trained_again(tmp_path, teacher, settings, calls):
+    path = tmp_path / "result.json"
+    first = run(tmp_path, teacher, path=path, seeds=1)
+    done = len(calls)
+    again = run(tmp_path, teacher, path=path, seeds=2)
+    assert len(calls) - done == 4 and again.rows[: len(first.rows)] == first.rows
+    kept = json.loads(path.read_text())
+    assert kept["rows"] == again.rows and kept["settings"]["small"]["epochs"] == 2
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_a_stopped_experiment_goes_on_to_the_same_rows(tmp_path, teacher, settings, monkeypatch):
+    def but_seconds(ledger):
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in ledger.rows]
+
+    whole = run(tmp_path / "whole", teacher)
+    path, original = tmp_path / "stopped.json", Ledger.add
+
+    def stop(self, row):
+        original(self, row)
+        if len(self.rows) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "add", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", teacher, path=path)
+    monkeypatch.setattr(Ledger, "add", original)
+    assert but_seconds(run(tmp_path / "stopped", teacher, path=path)) == but_seconds(whole)
+
+
+def test_a_file_of_another_experiment_is_refused(tmp_path, teacher, settings):
+    path = tmp_path / "result.json"
+    run(tmp_path, teacher, path=path, seeds=1)
+    with pytest.raises(ValueError, match="results of another teacher: give another file"):
+        run(tmp_path / "other", tiny.net(seed=8, width=4).eval(), path=path)
+    experiments.SETTINGS["things"]["small"] = replace(SETTING, epochs=3)
+    with pytest.raises(ValueError, match="results of another settings"):
+        run(tmp_path / "other", teacher, path=path)
+
+
+def test_few_labels_are_the_same_share_of_each_class_and_as_many_pictures():
+    data = tiny.splits(train=120)
+    few = experiments.with_labels(data, 0.25)
+    assert len(few.train) == 120 and len(few.train.images.flatten(1).unique(dim=0)) == 30
+    share = data.train.labels.bincount() / 120
+    assert torch.allclose(few.train.labels.bincount() / 120, share, atol=0.02)
+    assert few.val is data.val and few.test is data.test
+    assert experiments.with_labels(data, 1.0).train.fingerprint == data.train.fingerprint
+
+
+def made_up(**accuracies):
+    """A result with one student a seed and arm: ``labels=[...]`` and so on."""
+    rows = [
+        {"setting": "full", "student": "8x3", "arm": arm, "budget": 1.0 if arm == "labels" else None, "seed": seed}
+        | {"lr": 0.4, "accuracy": value, "val_accuracy": value, "seconds": 1.0}
+        for arm, values in accuracies.items()
+        for seed, value in reversed(list(enumerate(values)))
+    ]
+    tuning = {**rows[0], "seed": experiments.TUNING_SEED, "lr": 0.8, "accuracy": 0.0}
+    return {"rows": [tuning, *rows], "settings": {"full": asdict(SETTING)}}
+
+
+def test_differences_are_taken_within_a_seed_and_leave_out_tuning():
+    result = made_up(labels=[0.5, 0.6, 0.7], argmax=[0.52, 0.61, 0.73], soft=[0.55, 0.65, 0.75])
+    pair = experiments.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))
+    assert pair == metrics.paired_interval([0.5, 0.6, 0.7], [0.55, 0.65, 0.75])
+    found = experiments.comparisons(result)
+    assert len(found) == 3 and {budget for _, _, budget, _ in found} == {1.0, None}
+    assert experiments.tuned(result, "full", "8x3") == {"labels": 0.4, "argmax": 0.4, "soft": 0.4}
+    said = list(experiments.verdicts(result))
+    assert "100% of the images labelled: both (soft - labels): a gain of 5.00 points" in said[-1]
+
+
+def test_what_was_not_run_is_named():
+    with pytest.raises(ValueError, match=r"no student 8x6 of 'full' was trained with .*soft"):
+        experiments.by_seed(made_up(labels=[0.5]), "full", "8x6", "soft")
+
+
+def test_expected_seconds_count_each_view_of_an_image_once(teacher):
+    data, student = tiny.splits(), tiny.net()
+    few, many = (
+        experiments.expected_seconds(replace(data, views=replace(data.views, shift=shift)), setting, teacher, student)
+        for shift, setting in ((0, replace(SETTING, epochs=2)), (0, replace(SETTING, epochs=200)))
+    )
+    assert many["student"] > 20 * few["student"] > 0 and few["teacher"] < 10 * many["teacher"] < 100 * few["teacher"]
+
+
+def test_judge_compares_with_teacher_and_labels():
+    teacher_logits, labels = torch.eye(3).repeat(4, 1) * 5, torch.arange(12) % 3
+    own = experiments.judge(teacher_logits, teacher_logits, labels)
+    assert own["accuracy"] == own["agreement"] == 1 and own["kl"] == pytest.approx(0, abs=1e-6)
+    other = experiments.judge(teacher_logits.roll(1, 1), teacher_logits, labels)
+    assert other["accuracy"] == other["agreement"] == 0 and other["kl"] > 1 and other["ece"] > 0.5
