@@ -154,7 +154,7 @@ def _train_teacher(options, doctor):
     card = {"name": out.stem, **_origin(data, options, doctor), "train_images": len(data.train), "limits": LIMITS}
     card["seconds"] = round(run.seconds, 1)
     zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
-    card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test)
+    card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test, data.views.flip)
     zoo.save(network, out, card)
     print(f"test accuracy {card['results']['accuracy']:.2%}, {run.seconds:.0f} s of training; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
@@ -216,9 +216,10 @@ def _evaluate(options, doctor):
     began = time.perf_counter()
     data = _data(options)
     network = _network(options.network, data).to(_device(options.device))
-    results = {**_measure(network, data.test), "parameters": models.parameters(network)}
+    results = {**_measure(network, data.test, data.views.flip), "parameters": models.parameters(network)}
     print(f"{options.network} on {len(data.test):,} test images of {data.name} ({data.source})")
-    print(f"accuracy {results['accuracy']:.2%}, expected calibration error {results['ece']:.3f}")
+    with_flips = f" ({results['accuracy_with_flips']:.2%} with mirror images)" if data.views.flip else ""
+    print(f"accuracy {results['accuracy']:.2%}{with_flips}, expected calibration error {results['ece']:.3f}")
     _write(
         options,
         {"network": _without_home(options.network), **_origin(data, options, doctor), "results": results},
@@ -306,12 +307,18 @@ def _network(name, data):
     return (zoo.read if in_file else zoo.load)(name)
 
 
-def _measure(network, images):
+def _measure(network, images, flip=False):
     from kdkit import metrics
 
     logits = metrics.predict(network, images.images)
-    ece = metrics.expected_calibration_error(logits, images.labels)
-    return {"accuracy": metrics.accuracy(logits, images.labels), "ece": ece}
+    results = {
+        "accuracy": metrics.accuracy(logits, images.labels),
+        "ece": metrics.expected_calibration_error(logits, images.labels),
+    }
+    if flip:  # the mean of the logits of a picture and of its mirror image
+        both = (logits + metrics.predict(network, images.images.flip(3))) / 2
+        results["accuracy_with_flips"] = metrics.accuracy(both, images.labels)
+    return results
 
 
 def _schedule(options):

@@ -17,6 +17,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
 import kdkit
 from kdkit import files, losses, metrics, models, profiling
 from kdkit.cache import ViewCache
@@ -115,7 +117,7 @@ class Fight:
     def _train(self, width, depth, arm, budget, seed, rate):
         setting, data = self.setting, self.data
         if budget is not None:
-            data = with_labels(data, budget)
+            data = with_labels(data, budget, seed)
         channels, classes = data.train.images.shape[1], len(data.train.classes)
         student = models.student(width, depth, classes, channels, seed)
         checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
@@ -139,14 +141,16 @@ def taught_by(cache, temperature):
     return {"teacher": cache.teacher, "cache": cache, **target}
 
 
-def with_labels(data, budget):
+def with_labels(data, budget, seed):
     """``data`` where only this share of the training images is left, the same of each class, repeated to as many.
 
-    So an epoch has as many steps as with all of them, and an image comes in several views.
+    Which ones depends on ``seed``. An epoch has as many steps as with all of them, and an image comes in several views.
     """
-    few = hold_out(data.train, round(budget * len(data.train)))[1] if budget < 1 else data.train
-    repeated = [place % len(few) for place in range(len(data.train))]
-    return replace(data, train=few.subset(repeated))
+    if budget == 1:
+        return data
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
+    few = hold_out(data.train.subset(order), round(budget * len(data.train)))[1]
+    return replace(data, train=few.subset(torch.arange(len(data.train)) % len(few)))
 
 
 def expected_seconds(data, setting, teacher, student):
@@ -171,6 +175,9 @@ def expected_seconds(data, setting, teacher, student):
         "student": steps * taken["step"] + setting.epochs * per_epoch * taken["answer"],
         "teacher": asked * taken["ask"],
     }
+
+
+MEASURES = ("accuracy", "agreement", "kl", "ece")
 
 
 def judge(logits, teacher_logits, labels):
@@ -267,6 +274,18 @@ def comparisons(result, measure="accuracy"):
                 arms = [(arm, budget if arm == "labels" else None) for arm in (first, second)]
                 found[setting, student, budget, question] = compare(result, setting, student, *arms, measure)
     return found
+
+
+def summary(result):
+    """One row for each arm of a stored ``result``: a dict of what it is and the means over its seeds."""
+    arms = {}
+    for row in result["rows"]:
+        if row["seed"] != TUNING_SEED:
+            arms.setdefault((row["setting"], row["student"], row["arm"], row["budget"]), []).append(row)
+    for (setting, student, arm, budget), rows in arms.items():
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in MEASURES}
+        about = {"setting": setting, "student": student, "arm": arm, "budget": budget, "seeds": len(rows)}
+        yield {**about, "lr": rows[0]["lr"], **means}
 
 
 def verdicts(result):

@@ -55,8 +55,8 @@ def latency(contenders, rounds=11, threads=None):
     """How long each of several calls takes: a ``Latency`` for each entry of ``contenders``, a dict of name to function.
 
     They take turns, so that what slows the machine for a moment slows all of them, and each turn begins with calls that
-    warm up and do not count. ``threads``: how many torch may use (None: as many as it uses now). On a GPU the time ends when the
-    result is there.
+    warm up and do not count. ``threads``: how many torch may use (None: as many as it uses now). On a GPU the time
+    ends when the result is there.
 
     Raises ``ValueError`` for fewer than two rounds: quartiles need them.
 

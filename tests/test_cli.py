@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from PIL import Image
 from tiny import net
 
 from kdkit import __main__ as cli
-from kdkit import data, doctor, training, zoo
+from kdkit import data, doctor, experiments, metrics, models, training, zoo
+from kdkit.experiments import Setting
 
 FEW = ["--train-images", "200", "--epochs", "1", "--batch-size", "50"]
 
@@ -37,6 +39,36 @@ def test_teacher_then_students_then_evaluation(tmp_path, capsys):
     assert all(0 <= run[arm] <= 1 for run in result["runs"] for arm in ("student_alone", "student_distilled"))
     assert result["settings"]["temperature"] == 4.0 and result["versions"]["torch"] == torch.__version__
     assert result["verdict"] in capsys.readouterr().out
+
+
+def test_mirror_images_are_averaged_where_mirroring_is_a_view(monkeypatch, capsys):
+    assert cli.main(["evaluate", "things-teacher", "--json", "e.json"]) == 0
+    results = json.loads(Path("e.json").read_text())["results"]
+    test, teacher = data.load("things").test, zoo.load("things-teacher")
+    logits = [metrics.predict(teacher, images) for images in (test.images, test.images.flip(3))]
+    assert results["accuracy_with_flips"] == metrics.accuracy(sum(logits) / 2, test.labels)
+    assert f"({results['accuracy_with_flips']:.2%} with mirror images)" in capsys.readouterr().out
+
+
+def test_worn_images_are_three_times_as_many():
+    assert cli.main(["train-teacher", "--width", "4", "--worn", "--json", "t.json", *FEW]) == 0
+    card = json.loads(Path("t.json").read_text())
+    assert card["train_images"] == 600 and card["settings"]["worn"] is True and "--worn" in card["command"]
+
+
+def test_experiments_are_kept_and_told(monkeypatch, capsys):
+    setting = Setting(images=100, epochs=1, students=((2, 3),), shift=0, batch_size=50)
+    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": setting})
+    command = ["experiments", "things", "--seeds", "2", "--json", "x.json"]
+    assert cli.main(command) == 0
+    said, kept = capsys.readouterr().out, json.loads(Path("x.json").read_text())
+    assert "what dark knowledge adds (soft - argmax): " in said and "small 2x3 soft, seed 1, lr" in said
+    assert kept["command"].endswith(" ".join(command)) and kept["versions"]["torch"] == torch.__version__
+    assert len([row for row in kept["rows"] if row["seed"] < 2]) == 6 and kept["teacher"] == models.fingerprint(
+        zoo.load("things-teacher")
+    )
+    monkeypatch.setattr(training, "_run_epoch", None)
+    assert cli.main(command) == 0
 
 
 def test_the_same_command_again_reads_what_was_trained(monkeypatch):
@@ -121,6 +153,7 @@ MISTAKES = {
     "a handful of images": (["train-teacher", "--data", "few"], "few holds 7 images to train and 1 to test"),
     "no seeds": (["distill", "--seeds", "0"], "--seeds must be at least 1; got 0"),
     "a folder for a report": (["evaluate", "things-teacher", "--json", "mine"], "--json mine is a folder"),
+    "no students": (["experiments", "things", "--seeds", "0"], "--seeds must be at least 1; got 0"),
     "no width": (["train-teacher", "--width", "0"], "width must be a whole number of at least 1; got 0"),
     "a name without ending": (
         ["train-teacher", "--width", "4", *FEW, "--out", "x"],
@@ -165,7 +198,7 @@ def test_argparse_refuses_what_is_no_command(arguments, capsys):
     assert refused.value.code == 2 and "usage: python -m kdkit" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["doctor", "train-teacher", "distill", "evaluate"])
+@pytest.mark.parametrize("command", ["doctor", "train-teacher", "distill", "evaluate", "experiments"])
 def test_help_of_every_command_says_what_it_does(command, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])

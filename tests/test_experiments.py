@@ -14,122 +14,129 @@ from kdkit.experiments import Fight, Ledger, Setting
 SETTING = Setting(images=96, epochs=2, students=((2, 3),), budgets=(1.0, 0.25), shift=1, batch_size=32)
 
 
-@pytest.fixture
-def teacher():
-    return tiny.net(seed=7, width=4).eval()
+TEACHER = tiny.net(seed=7, width=4).eval()
 
 
-@pytest.fixture
-def settings(monkeypatch):
-    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": SETTING})
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """What ``kdkit.train`` is called with: (student's first weights, data, keywords), a list."""
-    seen, original = [], kdkit.train
-
-    def train(student, data, **keywords):
-        seen.append(({name: value.clone() for name, value in student.state_dict().items()}, data, keywords))
-        return original(student, data, **keywords)
-
-    monkeypatch.setattr(kdkit, "train", train)
-    return seen
-
-
-def run(folder, teacher, **keywords):
+def run(folder, teacher=TEACHER, **keywords):
     keywords = {"seeds": 2, "folder": folder, "say": lambda row: None, **keywords}
     return experiments.run("things", tiny.splits(), teacher, **keywords)
 
 
-def test_students_of_a_seed_differ_in_nothing_but_what_they_are_taught(tmp_path, teacher, settings, calls):
-    run(tmp_path, teacher)
+@pytest.fixture
+def small(monkeypatch):
+    """An experiment of one arm pair, for tests that run it more than once."""
+    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": replace(SETTING, epochs=1, budgets=(1.0,))})
+    monkeypatch.setattr(experiments, "RATES", (0.4,))
+    monkeypatch.setattr(experiments, "FIRST_RATE", 0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished experiment; and each call of ``kdkit.train``: (student's first weights, data, keywords)."""
+    calls, original, folder = [], kdkit.train, tmp_path_factory.mktemp("whole")
+
+    def train(student, data, **keywords):
+        calls.append(({name: value.clone() for name, value in student.state_dict().items()}, data, keywords))
+        return original(student, data, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(experiments.SETTINGS, "things", {"small": SETTING})
+        patch.setattr(kdkit, "train", train)
+        ledger = run(folder)
+    assert not list(folder.glob("*.checkpoint"))
+    return ledger, calls
+
+
+def test_students_of_a_seed_differ_in_nothing_but_what_they_are_taught(whole):
     held_fixed = ("epochs", "batch_size", "seed")
     for seed in range(2):
-        own = [call for call in calls if call[2]["seed"] == seed]
+        own = [call for call in whole[1] if call[2]["seed"] == seed]
         assert len(own) == 4  # soft, argmax, labels with two budgets
         for weights, data, keywords in own:
             assert all(torch.equal(weights[name], value) for name, value in own[0][0].items())
             assert [keywords[name] for name in held_fixed] == [own[0][2][name] for name in held_fixed]
             assert len(data.train) == 96 and data.views == own[0][1].views and data.val is own[0][1].val
-        taught = [keywords.get("teacher") is not None for _, _, keywords in own]
-        assert sorted(taught) == [False, False, True, True]
-        for _, _, keywords in own:
-            if "teacher" in keywords:
-                assert (keywords["soft_weight"], keywords["hard_weight"]) == (1.0, 0.0)
+        taught = [keywords for _, _, keywords in own if "teacher" in keywords]
+        assert [(k["soft_weight"], k["hard_weight"], k["temperature"]) for k in taught] == [
+            (1.0, 0.0, 4.0),
+            (1.0, 0.0, 1.0),
+        ]
 
 
-def test_each_arm_gets_the_rate_that_is_best_on_validation_images(tmp_path, teacher, settings, monkeypatch):
+def test_each_arm_gets_the_rate_that_is_best_on_validation_images(tmp_path, monkeypatch):
     accuracy = dict(zip(experiments.RATES, (0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.9), strict=True))
     monkeypatch.setattr(Fight, "row", lambda self, *arm: {"val_accuracy": accuracy[arm[-1]]})
-    fight = Fight("small", SETTING, tiny.splits(), teacher, tmp_path, Ledger({}))
+    fight = Fight("small", SETTING, tiny.splits(), TEACHER, tmp_path, Ledger({}))
     assert fight.tune((2, 3), "soft", None) == 0.8  # uphill from 0.4, not across the valley
     accuracy.update({0.8: 0.3, 0.4: 0.4, 0.2: 0.45, 0.1: 0.44})
     assert fight.tune((2, 3), "soft", None) == 0.2
 
 
-def test_tuning_never_looks_at_the_test_images(tmp_path, teacher, settings):
-    rows = run(tmp_path, teacher).rows
+def test_tuning_never_looks_at_the_test_images(whole):
+    rows = whole[0].rows
     tuning = [row for row in rows if row["seed"] == experiments.TUNING_SEED]
     assert len(tuning) >= 4 * 2
     assert all("accuracy" not in row for row in tuning)
     assert all(0 <= row["accuracy"] <= 1 for row in rows if row not in tuning)
 
 
-def test_the_argmax_arm_asks_the_teacher_nothing_once_the_cache_is_full(tmp_path, teacher, settings, calls):
-    run(tmp_path, teacher)
-    asked = [keywords["cache"].teacher_images for _, _, keywords in calls if keywords.get("temperature") == 1.0]
+def test_the_argmax_arm_asks_the_teacher_nothing_once_the_cache_is_full(whole):
+    asked = [keywords["cache"].teacher_images for _, _, keywords in whole[1] if keywords.get("temperature") == 1.0]
     assert asked and set(asked) == {0}
 
 
-def test_what_stands_in_the_file_is_not_trained_again(tmp_path, teacher, settings, calls):
+def test_what_stands_in_the_file_is_not_trained_again(tmp_path, small, monkeypatch):
     path = tmp_path / "result.json"
-    first = run(tmp_path, teacher, path=path, seeds=1)
-    done = len(calls)
-    again = run(tmp_path, teacher, path=path, seeds=2)
-    assert len(calls) - done == 4 and again.rows[: len(first.rows)] == first.rows
+    first = run(tmp_path, path=path, seeds=1)
+    again = run(tmp_path, path=path)
+    assert len(again.rows) - len(first.rows) == 3 and again.rows[: len(first.rows)] == first.rows
+    monkeypatch.setattr(kdkit, "train", None)
+    assert run(tmp_path, path=path).rows == again.rows
     kept = json.loads(path.read_text())
-    assert kept["rows"] == again.rows and kept["settings"]["small"]["epochs"] == 2
-    assert not list(tmp_path.glob("*.checkpoint"))
+    assert kept["rows"] == again.rows and kept["settings"]["small"]["epochs"] == 1
 
 
-def test_a_stopped_experiment_goes_on_to_the_same_rows(tmp_path, teacher, settings, monkeypatch):
+def test_a_stopped_experiment_goes_on_to_the_same_rows(tmp_path, small, monkeypatch):
     def but_seconds(ledger):
         return [{name: value for name, value in row.items() if name != "seconds"} for row in ledger.rows]
 
-    whole = run(tmp_path / "whole", teacher)
+    undisturbed = run(tmp_path / "whole")
     path, original = tmp_path / "stopped.json", Ledger.add
 
     def stop(self, row):
         original(self, row)
-        if len(self.rows) == 5:
+        if len(self.rows) == 4:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Ledger, "add", stop)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "stopped", teacher, path=path)
+        run(tmp_path / "stopped", path=path)
     monkeypatch.setattr(Ledger, "add", original)
-    assert but_seconds(run(tmp_path / "stopped", teacher, path=path)) == but_seconds(whole)
+    assert but_seconds(run(tmp_path / "stopped", path=path)) == but_seconds(undisturbed)
 
 
-def test_a_file_of_another_experiment_is_refused(tmp_path, teacher, settings):
+def test_a_file_of_another_experiment_is_refused(tmp_path, small):
     path = tmp_path / "result.json"
-    run(tmp_path, teacher, path=path, seeds=1)
+    run(tmp_path, path=path, seeds=1)
     with pytest.raises(ValueError, match="results of another teacher: give another file"):
         run(tmp_path / "other", tiny.net(seed=8, width=4).eval(), path=path)
     experiments.SETTINGS["things"]["small"] = replace(SETTING, epochs=3)
     with pytest.raises(ValueError, match="results of another settings"):
-        run(tmp_path / "other", teacher, path=path)
+        run(tmp_path / "other", path=path)
 
 
 def test_few_labels_are_the_same_share_of_each_class_and_as_many_pictures():
     data = tiny.splits(train=120)
-    few = experiments.with_labels(data, 0.25)
+    few, other = (experiments.with_labels(data, 0.25, seed) for seed in (0, 1))
     assert len(few.train) == 120 and len(few.train.images.flatten(1).unique(dim=0)) == 30
     share = data.train.labels.bincount() / 120
     assert torch.allclose(few.train.labels.bincount() / 120, share, atol=0.02)
-    assert few.val is data.val and few.test is data.test
-    assert experiments.with_labels(data, 1.0).train.fingerprint == data.train.fingerprint
+    assert few.val is data.val and few.test is data.test and few.train.fingerprint != other.train.fingerprint
+    known = {
+        image.numpy().tobytes(): int(label) for image, label in zip(data.train.images, data.train.labels, strict=True)
+    }
+    assert all(known[i.numpy().tobytes()] == int(k) for i, k in zip(few.train.images, few.train.labels, strict=True))
+    assert experiments.with_labels(data, 1.0, 0) is data
 
 
 def made_up(**accuracies):
@@ -160,10 +167,10 @@ def test_what_was_not_run_is_named():
         experiments.by_seed(made_up(labels=[0.5]), "full", "8x6", "soft")
 
 
-def test_expected_seconds_count_each_view_of_an_image_once(teacher):
+def test_expected_seconds_count_each_view_of_an_image_once():
     data, student = tiny.splits(), tiny.net()
     few, many = (
-        experiments.expected_seconds(replace(data, views=replace(data.views, shift=shift)), setting, teacher, student)
+        experiments.expected_seconds(replace(data, views=replace(data.views, shift=shift)), setting, TEACHER, student)
         for shift, setting in ((0, replace(SETTING, epochs=2)), (0, replace(SETTING, epochs=200)))
     )
     assert many["student"] > 20 * few["student"] > 0 and few["teacher"] < 10 * many["teacher"] < 100 * few["teacher"]
@@ -175,3 +182,16 @@ def test_judge_compares_with_teacher_and_labels():
     assert own["accuracy"] == own["agreement"] == 1 and own["kl"] == pytest.approx(0, abs=1e-6)
     other = experiments.judge(teacher_logits.roll(1, 1), teacher_logits, labels)
     assert other["accuracy"] == other["agreement"] == 0 and other["kl"] > 1 and other["ece"] > 0.5
+
+
+def test_summary_is_the_mean_over_the_seeds_that_are_reported(whole):
+    result = {"rows": whole[0].rows}
+    rows = list(experiments.summary(result))
+    assert [(row["arm"], row["budget"], row["seeds"]) for row in rows] == [
+        ("soft", None, 2),
+        ("argmax", None, 2),
+        ("labels", 1.0, 2),
+        ("labels", 0.25, 2),
+    ]
+    own = experiments.by_seed(result, "small", "2x3", "soft", measure="kl")
+    assert rows[0]["kl"] == pytest.approx(sum(own) / 2)

@@ -1,0 +1,89 @@
+"""What a teacher of JPEG copies loses on original pixels, and what learning from worn images saves and costs.
+
+    python benchmarks/original_pixels.py sample.npz --json kdkit/measured/original-pixels.json
+
+``sample.npz`` holds some of CIFAR-10's training images as they were before compression (``images`` uint8
+[N, H, W, C] and ``labels``); their copies are found in the data by likeness. Small teachers are trained without these
+images and with equal numbers of steps: plain, and on worn images (``kdkit.data.wear``). Then all are asked about the
+sample, copies and originals, which they have never seen. The shipped teacher is asked too; it has learnt from nine
+tenths of the copies, so that what it loses is a lower bound.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import kdkit
+from kdkit import data, doctor, files, metrics, models, zoo
+from kdkit.data.images import ImageSet
+from kdkit.data.wear import worn
+
+WORN_EPOCHS = 3  # of three times the images: as many steps as nine plain epochs
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sample", type=Path)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    splits = data.cifar10()
+    originals = read(options.sample, splits.train.classes)
+    place = copies_of(originals, splits)
+    images = torch.cat([splits.train.images, splits.val.images])
+    copies = replace(originals, images=images[place])
+    unseen = torch.ones(len(splits.train), dtype=torch.bool)
+    unseen[place[place < len(unseen)]] = False
+    without = replace(splits, train=splits.train.subset(unseen))
+    result = {
+        "source": splits.source,
+        "sample": len(originals),
+        "sample_in_train": int((~unseen).sum()),
+        "shipped": judge(zoo.load("cifar10-teacher"), splits.test, copies, originals),
+        "settings": {"width": options.width, "worn_epochs": WORN_EPOCHS, "plain_epochs": 3 * WORN_EPOCHS},
+        "versions": doctor.versions(),
+        "rows": [],
+    }
+    print(result["shipped"], flush=True)
+    for seed in range(options.seeds):
+        for kind, images, epochs in (("plain", without, 3 * WORN_EPOCHS), ("worn", worn(without), WORN_EPOCHS)):
+            network = models.teacher(options.width, seed=seed)
+            kdkit.train(network, images, epochs=epochs, seed=seed, progress=False)
+            row = {"kind": kind, "seed": seed, **judge(network, splits.test, copies, originals)}
+            print(row, flush=True)
+            result["rows"].append(row)
+    if options.json:
+        with files.replacing(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def read(path, classes):
+    sample = np.load(path)
+    images = torch.from_numpy(sample["images"]).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(images, torch.from_numpy(sample["labels"]).long(), classes, "originals")
+
+
+def copies_of(originals, splits):
+    """Where the copy of each original stands in train and val together: the image that is nearest at half the size."""
+    images = torch.cat([splits.train.images, splits.val.images])
+    labels = torch.cat([splits.train.labels, splits.val.labels])
+    small, wanted = (F.avg_pool2d(part.float(), 2).flatten(1) for part in (images, originals.images))
+    distance, place = torch.cdist(wanted, small).topk(2, largest=False)
+    assert (distance[:, 0] < 0.6 * distance[:, 1]).all() and torch.equal(labels[place[:, 0]], originals.labels)
+    return place[:, 0]
+
+
+def judge(network, test, copies, originals):
+    """Accuracy on the test images and on both versions of the sample."""
+    parts = {"test": test, "copies": copies, "originals": originals}
+    return {name: metrics.accuracy(metrics.predict(network, part.images), part.labels) for name, part in parts.items()}
+
+
+if __name__ == "__main__":
+    main()
