@@ -50,7 +50,6 @@ def main():
         "versions": doctor.versions(),
         "rows": [],
     }
-    print(result["shipped"], flush=True)
     for seed in range(options.seeds):
         for kind, images, epochs in (("plain", without, 3 * WORN_EPOCHS), ("worn", worn(without), WORN_EPOCHS)):
             network = models.teacher(options.width, seed=seed)
@@ -58,6 +57,7 @@ def main():
             row = {"kind": kind, "seed": seed, **judge(network, splits.test, copies, originals)}
             print(row, flush=True)
             result["rows"].append(row)
+    print("\n".join(table(result)))
     if options.json:
         with files.replacing(options.json) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
@@ -83,6 +83,29 @@ def judge(network, test, copies, originals):
     """Accuracy on the test images and on both versions of the sample."""
     parts = {"test": test, "copies": copies, "originals": originals}
     return {name: metrics.accuracy(metrics.predict(network, part.images), part.labels) for name, part in parts.items()}
+
+
+def table(result):
+    """What was measured, as lines of Markdown."""
+    yield "| teacher | test, copies | sample, copies | sample, originals | loss in points |"
+    yield "|---|---|---|---|---|"
+    shipped = result["shipped"]
+    yield _row("shipped (has learnt from nine tenths of these copies)", [shipped])
+    for kind in "plain", "worn":
+        rows = [row for row in result["rows"] if row["kind"] == kind]
+        yield _row(f"small, {kind}, mean of {len(rows)} seeds", rows)
+    losses = [
+        [row["copies"] - row["originals"] for row in result["rows"] if row["kind"] == k] for k in ("worn", "plain")
+    ]
+    yield ""
+    yield f"- What wear saves on originals (loss of plain minus worn): {metrics.paired_interval(*losses).verdict}."
+    tests = [[row["test"] for row in result["rows"] if row["kind"] == kind] for kind in ("plain", "worn")]
+    yield f"- What it does on copies (test accuracy, worn minus plain): {metrics.paired_interval(*tests).verdict}."
+
+
+def _row(name, rows):
+    test, copies, originals = (sum(row[part] for row in rows) / len(rows) for part in ("test", "copies", "originals"))
+    return f"| {name} | {test:.2%} | {copies:.2%} | {originals:.2%} | {100 * (copies - originals):.2f} |"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ on where it was when the same command is given again. `python -m kdkit COMMAND -
 
 LIMITS = "Measured on the test images of this data alone: on any other images expect less, however sure it sounds."
 
+COPIES = (
+    " Its images were JPEG copies, to learn from and to be tested on: do not set its accuracy beside that of networks "
+    "on original pixels, and expect it to lose some there (kdkit/measured/README.md)."
+)
+
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
 
 
@@ -151,7 +156,8 @@ def _train_teacher(options, doctor):
     print(f"{data!r} from {data.source}\nteacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
-    card = {"name": out.stem, **_origin(data, options, doctor), "train_images": len(data.train), "limits": LIMITS}
+    card = {"name": out.stem, **_origin(data, options, doctor), "train_images": len(data.train)}
+    card["limits"] = LIMITS + (COPIES if "JPEG" in data.source else "")
     card["seconds"] = round(run.seconds, 1)
     zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
     card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test, data.views.flip)

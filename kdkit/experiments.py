@@ -119,7 +119,8 @@ class Fight:
         if budget is not None:
             data = with_labels(data, budget, seed)
         channels, classes = data.train.images.shape[1], len(data.train.classes)
-        student = models.student(width, depth, classes, channels, seed)
+        device = next(self.cache.teacher.parameters()).device
+        student = models.student(width, depth, classes, channels, seed).to(device)
         checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
         schedule = {"epochs": setting.epochs, "batch_size": setting.batch_size, "seed": seed}
         schedule |= {"lr": rate * setting.batch_size / 512, "checkpoint": checkpoint}
@@ -158,22 +159,21 @@ def expected_seconds(data, setting, teacher, student):
 
     Measured on one batch; on a busy machine it can be wrong by half.
     """
-    size = setting.batch_size
-    inputs, labels = models.as_input(data.train.images[:size]), data.train.labels[:size]
-    trial = copy.deepcopy(student)
+    size, device = setting.batch_size, next(teacher.parameters()).device
+    inputs, labels = models.as_input(data.train.images[:size], device), data.train.labels[:size].to(device)
+    trial, some = copy.deepcopy(student).to(device), data.val.images[:200]
 
     def step():
         losses.hard_cross_entropy(trial(inputs), labels).backward()
 
-    calls = {"step": step, "ask": profiling.predicting(teacher, data.val.images[:200])}
-    calls["answer"] = profiling.predicting(copy.deepcopy(student), data.val.images[:200])
+    calls = {"step": step, "ask": profiling.predicting(teacher, some)}
+    calls["answer"] = profiling.predicting(copy.deepcopy(trial), some)
     taken = {name: spent.median for name, spent in profiling.latency(calls, rounds=2).items()}
-    steps, per_epoch = setting.epochs * len(data.train) / size, len(data.val) / 200
-    views = min(setting.epochs, data.views.count)
-    asked = views * len(data.train) / 200 + per_epoch
+    validations = setting.epochs * len(data.val) / len(some)
+    asked = min(setting.epochs, data.views.count) * len(data.train) + len(data.val)
     return {
-        "student": steps * taken["step"] + setting.epochs * per_epoch * taken["answer"],
-        "teacher": asked * taken["ask"],
+        "student": setting.epochs * len(data.train) / size * taken["step"] + validations * taken["answer"],
+        "teacher": asked / len(some) * taken["ask"],
     }
 
 

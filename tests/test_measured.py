@@ -4,7 +4,8 @@ import statistics
 
 import pytest
 
-from kdkit import measured
+from benchmarks import original_pixels, usual_loop
+from kdkit import experiments, measured, models, zoo
 from kdkit.metrics import paired_interval
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
@@ -89,3 +90,50 @@ def test_latency():
             row += f" {statistics.median(values):.1f} | {values[28]:.1f} |"
         assert row in PAGE, row
     assert f"load {result['load']}" in PAGE
+
+
+@pytest.mark.parametrize("name", ["experiments-cifar", "experiments-things"])
+def test_three_ways_to_teach(name):
+    result = measured.load(name)
+    assert result["teacher"] == models.fingerprint(zoo.load(f"{result['data']}-teacher"))
+    for row in experiments.summary(result):
+        assert row["seeds"] >= 5
+        assert " ".join(experiment_row(row).split()) in PAGE
+    for verdict in experiments.verdicts(result):
+        assert f"- {verdict}." in PAGE
+
+
+def experiment_row(row):
+    labels = "none" if row["budget"] is None else f"{row['budget']:.0%}".replace("%", " %")
+    return (
+        f"| {row['setting']} | {row['student']} | {row['arm']} | {labels} | {row['lr']:g} | "
+        f"{100 * row['accuracy']:.2f} % | {100 * row['agreement']:.1f} % | {row['kl']:.3f} | {row['ece']:.3f} |"
+    )
+
+
+def test_no_learning_rate_was_best_at_the_end_of_the_range():
+    for name in "experiments-cifar", "experiments-things":
+        rates = {row["lr"] for row in experiments.summary(measured.load(name))}
+        assert rates <= set(experiments.RATES[1:-1]), rates
+
+
+def test_speed():
+    result = measured.load("speed")
+    assert f"{result['matmul_gflops']:.0f} GFLOP/s" in PAGE and f"load {result['load']}" in PAGE
+    for name, row in result["networks"].items():
+        line = f"| {name} | {row['images_per_second']:,.0f} | {row['forward_mflop']:.1f} | "
+        assert line + f"{row['share']:.2f} | {row['share_counted']:.2f} |" in PAGE
+    for kind, share in result["breakdown"].items():
+        assert f"{kind} {share:.0%}".replace("%", " %") in PAGE
+
+
+def test_usual_loop():
+    result = measured.load("usual-loop")
+    for line in usual_loop.table(result):
+        assert " ".join(line.split()) in PAGE
+
+
+def test_original_pixels():
+    result = measured.load("original-pixels")
+    for line in original_pixels.table(result):
+        assert " ".join(line.split()) in PAGE

@@ -9,7 +9,8 @@ import tiny
 import torch
 
 from kdkit import __main__ as cli
-from kdkit import data, models
+from kdkit import data, experiments, models
+from kdkit.experiments import Setting
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FEW = ["--train-images", "100", "--epochs", "1", "--batch-size", "50"]
@@ -56,7 +57,10 @@ def commands():
 def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "THINGS_PER_CLASS", 20)
-    assert [shlex.split(line)[3] for line in commands()] == ["doctor", "train-teacher", "distill", "evaluate"]
+    small = Setting(images=100, epochs=1, students=((2, 3),), shift=0, batch_size=50)
+    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": small})
+    names = [shlex.split(line)[3] for line in commands()]
+    assert names == ["doctor", "train-teacher", "distill", "evaluate", "experiments"]
     for line in commands():
         arguments = shlex.split(line)[3:]
         assert cli.main(arguments + (FEW if arguments[0] in ("train-teacher", "distill") else [])) == 0, line
