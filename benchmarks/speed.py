@@ -29,9 +29,11 @@ KINDS = {  # the beginning of an operation's name, and what it is called here; t
     "aten::amax": "pooling",
     "aten::native_batch_norm": "normalisation",
     "aten::clamp_min": "ReLU",
+    "aten::relu": "ReLU",
     "aten::threshold": "ReLU",
     "Optimizer": "optimiser",
-    "aten::_foreach": "optimiser",
+    "aten::mul_": "optimiser",
+    "aten::add_": "optimiser",
 }
 
 
@@ -71,7 +73,7 @@ class Step:
         self.network = models.student(width, depth)
         self.inputs = torch.rand(batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)
         self.labels = torch.arange(batch_size) % 10
-        settings = {"lr": 0.01, "momentum": training.MOMENTUM, "nesterov": True}
+        settings = {"lr": 0.01, "momentum": training.MOMENTUM, "nesterov": True, "weight_decay": training.WEIGHT_DECAY}
         self.optimizer = torch.optim.SGD(self.network.parameters(), **settings)
 
     def __call__(self):

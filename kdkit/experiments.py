@@ -4,9 +4,11 @@
 - ``argmax``: cross-entropy with the class that the teacher names, on the same images in the same views;
 - ``soft``: the teacher's soft targets, and no label.
 
-So argmax minus labels is what a teacher's answers give, and soft minus argmax is what its dark knowledge gives. The
-students of a seed begin with the same weights and see as many images, in the same order and views, in as many steps.
-Each way has its own learning rate, the best of ``RATES`` on validation images. The last epoch counts.
+So argmax minus labels is what a teacher's answers give, and soft minus argmax is what the rest of its probabilities
+adds: how sure it is of each image, and which other classes it thought of. The students of a seed begin with the same
+weights and see as many images, in the same order and views, in as many steps. Each way has its own learning rate, the
+best of ``RATES`` on validation images. The last epoch counts. An interval over seeds takes that rate, the teacher and
+the test images as given.
 
 With few labels the student that has only labels learns from few images; the other two learn from all, since asking
 a teacher takes no label. (The teacher itself has seen all of them.)
@@ -25,9 +27,8 @@ from kdkit.cache import ViewCache
 from kdkit.data.images import hold_out
 from kdkit.data.views import Views
 
-ARMS = ("labels", "argmax", "soft")
 TEMPERATURE = 4.0
-RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # peaks, for batches of 512
+RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # peaks, for batches of 512
 FIRST_RATE = RATES.index(0.4)  # the search begins here and goes on while it gets better
 TUNING_SEED = 1000  # none of those that are reported
 
@@ -107,26 +108,25 @@ class Fight:
         for row in self.ledger.rows:
             if key.items() <= row.items():
                 return row
-        run = self._train(width, depth, arm, budget, seed, rate)
+        checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
+        run = self._train(width, depth, arm, budget, seed, rate, checkpoint)
         row = key | {"val_accuracy": run.val_accuracy, "seconds": round(run.seconds, 1)}
         if seed != TUNING_SEED:  # nothing that is tuned looks at the test images
             row |= judge(metrics.predict(run.student, self.data.test.images), self.teacher_test, self.data.test.labels)
         self.ledger.add(row)
+        checkpoint.unlink()  # only now: nothing of this student is lost, whenever the program is killed
         return row
 
-    def _train(self, width, depth, arm, budget, seed, rate):
+    def _train(self, width, depth, arm, budget, seed, rate, checkpoint):
         setting, data = self.setting, self.data
         if budget is not None:
             data = with_labels(data, budget, seed)
         channels, classes = data.train.images.shape[1], len(data.train.classes)
         device = next(self.cache.teacher.parameters()).device
         student = models.student(width, depth, classes, channels, seed).to(device)
-        checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
         schedule = {"epochs": setting.epochs, "batch_size": setting.batch_size, "seed": seed}
         schedule |= {"lr": rate * setting.batch_size / 512, "checkpoint": checkpoint}
-        run = kdkit.train(student, data, **schedule, **self._targets(arm), progress=False)
-        checkpoint.unlink()
-        return run
+        return kdkit.train(student, data, **schedule, **self._targets(arm), progress=False)
 
     def _targets(self, arm):
         if arm == "labels":
@@ -190,6 +190,9 @@ def judge(logits, teacher_logits, labels):
     }
 
 
+IDENTITY = ("experiment", "teacher", "settings", "rates", "temperature")  # what results must share to be compared
+
+
 class Ledger:
     """Rows of results, with what they are results of (``about``, a dict), in a JSON file that is always whole.
 
@@ -201,7 +204,7 @@ class Ledger:
         if self.path and self.path.exists():
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             self.rows = kept.pop("rows", [])
-            other = [name for name in ("experiment", "teacher", "settings") if kept.get(name) != self._plain()[name]]
+            other = [name for name in IDENTITY if kept.get(name) != self._plain().get(name)]
             if other:
                 raise ValueError(f"{path} holds results of another {' and another '.join(other)}: give another file.")
 
@@ -225,7 +228,7 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
     already is not trained again. ``about``: more to write into it. ``say`` is called with each new row.
     """
     settings = {setting: asdict(values) for setting, values in SETTINGS[name].items()}
-    made = {"experiment": name, "teacher": models.fingerprint(teacher), "settings": settings}
+    made = {"experiment": name, "teacher": models.fingerprint(teacher), "settings": settings, "rates": RATES}
     ledger = Ledger({**(about or {}), **made, "temperature": TEMPERATURE}, path, say)
     for setting, values in SETTINGS[name].items():
         fight = Fight(setting, values, data, teacher, folder, ledger)
@@ -248,14 +251,18 @@ def _reported(result, setting, student):
 
 
 def compare(result, setting, student, first, second, measure="accuracy"):
-    """Paired difference, second minus first, of two (arm, budget) of a stored ``result``: a ``metrics.Paired``."""
-    values = [by_seed(result, setting, student, *arm, measure) for arm in (first, second)]
-    return metrics.paired_interval(*values)
+    """Paired difference, second minus first, of two (arm, budget) of a stored ``result``: a ``metrics.Paired``.
+
+    Over the seeds that both have. ``ValueError`` where there is none.
+    """
+    one, other = (_by_seed(result, setting, student, *arm, measure) for arm in (first, second))
+    both = sorted(one.keys() & other.keys())
+    return metrics.paired_interval([one[seed] for seed in both], [other[seed] for seed in both])
 
 
 QUESTIONS = {  # what the difference of two arms says
     "what a teacher's answers give (argmax - labels)": ("labels", "argmax"),
-    "what dark knowledge adds (soft - argmax)": ("argmax", "soft"),
+    "what softness adds to them (soft - argmax)": ("argmax", "soft"),
     "both (soft - labels)": ("labels", "soft"),
 }
 
@@ -263,7 +270,7 @@ QUESTIONS = {  # what the difference of two arms says
 def comparisons(result, measure="accuracy"):
     """All that a stored ``result`` compares: (setting, student, budget, question) to ``metrics.Paired``.
 
-    The budget is None where neither of the two takes a label.
+    The budget is None where neither of the two takes a label. What has not been trained yet is left out.
     """
     found = {}
     for setting, student in dict.fromkeys((row["setting"], row["student"]) for row in result["rows"]):
@@ -272,7 +279,8 @@ def comparisons(result, measure="accuracy"):
         for question, (first, second) in QUESTIONS.items():
             for budget in budgets if "labels" in (first, second) else [None]:
                 arms = [(arm, budget if arm == "labels" else None) for arm in (first, second)]
-                found[setting, student, budget, question] = compare(result, setting, student, *arms, measure)
+                if all(any((row["arm"], row["budget"]) == arm for row in own) for arm in arms):
+                    found[setting, student, budget, question] = compare(result, setting, student, *arms, measure)
     return found
 
 
@@ -296,9 +304,18 @@ def verdicts(result):
 
 
 def by_seed(result, setting, student, arm, budget=None, measure="accuracy"):
-    """``measure`` of the students of one arm, in the order of their seeds: a list."""
+    """``measure`` of the students of one arm, in the order of their seeds: a list.
+
+    ``ValueError`` where no such student was trained, or one seed was trained twice, with two learning rates.
+    """
+    return list(_by_seed(result, setting, student, arm, budget, measure).values())
+
+
+def _by_seed(result, setting, student, arm, budget, measure):
     wanted = {"arm": arm, "budget": budget}
     found = [row for row in _reported(result, setting, student) if wanted.items() <= row.items()]
-    if not found:
-        raise ValueError(f"no student {student} of {setting!r} was trained with {wanted}.")
-    return [row[measure] for row in sorted(found, key=lambda row: row["seed"])]
+    values = {row["seed"]: row[measure] for row in sorted(found, key=lambda row: row["seed"])}
+    if not found or len(values) < len(found):
+        problem = "was trained" if not found else "was trained once only for each seed"
+        raise ValueError(f"no student {student} of {setting!r} {problem} with {wanted}.")
+    return values

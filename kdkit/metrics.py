@@ -146,7 +146,10 @@ def paired_interval(first, second):
     return Paired(mean, mean - reach, mean + reach, tuple(differences.tolist()))
 
 
-def bootstrap_interval(first, second, resamples=10_000):
+RESAMPLES = 10_000
+
+
+def bootstrap_interval(first, second):
     """The same with a bootstrap interval: what the mean would be, had other pairs of these been drawn.
 
     It assumes nothing about how differences are spread, but with five pairs it knows only five differences, and is
@@ -154,8 +157,10 @@ def bootstrap_interval(first, second, resamples=10_000):
     ``paired_interval`` does.
     """
     pair = paired_interval(first, second)
+    if len(pair.differences) == 1:
+        return pair
     differences = torch.tensor(pair.differences, dtype=torch.double)
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(len(differences), (resamples, len(differences)), generator=generator)
+    drawn = torch.randint(len(differences), (RESAMPLES, len(differences)), generator=generator)
     low, high = differences[drawn].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.double)).tolist()
     return pair._replace(low=low, high=high)

@@ -62,7 +62,7 @@ def test_experiments_are_kept_and_told(monkeypatch, capsys):
     command = ["experiments", "things", "--seeds", "2", "--json", "x.json"]
     assert cli.main(command) == 0
     said, kept = capsys.readouterr().out, json.loads(Path("x.json").read_text())
-    assert "what dark knowledge adds (soft - argmax): " in said and "small 2x3 soft, seed 1, lr" in said
+    assert "what softness adds to them (soft - argmax): " in said and "small 2x3 soft, seed 1, lr" in said
     assert kept["command"].endswith(" ".join(command)) and kept["versions"]["torch"] == torch.__version__
     assert len([row for row in kept["rows"] if row["seed"] < 2]) == 6 and kept["teacher"] == models.fingerprint(
         zoo.load("things-teacher")

@@ -64,7 +64,7 @@ def test_students_of_a_seed_differ_in_nothing_but_what_they_are_taught(whole):
 
 
 def test_each_arm_gets_the_rate_that_is_best_on_validation_images(tmp_path, monkeypatch):
-    accuracy = dict(zip(experiments.RATES, (0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.9), strict=True))
+    accuracy = dict(zip(experiments.RATES, (0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.9, 0.9), strict=True))
     monkeypatch.setattr(Fight, "row", lambda self, *arm: {"val_accuracy": accuracy[arm[-1]]})
     fight = Fight("small", SETTING, tiny.splits(), TEACHER, tmp_path, Ledger({}))
     assert fight.tune((2, 3), "soft", None) == 0.8  # uphill from 0.4, not across the valley
@@ -121,7 +121,8 @@ def test_a_file_of_another_experiment_is_refused(tmp_path, small):
     with pytest.raises(ValueError, match="results of another teacher: give another file"):
         run(tmp_path / "other", tiny.net(seed=8, width=4).eval(), path=path)
     experiments.SETTINGS["things"]["small"] = replace(SETTING, epochs=3)
-    with pytest.raises(ValueError, match="results of another settings"):
+    experiments.RATES = (0.2, 0.4)
+    with pytest.raises(ValueError, match="results of another settings and another rates"):
         run(tmp_path / "other", path=path)
 
 
@@ -160,6 +161,20 @@ def test_differences_are_taken_within_a_seed_and_leave_out_tuning():
     assert experiments.tuned(result, "full", "8x3") == {"labels": 0.4, "argmax": 0.4, "soft": 0.4}
     said = list(experiments.verdicts(result))
     assert "100% of the images labelled: both (soft - labels): a gain of 5.00 points" in said[-1]
+
+
+def test_unfinished_results_are_compared_as_far_as_they_go():
+    result = made_up(labels=[0.5, 0.6, 0.7], argmax=[], soft=[0.55, 0.66])
+    pair = experiments.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))
+    assert pair == metrics.paired_interval([0.5, 0.6], [0.55, 0.66])
+    assert len(experiments.comparisons(result)) == 1
+
+
+def test_a_seed_with_two_rates_is_refused():
+    result = made_up(labels=[0.5, 0.6], soft=[0.5])
+    result["rows"].append({**result["rows"][-1], "lr": 0.8})
+    with pytest.raises(ValueError, match="once only for each seed"):
+        experiments.by_seed(result, "full", "8x3", "soft")
 
 
 def test_what_was_not_run_is_named():

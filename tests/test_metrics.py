@@ -287,6 +287,10 @@ def test_bootstrap_interval_of_many_pairs_is_that_of_t_and_of_few_is_narrower():
     assert metrics.bootstrap_interval(first, second) == by_bootstrap
 
 
+def test_one_pair_has_no_bootstrap_interval_either():
+    assert "no difference shown" in metrics.bootstrap_interval([0.5], [0.6]).verdict
+
+
 def test_bootstrap_interval_never_leaves_the_differences():
     pair = metrics.bootstrap_interval([0.0, 0.0, 0.0], [0.1, 0.2, 0.3])
     assert 0.1 - 1e-9 <= pair.low <= pair.mean <= pair.high <= 0.3 + 1e-9

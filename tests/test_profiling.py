@@ -26,14 +26,16 @@ def test_a_training_step_costs_three_forwards_where_the_input_needs_a_gradient_t
     net, inputs = nn.Linear(7, 5, bias=False), torch.zeros(3, 7, requires_grad=True)
     assert profiling.training_flops(net, inputs) == 3 * profiling.flops(net, inputs)
     assert profiling.training_flops(net, torch.zeros(3, 7)) == 2 * profiling.flops(net, inputs)
-    assert net.weight.grad is None
 
 
-def test_counting_leaves_the_network_as_it_was():
-    net = tiny.net().train()
-    before = models.fingerprint(net)
-    profiling.flops(net.eval(), torch.zeros(2, 3, 10, 10))
-    assert models.fingerprint(net) == before
+@pytest.mark.parametrize("count", [profiling.flops, profiling.training_flops])
+def test_counting_leaves_a_network_in_training_as_it_was(count):
+    net, inputs = tiny.net().train(), torch.rand(2, 3, 10, 10)
+    net(inputs).sum().backward()
+    before, gradients = models.fingerprint(net), [p.grad.clone() for p in net.parameters()]
+    count(net, inputs)
+    assert models.fingerprint(net) == before and net.training
+    assert all(torch.equal(p.grad, kept) for p, kept in zip(net.parameters(), gradients, strict=True))
 
 
 def test_a_pause_takes_as_long_as_it_takes():

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from kdkit.check import judging
 from kdkit.check.judging import judge
+from kdkit.check.loss import and_trains
 from kdkit.check.record import exercise
 
 NORMAL = 1.959964  # the 97.5 % quantile
@@ -15,6 +16,10 @@ NORMAL = 1.959964  # the 97.5 % quantile
 @exercise
 def argmax_loss(function):
     """Check ``function(student_logits [B, C], teacher_logits [B, C]) -> number``: cross-entropy with the argmax."""
+
+    def right(s, z):
+        return F.cross_entropy(s, z.argmax(1))
+
     mistakes = {
         "that is the soft cross-entropy: of the teacher's answer only the likeliest class counts here": (
             lambda s, z: F.cross_entropy(s, z.softmax(1))
@@ -30,6 +35,9 @@ def argmax_loss(function):
             lambda s, z: F.cross_entropy(s.softmax(1), z.argmax(1))
         ),
         "you added over the batch: the mean is wanted": lambda s, z: F.cross_entropy(s, z.argmax(1), reduction="sum"),
+        "you took the teacher's logit, or the student's, where its log-probability belongs: log_softmax first": (
+            lambda s, z: F.nll_loss(s, z.argmax(1))
+        ),
         "the minus is missing: a cross-entropy is minus the logarithm of a probability": (
             lambda s, z: -F.cross_entropy(s, z.argmax(1))
         ),
@@ -38,7 +46,7 @@ def argmax_loss(function):
         ),
     }
     cases = judging.cases(judging.logits, judging.logits)
-    return judge(function, cases, lambda s, z: F.cross_entropy(s, z.argmax(1)), mistakes)
+    return and_trains(judge(function, cases, right, mistakes), function, cases[0], right)
 
 
 @exercise
@@ -70,6 +78,24 @@ def reach(function):
         ),
         "you did not divide by the square root of n: that is how far single seeds spread, not how sure their mean is": (
             lambda a, b: half(b - a, below=1.0)
+        ),
+        "multiply by the standard deviation, and divide by the square root of n: the more seeds, the shorter": (
+            lambda a, b: half(b - a, below=1 / math.sqrt(len(a)))
+        ),
+        "you divided by the square root of n - 1: that belongs to std(correction=0); std() has it already": (
+            lambda a, b: half(b - a, below=math.sqrt(len(a) - 1))
+        ),
+        "twice the standard error is for many seeds; with a handful the t quantile is larger": (
+            lambda a, b: half(b - a, 2.0)
+        ),
+        "that is an end of the interval: only how far it reaches from the mean is wanted": (
+            lambda a, b: (b - a).mean() + half(b - a)
+        ),
+        "you treated the two as unrelated groups, with 1.96: subtract first, seed by seed, and take the t quantile": (
+            lambda a, b: NORMAL * spread(a, b) / math.sqrt(len(a))
+        ),
+        "that is the spread of one of the two: it is the difference that counts, second - first": (
+            lambda a, b: half(b)
         ),
         "you divided by n instead of its square root": lambda a, b: half(b - a, below=len(a)),
         "that is the standard error: times the t quantile, it is half an interval": lambda a, b: half(b - a, 1.0),

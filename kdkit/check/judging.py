@@ -150,7 +150,8 @@ def _sizes(case):
     first = case[0]
     shape = first.shape if isinstance(first, torch.Tensor) else ()
     temperature = [("T", value) for value in case if isinstance(value, float)][:1]
-    return dict([*zip("BLC" if len(shape) == 3 else "BC", shape, strict=False), *temperature])
+    letters = "BLC" if len(shape) == 3 else "BC" if len(shape) == 2 else ""
+    return dict([*zip(letters, shape, strict=False), *temperature])
 
 
 def _product(powers):
@@ -189,6 +190,8 @@ HINTS = {  # what torch's commonest complaints mean for somebody who writes a lo
     r"must match the size|shapes cannot be multiplied|not broadcastable": "print the .shape of both sides; a mean or "
     "sum over the classes needs keepdim=True if you go on with it",
     r"Dimension out of range": "classes are the last dimension: dim=1 of [B, C], or dim=-1",
+    r"must be real number, not Tensor|numpy.*dimension|can't convert type 'Tensor'": "tensors are handed in: use their "
+    "own .std(), or hand .tolist() on",
     r"Expected input batch_size": "one label for each picture is wanted: classes are the last dimension, dim=1",
     r"expected scalar type|Expected floating point|not implemented for 'Long'": "logits are floats, labels whole "
     "numbers: look at which of the two stands there",
