@@ -5,8 +5,8 @@
 ``sample.npz`` holds some of CIFAR-10's training images as they were before compression (``images`` uint8
 [N, H, W, C] and ``labels``); their copies are found in the data by likeness. Small teachers are trained without these
 images and with equal numbers of steps: plain, and on worn images (``kdkit.data.wear``). Then all are asked about the
-sample, copies and originals, which they have never seen. The shipped teacher is asked too; it has learnt from nine
-tenths of the copies, so that what it loses is a lower bound.
+sample, copies and originals, which they have never seen. The shipped teacher is asked too, though it has learnt from
+nine tenths of the copies: what it loses there says little about images that are new to it.
 """
 
 import argparse

@@ -251,7 +251,7 @@ def _experiments(options, doctor):
     result = json.loads(path.read_text(encoding="utf-8"))
     for sentence in experiments.verdicts(result):
         print(sentence)
-    print(f"kept in {path}")
+    print(f"{experiments.CAVEAT}\nkept in {path}")
     return 0
 
 

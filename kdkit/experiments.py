@@ -7,30 +7,37 @@
 So argmax minus labels is what a teacher's answers give, and soft minus argmax is what the rest of its probabilities
 adds: how sure it is of each image, and which other classes it thought of. The students of a seed begin with the same
 weights and see as many images, in the same order and views, in as many steps. Each way has its own learning rate, the
-best of ``RATES`` on validation images. The last epoch counts. An interval over seeds takes that rate, the teacher and
-the test images as given.
+best of ``RATES`` on validation images. The last epoch counts.
 
-With few labels the student that has only labels learns from few images; the other two learn from all, since asking
-a teacher takes no label. (The teacher itself has seen all of them.)
+With few labels the student that has only labels learns from few images, many times over; the other two learn from all,
+since asking a teacher takes no label. Three things are not counted there: the teacher has seen all labels, the rate was
+chosen with all labels of the validation images, and nothing but the rate was tuned for learning from few.
 """
 
+import contextlib
 import copy
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 import kdkit
-from kdkit import files, losses, metrics, models, profiling
+from kdkit import files, losses, metrics, models, profiling, training
 from kdkit.cache import ViewCache
 from kdkit.data.images import hold_out
 from kdkit.data.views import Views
 
 TEMPERATURE = 4.0
 RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # peaks, for batches of 512
-FIRST_RATE = RATES.index(0.4)  # the search begins here and goes on while it gets better
+FIRST_RATE = RATES.index(0.4)  # the search begins here
+PATIENCE = 2  # and goes on, either way, until so many rates in a row were no better
 TUNING_SEED = 1000  # none of those that are reported
+CAVEAT = (
+    "Intervals are over seeds; teacher, learning rates and test images are taken as given. Of twenty 95 % intervals, "
+    "one misses the truth."
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Setting:
 SETTINGS = {
     "cifar": {
         "quick": Setting(images=10_000, epochs=12, students=((8, 3),), shift=0, batch_size=128),
-        "full": Setting(images=45_000, epochs=10, students=((8, 3), (8, 6)), budgets=(1.0, 0.1, 0.02)),
+        "full": Setting(images=45_000, epochs=6, students=((8, 3), (8, 6)), budgets=(1.0, 0.1, 0.02)),
     },
     "things": {
         "quick": Setting(images=500, epochs=12, students=((8, 3),), shift=0, batch_size=50),
@@ -67,35 +74,35 @@ SETTINGS = {
 class Fight:
     """The runs of one ``Setting``: trained when they are asked for, and kept.
 
-    Parameters: ``name`` of the setting; ``data``, all of it; ``teacher``; ``folder`` for cache and checkpoints;
-    ``ledger``, a ``Ledger`` of what has been measured.
+    Parameters: ``name`` of the setting; ``data``, all of it; ``teacher`` and its logits on the test images; ``folder``
+    for cache and checkpoints; ``ledger``, a ``Ledger`` of what has been measured.
     """
 
-    def __init__(self, name, setting, data, teacher, folder, ledger):
-        self.name, self.setting, self.ledger = name, setting, ledger
+    def __init__(self, name, setting, data, teacher, teacher_test, folder, ledger):
+        self.name, self.setting, self.teacher_test, self.ledger = name, setting, teacher_test, ledger
         self.data, self.folder = setting.splits(data), Path(folder)
         self.cache = ViewCache(teacher, self.data, self.folder / f"{name}.cache")
-        self.teacher_test = metrics.predict(teacher, data.test.images)
         self._answers = None
 
-    def arms(self):
-        """All (student, arm, budget) of the setting. What takes no label has the budget None. ``soft`` comes first,
-        for it fills the cache."""
+    def run(self, seeds):
+        """All students of the setting: learning rates first, then seed by seed."""
         for student in self.setting.students:
-            yield student, "soft", None
-            yield student, "argmax", None
-            for budget in self.setting.budgets:
-                yield student, "labels", budget
+            arms = [("soft", None), ("argmax", None), *(("labels", budget) for budget in self.setting.budgets)]
+            rates = {arm: self.tune(student, *arm) for arm in arms}  # soft comes first: it fills the cache
+            for seed in range(seeds):
+                for arm, rate in rates.items():
+                    self.row(student, *arm, seed, rate)
 
     def tune(self, student, arm, budget):
-        """The learning rate of ``RATES`` that is best on validation images: uphill from ``FIRST_RATE``."""
-        place = FIRST_RATE
+        """The learning rate of ``RATES`` that is best on validation images, outwards from ``FIRST_RATE``."""
+        best = FIRST_RATE
         for step in 1, -1:
-            while 0 <= place + step < len(RATES) and self._tried(student, arm, budget, place + step) > self._tried(
-                student, arm, budget, place
-            ):
+            place, misses = FIRST_RATE + step, 0
+            while 0 <= place < len(RATES) and misses < PATIENCE:
+                better = self._tried(student, arm, budget, place) > self._tried(student, arm, budget, best)
+                best, misses = (place, 0) if better else (best, misses + 1)
                 place += step
-        return RATES[place]
+        return RATES[best]
 
     def _tried(self, student, arm, budget, place):
         return self.row(student, arm, budget, TUNING_SEED, RATES[place])["val_accuracy"]
@@ -109,24 +116,29 @@ class Fight:
             if key.items() <= row.items():
                 return row
         checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
-        run = self._train(width, depth, arm, budget, seed, rate, checkpoint)
-        row = key | {"val_accuracy": run.val_accuracy, "seconds": round(run.seconds, 1)}
-        if seed != TUNING_SEED:  # nothing that is tuned looks at the test images
-            row |= judge(metrics.predict(run.student, self.data.test.images), self.teacher_test, self.data.test.labels)
+        row = key | self._train(width, depth, arm, budget, seed, rate, checkpoint)
         self.ledger.add(row)
-        checkpoint.unlink()  # only now: nothing of this student is lost, whenever the program is killed
+        checkpoint.unlink(missing_ok=True)  # only now: nothing of it is lost, whenever the program is killed
         return row
 
     def _train(self, width, depth, arm, budget, seed, rate, checkpoint):
-        setting, data = self.setting, self.data
+        setting, data, device = self.setting, self.data, next(self.cache.teacher.parameters()).device
+        channels, classes = data.train.images.shape[1], len(data.train.classes)
+        student = models.student(width, depth, classes, channels, seed)
+        # on all images, which takes no label: so all arms of a seed begin with the same first layer, too
+        student.fit_input(models.as_input(data.train.images[: training.STATISTICS_IMAGES]))
         if budget is not None:
             data = with_labels(data, budget, seed)
-        channels, classes = data.train.images.shape[1], len(data.train.classes)
-        device = next(self.cache.teacher.parameters()).device
-        student = models.student(width, depth, classes, channels, seed).to(device)
         schedule = {"epochs": setting.epochs, "batch_size": setting.batch_size, "seed": seed}
         schedule |= {"lr": rate * setting.batch_size / 512, "checkpoint": checkpoint}
-        return kdkit.train(student, data, **schedule, **self._targets(arm), progress=False)
+        try:
+            run = kdkit.train(student.to(device), data, **schedule, **self._targets(arm), progress=False)
+        except training.Diverged:
+            return {"val_accuracy": 0.0, "seconds": 0.0}
+        row = {"val_accuracy": run.val_accuracy, "seconds": round(run.seconds, 1)}
+        if seed == TUNING_SEED:  # nothing that is tuned looks at the test images
+            return row
+        return row | judge(metrics.predict(run.student, data.test.images), self.teacher_test, data.test.labels)
 
     def _targets(self, arm):
         if arm == "labels":
@@ -190,7 +202,8 @@ def judge(logits, teacher_logits, labels):
     }
 
 
-IDENTITY = ("experiment", "teacher", "settings", "rates", "temperature")  # what results must share to be compared
+# what results must share to stand in one file
+IDENTITY = ("experiment", "data_fingerprint", "teacher", "settings", "rates", "temperature", "versions", "device")
 
 
 class Ledger:
@@ -227,16 +240,38 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
     ``folder``: for cache and checkpoints. ``path``: a JSON file, written after each student; what stands in it
     already is not trained again. ``about``: more to write into it. ``say`` is called with each new row.
     """
-    settings = {setting: asdict(values) for setting, values in SETTINGS[name].items()}
-    made = {"experiment": name, "teacher": models.fingerprint(teacher), "settings": settings, "rates": RATES}
-    ledger = Ledger({**(about or {}), **made, "temperature": TEMPERATURE}, path, say)
-    for setting, values in SETTINGS[name].items():
-        fight = Fight(setting, values, data, teacher, folder, ledger)
-        for student, arm, budget in fight.arms():
-            rate = fight.tune(student, arm, budget)
-            for seed in range(seeds):
-                fight.row(student, arm, budget, seed, rate)
+    teacher_test = metrics.predict(teacher, data.test.images)
+    parts = (data.train, data.val, data.test)
+    made = {
+        "experiment": name,
+        "data_fingerprint": "/".join(f"{part.fingerprint}-{part.labels_fingerprint}" for part in parts),
+        "teacher": models.fingerprint(teacher),
+        "teacher_accuracy": metrics.accuracy(teacher_test, data.test.labels),
+        "settings": {setting: asdict(values) for setting, values in SETTINGS[name].items()},
+        "rates": RATES,
+        "temperature": TEMPERATURE,
+        "device": next(teacher.parameters()).device.type,
+    }
+    with _alone(folder):
+        ledger = Ledger({**(about or {}), **made}, path, say)
+        for setting, values in SETTINGS[name].items():
+            Fight(setting, values, data, teacher, teacher_test, folder, ledger).run(seeds)
     return ledger
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Refuse to work beside another program that does the same: each would undo what the other adds."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(Path(folder) / "experiments.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another program is working in {folder}: wait for it, or give another folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def tuned(result, setting, student):
@@ -297,10 +332,12 @@ def summary(result):
 
 
 def verdicts(result):
-    """A sentence for each of ``comparisons``."""
+    """A sentence for each of ``comparisons``, with the t interval, which decides, and the bootstrap's."""
     for (setting, student, budget, question), pair in comparisons(result).items():
         labelled = "" if budget is None else f", {budget:.0%} of the images labelled"
-        yield f"{setting}, student {student}{labelled}: {question}: {pair.verdict}"
+        drawn = metrics.bootstrap_interval([0.0] * len(pair.differences), pair.differences)
+        bootstrap = f"{100 * drawn.low:+.2f} to {100 * drawn.high:+.2f}"
+        yield f"{setting}, student {student}{labelled}: {question}: {pair.verdict}; bootstrap {bootstrap}"
 
 
 def by_seed(result, setting, student, arm, budget=None, measure="accuracy"):

@@ -280,7 +280,7 @@ def intervals(results, xlabel="gain in points, 95 % interval"):
 def change(before, after, classes):
     """How two confusion matrices ``[C, C]`` (counts, one row a true class) differ: after minus before.
 
-    Orange with a plus is more often than before, blue with a minus less often.
+    Orange with a plus is more often than before, violet with a minus less often.
     """
     fig, axes = _axes(1, 1, (8.6, 6.4))
     axis, difference = axes[0, 0], (after - before).numpy()

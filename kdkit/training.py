@@ -103,6 +103,10 @@ class Run:
         return self.history[-1]["val_accuracy"]
 
 
+class Diverged(ValueError):
+    """The loss is no longer a finite number."""
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C, or a notebook's stop button, during ``train``. Its text says what was kept."""
 
@@ -153,7 +157,8 @@ def train(
     On Linux the process keeps, from then on, the memory that it frees (``kdkit.memory``): steps are quicker for it.
 
     Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
-    damaged or belongs to another run; ``TrainingInterrupted`` on Ctrl-C.
+    damaged or belongs to another run; ``Diverged``, one of these, for a loss that is no number any more;
+    ``TrainingInterrupted`` on Ctrl-C.
     """
     _check_arguments(student, data, teacher, cache, epochs, batch_size, seed)
     if hasattr(student, "fit_input"):
@@ -198,7 +203,7 @@ def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar, progress)
             torch.manual_seed(_epoch_seed(run.settings["seed"], epoch))
             means = _run_epoch(run, optimizer, epoch, data.views, padded, labels, teacher, cache, bar)
         if not math.isfinite(means["loss"]):
-            raise ValueError(f"the loss is no longer a finite number in epoch {epoch + 1}: lower lr.")
+            raise Diverged(f"the loss is no longer a finite number in epoch {epoch + 1}: lower lr.")
         run.history.append({"epoch": epoch + 1, **means, **_validate(run.student, data.val, teacher_val)})
         run.seconds += time.perf_counter() - began
         _save(run, optimizer, checkpoint)

@@ -8,7 +8,7 @@ import tiny
 import torch
 
 import kdkit
-from kdkit import experiments, metrics
+from kdkit import experiments, metrics, training
 from kdkit.experiments import Fight, Ledger, Setting
 
 SETTING = Setting(images=96, epochs=2, students=((2, 3),), budgets=(1.0, 0.25), shift=1, batch_size=32)
@@ -17,9 +17,9 @@ SETTING = Setting(images=96, epochs=2, students=((2, 3),), budgets=(1.0, 0.25), 
 TEACHER = tiny.net(seed=7, width=4).eval()
 
 
-def run(folder, teacher=TEACHER, **keywords):
+def run(folder, teacher=TEACHER, data=None, **keywords):
     keywords = {"seeds": 2, "folder": folder, "say": lambda row: None, **keywords}
-    return experiments.run("things", tiny.splits(), teacher, **keywords)
+    return experiments.run("things", data or tiny.splits(), teacher, **keywords)
 
 
 @pytest.fixture
@@ -52,10 +52,12 @@ def test_students_of_a_seed_differ_in_nothing_but_what_they_are_taught(whole):
     for seed in range(2):
         own = [call for call in whole[1] if call[2]["seed"] == seed]
         assert len(own) == 4  # soft, argmax, labels with two budgets
-        for weights, data, keywords in own:
-            assert all(torch.equal(weights[name], value) for name, value in own[0][0].items())
+        for weights, data, keywords in own:  # the frozen first layer and its statistics among them
+            assert weights["whiten.fitted"] and all(torch.equal(weights[name], own[0][0][name]) for name in weights)
             assert [keywords[name] for name in held_fixed] == [own[0][2][name] for name in held_fixed]
             assert len(data.train) == 96 and data.views == own[0][1].views and data.val is own[0][1].val
+        images = [data.train.fingerprint for _, data, _ in own]
+        assert len(set(images)) == 2 and images.count(images[0]) == 3  # all but the one with few labels
         taught = [keywords for _, _, keywords in own if "teacher" in keywords]
         assert [(k["soft_weight"], k["hard_weight"], k["temperature"]) for k in taught] == [
             (1.0, 0.0, 4.0),
@@ -63,13 +65,29 @@ def test_students_of_a_seed_differ_in_nothing_but_what_they_are_taught(whole):
         ]
 
 
-def test_each_arm_gets_the_rate_that_is_best_on_validation_images(tmp_path, monkeypatch):
-    accuracy = dict(zip(experiments.RATES, (0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.9, 0.9), strict=True))
+@pytest.mark.parametrize(
+    "accuracies, best",
+    [
+        ((0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.5, 0.9), 0.8),  # uphill, not across the valley
+        ((0.1, 0.44, 0.45, 0.4, 0.3, 0.3, 0.1, 0.1), 0.2),
+        ((0.1, 0.2, 0.3, 0.4, 0.399, 0.6, 0.5, 0.5), 1.6),  # a dip no wider than one rate does not stop it
+        ((0.4,) * 8, 0.4),
+    ],
+)
+def test_each_arm_gets_the_rate_that_is_best_on_validation_images(tmp_path, monkeypatch, accuracies, best):
+    accuracy = dict(zip(experiments.RATES, accuracies, strict=True))
     monkeypatch.setattr(Fight, "row", lambda self, *arm: {"val_accuracy": accuracy[arm[-1]]})
-    fight = Fight("small", SETTING, tiny.splits(), TEACHER, tmp_path, Ledger({}))
-    assert fight.tune((2, 3), "soft", None) == 0.8  # uphill from 0.4, not across the valley
-    accuracy.update({0.8: 0.3, 0.4: 0.4, 0.2: 0.45, 0.1: 0.44})
-    assert fight.tune((2, 3), "soft", None) == 0.2
+    fight = Fight("small", SETTING, tiny.splits(), TEACHER, None, tmp_path, Ledger({}))
+    assert fight.tune((2, 3), "soft", None) == best
+
+
+def test_a_rate_at_which_training_diverges_counts_as_worst(tmp_path, small, monkeypatch):
+    def train(student, data, **keywords):
+        raise training.Diverged("no number")
+
+    monkeypatch.setattr(kdkit, "train", train)
+    fight = Fight("small", SETTING, tiny.splits(), TEACHER, None, tmp_path, Ledger({}, say=lambda row: None))
+    assert fight.row((2, 3), "labels", 1.0, experiments.TUNING_SEED, 6.4)["val_accuracy"] == 0
 
 
 def test_tuning_never_looks_at_the_test_images(whole):
@@ -105,7 +123,7 @@ def test_a_stopped_experiment_goes_on_to_the_same_rows(tmp_path, small, monkeypa
 
     def stop(self, row):
         original(self, row)
-        if len(self.rows) == 4:
+        if len(self.rows) == 4:  # its row is in the file, its checkpoint still there
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Ledger, "add", stop)
@@ -121,9 +139,17 @@ def test_a_file_of_another_experiment_is_refused(tmp_path, small):
     with pytest.raises(ValueError, match="results of another teacher: give another file"):
         run(tmp_path / "other", tiny.net(seed=8, width=4).eval(), path=path)
     experiments.SETTINGS["things"]["small"] = replace(SETTING, epochs=3)
-    experiments.RATES = (0.2, 0.4)
-    with pytest.raises(ValueError, match="results of another settings and another rates"):
+    with pytest.raises(ValueError, match="results of another settings"):
         run(tmp_path / "other", path=path)
+    experiments.SETTINGS["things"]["small"] = replace(SETTING, epochs=1, budgets=(1.0,))
+    for other in tiny.relabelled(tiny.splits()), tiny.reordered(tiny.splits()):
+        with pytest.raises(ValueError, match="results of another data_fingerprint"):
+            run(tmp_path / "other", data=other, path=path)
+
+
+def test_two_programs_do_not_work_in_one_folder(tmp_path, small):
+    with experiments._alone(tmp_path), pytest.raises(ValueError, match="another program is working in"):
+        run(tmp_path)
 
 
 def test_few_labels_are_the_same_share_of_each_class_and_as_many_pictures():
