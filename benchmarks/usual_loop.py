@@ -273,10 +273,30 @@ def table(result):
             f"{min(ratios):.4f} to {max(ratios):.4f} | {said} | {result['peak_memory_mb'][name]:,} |"
         )
     yield ""
+    faster = _spread(result, "usual", "second student", ".1f")
+    yield f"- An epoch of the second student is {faster} times as fast as a usual one."
+    longer = _spread(result, "first student", "online", ".2f")
+    yield f"- An epoch that fills the cache takes {longer} times as long as one that asks the teacher at each step."
+    for name in "first student", "second student":
+        shares = [_share(*pair) for pair in zip(histories[name], histories["usual"], strict=True)]
+        yield f"- The {name} was as good as the usual loop's last epoch in so much of its time: {', '.join(shares)}."
     for students in 1, 2, 5:
         mean = (medians["first student"] + (students - 1) * medians["second student"]) / students
         some = f"{students} student{'s' * (students > 1)}"
         yield f"- {some} from one cache, an epoch each: {medians['usual'] / mean:.1f} times as fast."
+
+
+def _share(history, usual_history):
+    target, whole = usual_history[-1]
+    seconds = until(history, target)
+    return "not reached" if seconds is None else f"{seconds / whole:.2f}"
+
+
+def _spread(result, one, other, digits):
+    """Median, smallest and largest ratio of two contenders' seconds, round by round."""
+    ratios = [a / b for a, b in zip(result["seconds"][one], result["seconds"][other], strict=True)]
+    median, low, high = (format(value, digits) for value in (statistics.median(ratios), min(ratios), max(ratios)))
+    return f"{median} ({low} to {high})"
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Setting:
 SETTINGS = {
     "cifar": {
         "quick": Setting(images=10_000, epochs=12, students=((8, 3),), shift=0, batch_size=128),
-        "full": Setting(images=45_000, epochs=6, students=((8, 3), (8, 6)), budgets=(1.0, 0.1, 0.02)),
+        "full": Setting(images=45_000, epochs=3, students=((8, 3), (8, 6)), budgets=(1.0, 0.1, 0.02), batch_size=128),
     },
     "things": {
         "quick": Setting(images=500, epochs=12, students=((8, 3),), shift=0, batch_size=50),
@@ -279,10 +279,23 @@ def tuned(result, setting, student):
     return {row["arm"]: row["lr"] for row in _reported(result, setting, student) if row["budget"] in (None, 1.0)}
 
 
+def tuning(result, setting, student):
+    """How those rates were found: a dict of arm to (a dict of rate to accuracy on validation images)."""
+    found = {}
+    for row in sorted(_rows(result, setting, student), key=lambda row: row["lr"]):
+        if row["seed"] == TUNING_SEED and row["budget"] in (None, 1.0):
+            found.setdefault(row["arm"], {})[row["lr"]] = row["val_accuracy"]
+    return found
+
+
 def _reported(result, setting, student):
     """The rows of one student in one setting, without those that only served to find a learning rate."""
+    return [row for row in _rows(result, setting, student) if row["seed"] != TUNING_SEED]
+
+
+def _rows(result, setting, student):
     wanted = {"setting": setting, "student": student}
-    return [row for row in result["rows"] if wanted.items() <= row.items() and row["seed"] != TUNING_SEED]
+    return [row for row in result["rows"] if wanted.items() <= row.items()]
 
 
 def compare(result, setting, student, first, second, measure="accuracy"):

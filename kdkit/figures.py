@@ -19,6 +19,7 @@ LOOKS = (  # one for each curve: colour, marker and line style say the same thin
     {"color": VERMILION, "marker": "s", "linestyle": "--"},
     {"color": GREEN, "marker": "^", "linestyle": "-."},
     {"color": BLACK, "marker": "D", "linestyle": ":"},
+    {"color": ORANGE, "marker": "v", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
 )
 STYLE = {
     "font.size": 12,
@@ -50,6 +51,28 @@ def image_tag(fig, alt):
 def escaped(text):
     """``text`` for use inside HTML."""
     return html.escape(text)
+
+
+class Table:
+    """``rows``, a dict of name to (a dict of column to text): a table on the page, aligned text in a terminal."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.columns = list(next(iter(rows.values())))
+
+    def __repr__(self):
+        lines = [["", *self.columns], *([name, *row.values()] for name, row in self.rows.items())]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        aligned = [[first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])] for first, *rest in lines]
+        return "\n".join("  ".join(line).rstrip() for line in aligned)
+
+    def _repr_html_(self):
+        head = "".join(f'<th scope="col">{escaped(column)}</th>' for column in self.columns)
+        body = ""
+        for name, row in self.rows.items():
+            cells = "".join(f"<td>{escaped(cell)}</td>" for cell in row.values())
+            body += f'<tr><th scope="row">{escaped(name)}</th>{cells}</tr>'
+        return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def pictures(images, captions=None, columns=10):
@@ -292,7 +315,11 @@ def change(before, after, classes):
         axis.text(column, row, f"{value:+d}" if value else "0", ha="center", va="center", color=colour, fontsize=10)
     axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axis.set_yticks(range(len(classes)), classes)
-    axis.set(xlabel="the student's answer", ylabel="the true class", title="pictures more (+) or fewer (-)")
+    axis.set(
+        xlabel="the student's answer",
+        ylabel="the true class",
+        title="pictures more (+) or fewer (-); diagonal: right answers",
+    )
     axis.spines[:].set_visible(False)
     fig.colorbar(shown, ax=axis, shrink=0.8)
     return fig

@@ -189,6 +189,15 @@ def test_differences_are_taken_within_a_seed_and_leave_out_tuning():
     assert "100% of the images labelled: both (soft - labels): a gain of 5.00 points" in said[-1]
 
 
+def test_tuning_tells_what_each_rate_gave_on_validation_images(whole):
+    result = {"rows": whole[0].rows}
+    found, best = experiments.tuning(result, "small", "2x3"), experiments.tuned(result, "small", "2x3")
+    assert set(found) == {"soft", "argmax", "labels"}
+    for arm, tried in found.items():
+        assert list(tried) == sorted(tried) and tried[best[arm]] == max(tried.values())
+        assert set(tried) < set(experiments.RATES) and len(tried) > 1
+
+
 def test_unfinished_results_are_compared_as_far_as_they_go():
     result = made_up(labels=[0.5, 0.6, 0.7], argmax=[], soft=[0.55, 0.66])
     pair = experiments.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))

@@ -44,6 +44,19 @@ def test_a_probability_of_zero_does_not_break_the_log_scale():
     assert 0 < low < high
 
 
+def test_a_table_reads_the_same_on_the_page_and_in_a_terminal():
+    table = figures.Table({"teacher": {"accuracy": "89.2%", "<T>": "1"}, "a": {"accuracy": "7.0%", "<T>": "10"}})
+    assert repr(table).splitlines() == ["         accuracy  <T>", "teacher     89.2%    1", "a            7.0%   10"]
+    assert '<th scope="col">&lt;T&gt;</th>' in table._repr_html_()
+    assert '<tr><th scope="row">a</th><td>7.0%</td><td>10</td></tr>' in table._repr_html_()
+
+
+def test_no_two_curves_look_alike_in_colour_marker_or_line_and_five_seeds_have_one_each():
+    assert len(figures.LOOKS) >= 5
+    for part in "color", "marker", "linestyle":
+        assert len({look[part] for look in figures.LOOKS}) == len(figures.LOOKS)
+
+
 def test_every_run_gets_its_curve():
     runs = {str(n): SimpleNamespace(history=[{"epoch": 1, "val_accuracy": 0.5}]) for n in range(5)}
     assert len(figures.learning_curves(runs).axes[0].lines) == 5
