@@ -245,7 +245,7 @@ def main():
         torch.save(teacher.state_dict(), folder / "teacher.pt")
         result = {
             "data": splits.name,
-            "source": splits.source,
+            "pixels": "JPEG copies" if "JPEG" in splits.source else "original",
             "train_images": len(splits.train),
             "batch_size": BATCH,
             "teacher_val_accuracy": accuracy,

@@ -214,7 +214,7 @@ def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar, progress)
 def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar):
     settings, student = run.settings, run.student
     view = views.schedule(len(labels), epoch)
-    batches = _batches(len(labels), settings["batch_size"], settings["seed"], epoch)
+    batches, left_over = _batches(len(labels), settings["batch_size"], settings["seed"], epoch)
     sums = torch.zeros(3, dtype=torch.double)
     student.train()
     for step, index in enumerate(batches, start=epoch * len(batches)):
@@ -230,15 +230,21 @@ def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar
         sums += torch.tensor(seen, dtype=torch.double)
         bar.update()
         bar.set_postfix(_postfix(seen.total, run.history), refresh=False)
+    for index in left_over if cache is not None else ():  # or the next student, in another order, would miss them
+        cache.logits(index, view[index], views.take(padded, index, view[index]))
     return dict(zip(("loss", "soft_loss", "hard_loss"), (sums / len(batches)).tolist(), strict=True))
 
 
 def _batches(count, batch_size, seed, epoch):
-    """A new order for each seed and epoch, dealt into equal batches: int64 ``[batches, size]``."""
-    generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch))
+    """A new order for each seed and epoch, dealt into equal batches: int64 ``[batches, size]``.
+
+    And as many more of that size as hold what is left over, to be asked about and not learnt from.
+    """
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(_epoch_seed(seed, epoch)))
     number = -(-count // batch_size)
     size = count // number
-    return torch.randperm(count, generator=generator)[: number * size].view(number, size)
+    more = -(-(count - number * size) // size)
+    return order[: number * size].view(number, size), order[count - more * size :].view(more, size)
 
 
 def _epoch_seed(seed, epoch):

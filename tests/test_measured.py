@@ -1,6 +1,8 @@
 """The tables of kdkit/measured/README.md say what the JSON files say."""
 
+import json
 import statistics
+from dataclasses import asdict
 
 import pytest
 
@@ -94,6 +96,9 @@ def test_latency():
 @pytest.mark.parametrize("name", ["experiments-cifar", "experiments-things"])
 def test_three_ways_to_teach(name):
     result = measured.load(name)
+    settings = {setting: asdict(values) for setting, values in experiments.SETTINGS[result["experiment"]].items()}
+    assert result["settings"] == json.loads(json.dumps(settings))  # those of the notebook's live cell
+    assert {row["setting"] for row in experiments.summary(result)} == set(settings)
     assert result["teacher"] == models.fingerprint(zoo.load(f"{result['data']}-teacher"))
     for row in experiments.summary(result):
         assert row["seeds"] >= 5
@@ -132,3 +137,16 @@ def test_the_teacher_that_ships():
     said = f"**{results['accuracy']}**, {results['accuracy_with_flips']} with mirror images"
     assert f"{said}, calibration error {card['results']['ece']:.3f}; {card['seconds']:.0f} s of training" in PAGE
     assert card["command"] in PAGE
+
+
+def test_notebook_04_says_no_more_than_these_results():
+    """Its words on the stored results, which it does not compute anew."""
+    found = experiments.comparisons(measured.load("experiments-cifar"))
+    answers, softness, both = experiments.QUESTIONS
+    quick = {question: pair for (setting, _, _, question), pair in found.items() if setting == "quick"}
+    assert quick[softness].low > 0 and quick[both].low < 0 < quick[both].high and quick[answers].low < 0
+    for student in "8x3", "8x6":
+        assert found["full", student, None, softness].low > 0
+        all_labels, few = (found["full", student, budget, answers] for budget in (1.0, 0.02))
+        assert all_labels.low < 0 < all_labels.high
+        assert few.low > found["full", student, None, softness].high

@@ -200,15 +200,19 @@ def test_paired_runs_see_the_same_images_in_the_same_views_and_order(data, teach
 
 
 def test_another_seed_has_another_order_but_the_same_views(data):
-    orders = [training._batches(96, 32, seed, epoch=0).flatten() for seed in (0, 1)]
+    orders = [training._batches(96, 32, seed, epoch=0)[0].flatten() for seed in (0, 1)]
     assert not torch.equal(*orders) and torch.equal(orders[0].sort().values, orders[1].sort().values)
 
 
 def test_an_epoch_has_equal_batches_and_leaves_out_less_than_one_image_a_batch():
-    for count, size in (100, 32), (45_000, 512), (7, 512), (1000, 512):
-        batches = training._batches(count, size, 0, 0)
+    for count, size in (100, 32), (45_000, 512), (7, 512), (1000, 512), (10_000, 32), (96, 32):
+        batches, left_over = training._batches(count, size, 0, 0)
         assert batches.shape[1] <= size and 0 <= count - batches.numel() < len(batches)
         assert batches.flatten().unique().numel() == batches.numel()
+        assert torch.cat([batches.flatten(), left_over.flatten()]).unique().numel() == count
+        assert (
+            left_over.shape[1] == batches.shape[1] and (len(left_over) - 1) * batches.shape[1] < count - batches.numel()
+        )
 
 
 def test_the_same_seed_gives_the_same_run_to_the_bit(data, teacher):
@@ -227,19 +231,26 @@ def test_training_neither_reads_nor_changes_the_global_random_state(data):
     assert histories[0] == histories[1]
 
 
-def test_cached_equals_online_to_the_bit_for_the_filling_and_the_reading_student(data, teacher):
+LEFT_OVER = 10  # a size of batch that leaves over 6 of 96 images in each epoch
+
+
+@pytest.mark.parametrize("size", [32, LEFT_OVER])
+def test_cached_equals_online_to_the_bit_for_the_filling_and_the_reading_student(data, teacher, size):
     cache = ViewCache(teacher, data)
     for seed in (0, 1):
-        online, cached = run(data, seed, teacher=teacher), run(data, seed, teacher=teacher, cache=cache)
+        online = run(data, seed, teacher=teacher, batch_size=size)
+        cached = run(data, seed, teacher=teacher, cache=cache, batch_size=size)
         assert online.history == cached.history
         assert models.fingerprint(online.student) == models.fingerprint(cached.student)
 
 
-def test_the_second_student_with_another_seed_never_needs_the_teacher(data, teacher):
+@pytest.mark.parametrize("size", [32, LEFT_OVER])
+def test_the_second_student_with_another_seed_never_needs_the_teacher(data, teacher, size):
+    assert (len(training._batches(len(data.train), size, 0, 0)[1]) > 0) == (size == LEFT_OVER)
     cache = ViewCache(teacher, data)
-    run(data, 0, teacher=teacher, cache=cache)
+    run(data, 0, teacher=teacher, cache=cache, batch_size=size)
     asked = cache.teacher_images
-    run(data, 1, teacher=teacher, cache=cache)
+    run(data, 1, teacher=teacher, cache=cache, batch_size=size)
     assert asked > 0 and cache.teacher_images == asked
 
 
