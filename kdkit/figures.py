@@ -6,10 +6,12 @@ Functions here return a ``matplotlib`` figure; ``show`` puts it on the page.
 import base64
 import html
 import io
+import math
 
 from IPython.display import HTML, display
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
@@ -322,6 +324,47 @@ def change(before, after, classes):
     )
     axis.spines[:].set_visible(False)
     fig.colorbar(shown, ax=axis, shrink=0.8)
+    return fig
+
+
+def ratios(values, shown, rows, columns, ylabel, xlabel, title):
+    """A table of ratios ``[R, C]``, coloured on a scale on which twice and half as much are as far from 1.
+
+    Cells that are not ``shown`` (a table of truth values) are hatched, and their number stands in brackets.
+    """
+    fig, axes = _axes(1, 1, (1.15 * len(columns) + 2.6, 0.62 * len(rows) + 1.6))
+    axis, powers = axes[0, 0], [[math.log2(value) for value in row] for row in values]
+    reach = max(0.5, *(abs(power) for row in powers for power in row))
+    drawn = axis.imshow(powers, cmap="PuOr_r", vmin=-reach, vmax=reach, aspect="auto")
+    for row, column in [(row, column) for row in range(len(rows)) for column in range(len(columns))]:
+        text, dark = f"{values[row][column]:.2f}", abs(powers[row][column]) > 0.6 * reach
+        if not shown[row][column]:
+            text = f"({text})"
+            look = {"fill": False, "hatch": "//", "edgecolor": "grey", "linewidth": 0}
+            axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
+        axis.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=12)
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.spines[:].set_visible(False)
+    bar = fig.colorbar(drawn, ax=axis, shrink=0.8)
+    bar.ax.yaxis.set_major_formatter(lambda power, _: f"{2**power:.2g}")
+    return fig
+
+
+def predictors(columns, y, groups, ylabel):
+    """``y`` over each of ``columns``, a dict of name to numbers, side by side; one look for each name in ``groups``."""
+    fig, axes = _axes(1, len(columns), (4.2 * len(columns), 4), wspace=0.1)
+    names = list(dict.fromkeys(groups))
+    for axis, (xlabel, x) in zip(axes[0], columns.items(), strict=True):
+        for number, name in enumerate(names):
+            own = [place for place, group in enumerate(groups) if group == name]
+            look = {**LOOKS[number % len(LOOKS)], "linestyle": "", "label": name}
+            axis.plot([float(x[place]) for place in own], [float(y[place]) for place in own], **look)
+        axis.set(xlabel=xlabel, xscale="log", yscale="log")
+        axis.grid(alpha=0.3)
+    axes[0, 0].set(ylabel=ylabel)
+    axes[0, 0].legend(frameon=False, fontsize=11)
     return fig
 
 

@@ -1,4 +1,4 @@
-"""The course's networks: one family of small convolutional networks, sized by width and depth.
+"""The course's networks: one family of small convolutional networks, sized by width and depth. (And an encoder.)
 
 Every network takes float32 images ``[N, C, H, W]`` in [0, 1], normalises inside, and returns logits ``[N, classes]``.
 The build follows Keller Jordan's airbench (arXiv:2404.00498) where its ideas help on a CPU too: a frozen first layer
@@ -131,6 +131,29 @@ def student(width, depth, classes=10, channels=3, seed=0):
 def teacher(width=64, classes=10, channels=3, seed=0):
     """The teacher: the same family at depth 6. ``width=64`` has 2 million parameters, ``width=32`` half a million."""
     return student(width, 6, classes, channels, seed)
+
+
+def encoder(width, depth, seed=0):
+    """``depth`` Transformer layers as BERT has them (torch's own), for measuring: ``[N, length, width]`` in and out.
+
+    A layer holds about 12 ``width``^2 parameters: attention, and a feed-forward of four times the width; a head for
+    each 64 of ``width``. Embeddings and output are left out: no time of a layer hides there. Weights are torch's own
+    initial ones, drawn from ``seed``; the global random state is neither read nor changed.
+
+    Raises ``ValueError`` for sizes that are not whole numbers, or too small.
+
+    >>> encoder(64, 2)(torch.zeros(1, 5, 64)).shape
+    torch.Size([1, 5, 64])
+    """
+    _check_size("width", width, 1)
+    _check_size("depth", depth, 1)
+    heads = max(1, width // 64)
+    if width % heads:
+        raise ValueError(f"width must be a multiple of its {heads} heads (one for each 64); got {width}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.1, activation="gelu", batch_first=True)
+        return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
 
 
 class Argmax(nn.Module):

@@ -1,11 +1,17 @@
-"""What a network costs: arithmetic and time. (What it has learnt to hold: ``kdkit.models.parameters``.)"""
+"""What a network costs: arithmetic, memory and time. (What it has learnt to hold: ``kdkit.models.parameters``.)
 
+A time means nothing by itself. So contenders take turns, and each ratio stands beside the noise: what the same call
+against itself gave, in the same rounds.
+"""
+
+import contextlib
 import copy
 import logging
 import statistics
 from typing import NamedTuple
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdkit import models
@@ -19,9 +25,21 @@ def flops(model, inputs):
     Counted by ``torch.utils.flop_counter``: convolutions and matrix products, which are nearly all of it. The model is
     left as it is, BatchNorm's statistics included: a copy is asked.
     """
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), _layer_by_layer(), FlopCounterMode(display=False) as counter:
         copy.deepcopy(model)(inputs)
     return counter.get_total_flops()
+
+
+@contextlib.contextmanager
+def _layer_by_layer():
+    """In eval mode torch runs attention, or a whole layer of it, as one operation, in which its counter sees none."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def training_flops(model, inputs):
@@ -31,23 +49,83 @@ def training_flops(model, inputs):
     return counter.get_total_flops()
 
 
-class Latency(NamedTuple):
-    """Seconds a call, one for each round: ``times``; their ``median`` and ``quartiles``."""
+def kept_for_backward(function, *arguments, without=()):
+    """How many bytes torch sets aside for a backward pass while ``function(*arguments)`` runs.
 
-    times: tuple
+    Memory of tensors ``without`` is not counted.
+    """
+    known = {tensor.untyped_storage().data_ptr() for tensor in without}
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        function(*arguments)
+    return sum(kept.values())
+
+
+def activation_bytes(model, inputs):
+    """Activation memory of a training step on ``inputs``: what is kept between forward and backward, weights left out.
+
+    It grows with the batch, where the parameters do not. The model is left as it is: a copy in train mode is asked.
+    """
+    model = copy.deepcopy(model).train()
+    return kept_for_backward(model, inputs, without=[*model.parameters(), *model.buffers()])
+
+
+class Spread(NamedTuple):
+    """Numbers measured in rounds, one each: ``values``; their ``median``, ``quartiles`` and ``outliers``."""
+
+    values: tuple
 
     @property
     def median(self):
-        return statistics.median(self.times)
+        return statistics.median(self.values)
 
     @property
     def quartiles(self):
-        low, _, high = statistics.quantiles(self.times, n=4, method="inclusive")
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
+
+    @property
+    def outliers(self):
+        """Values farther from the middle half than one and a half times its width (Tukey's rule): a tuple."""
+        low, high = self.quartiles
+        reach = 1.5 * (high - low)
+        return tuple(value for value in self.values if not low - reach <= value <= high + reach)
+
+
+class Latency(Spread):
+    """Seconds a call."""
 
     def __str__(self):
         low, high = self.quartiles
-        return f"{1000 * self.median:.2f} ms (middle half {1000 * low:.2f} to {1000 * high:.2f})"
+        aside = len(self.outliers)
+        outliers = f"; {aside} of {len(self.values)} rounds outliers" if aside else ""
+        return f"{1000 * self.median:.2f} ms (middle half {1000 * low:.2f} to {1000 * high:.2f}{outliers})"
+
+
+class Ratio(NamedTuple):
+    """How many times as long as another a call takes: ``spread``. Beside it the other against itself: ``noise``."""
+
+    spread: Spread
+    noise: Spread
+
+    @property
+    def shown(self):
+        """Whether the middle half of the rounds lies beyond all that the noise gave."""
+        low, high = self.spread.quartiles
+        return low > max(self.noise.values) or high < min(self.noise.values)
+
+    def __str__(self):
+        low, high = self.spread.quartiles
+        least, most = min(self.noise.values), max(self.noise.values)
+        said = f"{self.spread.median:.2f} times as long (middle half {low:.2f} to {high:.2f})"
+        return f"{said}; noise {least:.2f} to {most:.2f}{'' if self.shown else ': no difference shown'}"
 
 
 def latency(contenders, rounds=11):
@@ -55,7 +133,7 @@ def latency(contenders, rounds=11):
 
     They take turns, so that what slows the machine for a moment slows all of them, and each turn begins with calls that
     warm up and do not count. With as many threads as torch uses now. On a CUDA GPU the time ends when
-    the result is there.
+    the result is there; on MPS, which torch's timer does not wait for, only if the call itself does (``predicting``).
 
     Raises ``ValueError`` for fewer than two rounds: quartiles need them.
 
@@ -77,6 +155,26 @@ def latency(contenders, rounds=11):
     return {name: Latency(tuple(taken)) for name, taken in times.items()}
 
 
+def compare(contenders, rounds=11):
+    """How many times as long as the first of ``contenders`` the others take: a dict of name to ``Ratio``.
+
+    ``contenders``: as ``latency`` takes them. The first has two turns a round, which tells the noise. Its own ratio is
+    the noise, too.
+    """
+    base = next(iter(contenders))
+    taken = latency({**contenders, _AGAIN: contenders[base]}, rounds)
+    noise = _over(taken[_AGAIN], taken[base])
+    return {name: Ratio(noise if name == base else _over(taken[name], taken[base]), noise) for name in contenders}
+
+
+_AGAIN = "the first again"
+
+
+def _over(one, other):
+    """Ratios of two latencies, round by round."""
+    return Spread(tuple(a / b for a, b in zip(one.values, other.values, strict=True)))
+
+
 def _timer_class():
     """torch's timer. Its module brings in the one that builds extensions, which warns where CUDA's compiler is found
     but no GPU; nobody who measures a network needs to read that."""
@@ -86,13 +184,20 @@ def _timer_class():
     return Timer
 
 
-def predicting(model, images):
-    """A call for ``latency``: ``model``, in eval mode and without gradient, on uint8 ``images`` ``[N, C, H, W]``."""
+def predicting(model, inputs):
+    """A call for ``latency``: ``model``, in eval mode and without gradient, on ``inputs``.
+
+    ``inputs``: what the model takes, or uint8 images ``[N, C, H, W]``, which become what the course's networks take.
+    """
     model.eval()
-    inputs = models.as_input(images, next(model.parameters()).device)
+    device = next(model.parameters()).device
+    inputs = models.as_input(inputs, device) if inputs.dtype == torch.uint8 else inputs.to(device)
 
     @torch.inference_mode()
     def predict():
-        return model(inputs)
+        answer = model(inputs)
+        if device.type == "mps":
+            torch.mps.synchronize()
+        return answer
 
     return predict

@@ -109,17 +109,3 @@ def instead(function, line, other="pass"):
     namespace = dict(function.__globals__)
     exec(compile(source, name, "exec"), namespace)
     return namespace[function.__name__]
-
-
-def kept_for_backward(function, *arguments):
-    """How many bytes torch sets aside for a backward pass while ``function(*arguments)`` runs."""
-    kept = {}
-
-    def note(tensor):
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        function(*arguments)
-    return sum(kept.values())

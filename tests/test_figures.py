@@ -182,3 +182,22 @@ def test_a_change_is_written_with_its_sign():
     before, after = torch.tensor([[5, 0], [2, 3]]), torch.tensor([[4, 1], [2, 3]])
     texts = [text.get_text() for text in figures.change(before, after, ["cat", "dog"]).axes[0].texts]
     assert texts == ["-1", "+1", "0", "0"]
+
+
+def test_ratios_within_the_noise_are_hatched_and_bracketed():
+    fig = figures.ratios(
+        [[2.0, 1.0], [0.5, 1.1]], [[True, False], [True, False]], ["1", "2"], ["a", "b"], "y", "x", "t"
+    )
+    axis = fig.axes[0]
+    assert [text.get_text() for text in axis.texts] == ["2.00", "(1.00)", "0.50", "(1.10)"]
+    assert len([patch for patch in axis.patches if patch.get_hatch()]) == 2
+    low, high = axis.images[0].get_clim()
+    assert low == -high == -1
+
+
+def test_predictors_share_their_y_and_differ_in_marker_by_group():
+    fig = figures.predictors({"layers": [1, 2, 3], "FLOPs": [10, 20, 30]}, [5.0, 6.0, 7.0], ["a", "b", "a"], "ms")
+    assert [axis.get_xlabel() for axis in fig.axes] == ["layers", "FLOPs"]
+    for axis in fig.axes:
+        assert sorted(y for line in axis.lines for y in line.get_ydata()) == [5, 6, 7]
+        assert len({line.get_marker() for line in axis.lines}) == 2

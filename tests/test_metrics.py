@@ -294,3 +294,36 @@ def test_one_pair_has_no_bootstrap_interval_either():
 def test_bootstrap_interval_never_leaves_the_differences():
     pair = metrics.bootstrap_interval([0.0, 0.0, 0.0], [0.1, 0.2, 0.3])
     assert 0.1 - 1e-9 <= pair.low <= pair.mean <= pair.high <= 0.3 + 1e-9
+
+
+# ----------------------------------------------------------------------------------------- rank correlations
+
+
+def test_rank_correlation_by_hand_and_with_equals():
+    assert metrics.rank_correlation([1, 2, 3, 4], [10, 20, 30, 99]).value == pytest.approx(1)
+    assert metrics.rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]).value == pytest.approx(-1)
+    a, b = [1, 2, 2, 3, 9], [5, 5, 1, 7, 6]
+    assert metrics.rank_correlation(a, b).value == pytest.approx(stats.spearmanr(a, b).statistic)
+
+
+def test_the_interval_of_a_rank_correlation_narrows_with_more_pairs_and_holds_the_value():
+    generator = torch.Generator().manual_seed(1)
+    first = torch.rand(200, generator=generator)
+    second = first + 0.3 * torch.rand(200, generator=generator)
+    few, many = (metrics.rank_correlation(first[:n], second[:n]) for n in (12, 200))
+    for seen in few, many:
+        assert seen.low < seen.value < seen.high <= 1
+    assert many.high - many.low < few.high - few.low
+    assert metrics.rank_correlation(first, second) == many  # from a fixed seed
+    assert str(many) == f"{many.value:.2f} (95 % interval {many.low:.2f} to {many.high:.2f})"
+
+
+@pytest.mark.parametrize("first, second", [([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([[1, 2, 3]], [[1, 2, 3]])])
+def test_a_rank_correlation_of_other_shapes_is_refused(first, second):
+    with pytest.raises(ValueError, match="two lists of the same three or more numbers; got shapes"):
+        metrics.rank_correlation(first, second)
+
+
+def test_equal_numbers_have_no_order():
+    with pytest.raises(ValueError, match="have no order"):
+        metrics.rank_correlation([1, 1, 1], [1, 2, 3])

@@ -307,3 +307,29 @@ def test_distilling_from_argmax_at_t_1_is_cross_entropy_with_the_teachers_answer
     soft = losses.kd_loss(student, answers, temperature=1.0, soft_weight=1.0, hard_weight=0.0)
     hard = torch.nn.functional.cross_entropy(student, teacher.argmax(1))
     assert torch.allclose(soft, hard) and torch.allclose(*(torch.autograd.grad(x, student)[0] for x in (soft, hard)))
+
+
+# ------------------------------------------------------------------------------------------------ encoders
+
+
+@pytest.mark.parametrize("width, depth", [(64, 1), (128, 3), (544, 2)])
+def test_an_encoder_has_as_many_parameters_as_berts_layers(width, depth):
+    attention, feed_forward, norms = 4 * (width**2 + width), 8 * width**2 + 5 * width, 4 * width
+    assert models.parameters(models.encoder(width, depth)) == depth * (attention + feed_forward + norms)
+
+
+def test_an_encoder_comes_out_of_its_seed_alone():
+    state = torch.get_rng_state()
+    one, same, other = (models.fingerprint(models.encoder(64, 2, seed)) for seed in (0, 0, 1))
+    assert one == same != other and torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("width, depth", [(0, 1), (64, 0), (64, 1.5), (True, 1)])
+def test_an_encoder_without_a_size_is_refused(width, depth):
+    with pytest.raises(ValueError, match="must be a whole number of at least 1"):
+        models.encoder(width, depth)
+
+
+def test_a_width_that_its_heads_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="multiple of its 2 heads"):
+        models.encoder(129, 1)

@@ -1,6 +1,7 @@
 """The panels over their whole range, without a browser. What the browser computes is tested in browser/test_bars.py."""
 
 import base64
+import inspect
 import io
 import re
 from itertools import pairwise
@@ -10,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from kdkit import figures, losses, metrics, models
+from kdkit import figures, losses, metrics, models, profiling
 from kdkit.data import things
 from kdkit.data.things import CLASSES
-from kdkit.widgets import FlipBook, MorphPanel, TemperaturePanel
+from kdkit.widgets import FlipBook, MorphPanel, ShapePanel, TemperaturePanel
 from kdkit.widgets.bars import address
 from kdkit.widgets.morph import COVERED, STEPS
+from kdkit.widgets.shape import DEPTHS, WIDTHS
 from kdkit.widgets.temperature import STOPS
 
 TEACHER = torch.tensor([[6.0, 4.0, 1.0, 0.5, -1.0, -6.0, -2.0, -3.0, -4.0, -5.0], [0.0] * 9 + [3.0]])
@@ -295,3 +297,66 @@ def test_a_flip_book_turns_its_pages():
         book.state = "three"
     with pytest.raises(ValueError, match="at least one page"):
         FlipBook({}, "Page")
+
+
+# ----------------------------------------------------------------------------------------------- shape
+
+
+def shape_panel(**keywords):
+    return ShapePanel(lambda layers, flops: 1e-3 * layers + 1e-12 * flops, **keywords)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that says 2 ms for each layer of what it is asked about."""
+    asked = []
+
+    def latency(calls, rounds):
+        [call] = calls.values()
+        network = inspect.getclosurevars(call.__wrapped__).nonlocals["model"]
+        asked.append(network)
+        return {"this": profiling.Latency((0.002 * len(network),) * rounds)}
+
+    monkeypatch.setattr(profiling, "latency", latency)
+    return asked
+
+
+def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):
+    panel = shape_panel(tokens=4)
+    for width in WIDTHS:
+        for depth in DEPTHS:
+            panel.depth.value, panel.width.value = depth, width
+            net, inputs = models.encoder(width, depth), torch.zeros(1, 4, width)
+            expected = depth + 1e-9 * profiling.flops(net, inputs)
+            assert panel.sentence == (
+                f"{depth} layers of width {width}: {models.parameters(net) / 1e6:.1f} million parameters; "
+                f"predicted {expected:.2f} ms for 4 tokens, measured {2 * depth:.2f} ms."
+            )
+            assert panel.sentence in panel.view.value and panel.sentence in panel.still()
+
+
+def test_the_prediction_stands_there_before_the_measurement(clock, monkeypatch):
+    panel, seen = shape_panel(), []
+    panel.view.observe(lambda change: seen.append(change["new"]), "value")
+    panel.depth.value = 7
+    assert len(seen) == 2 and "being measured" in seen[0] and "measured 14.00 ms" in seen[1]
+
+
+def test_the_shape_panel_measures_for_real():
+    panel = shape_panel(depth=1, width=64)
+    assert 0 < panel.measured.median < 1 and len(panel.measured.values) == 3
+
+
+def test_an_error_while_measuring_is_shown(clock, monkeypatch):
+    panel = shape_panel()
+    panel.predict = lambda layers, flops: 1 / 0
+    panel.depth.value = 5
+    assert 'role="alert"' in panel.view.value and "division by zero" in panel.view.value
+
+
+@pytest.mark.parametrize(
+    "start, words", [({"depth": 13}, "Depth, layers: choose one of 1, 2"), ({"width": 65}, "Width")]
+)
+def test_a_shape_that_the_sliders_do_not_have_is_refused(start, words):
+    with pytest.raises(ValueError, match=words):
+        shape_panel(**start)

@@ -50,10 +50,3 @@ def test_a_step_gets_the_teacher_fresh_from_training_and_labels_only_if_it_takes
     idle.seen = []
     assert workbench.fit(idle, epochs=1, watch=lambda student: "watched") == ["watched"]
     assert idle.seen == [(True, 4.0, (40, 3, 32, 32))] * 10
-
-
-def test_what_is_kept_for_a_backward_pass_is_counted_once():
-    x = torch.ones(1000, requires_grad=True)
-    assert workbench.kept_for_backward(lambda: x * x) == 4000
-    with torch.no_grad():
-        assert workbench.kept_for_backward(lambda x: x * x, x) == 0

@@ -2,6 +2,7 @@
 
 from kdkit.widgets.flipbook import FlipBook
 from kdkit.widgets.morph import MorphPanel
+from kdkit.widgets.shape import ShapePanel
 from kdkit.widgets.temperature import TemperaturePanel
 
-__all__ = ["FlipBook", "MorphPanel", "TemperaturePanel"]
+__all__ = ["FlipBook", "MorphPanel", "ShapePanel", "TemperaturePanel"]

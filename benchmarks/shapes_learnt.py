@@ -1,0 +1,61 @@
+"""Students of many shapes, distilled alike on Things: which shape learns most in a given time of prediction?
+
+    python benchmarks/shapes_learnt.py --json kdkit/measured/shapes-learnt.json
+
+Each shape gets the learning rate that is best for it on validation images, as in ``kdkit.experiments``, and five
+students that learn from the teacher's soft targets. Then all shapes are timed in turns, one image at a time and 64 at
+once. What stands in the JSON file is not trained again.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from kdkit import data, doctor, experiments, files, metrics, models, profiling, zoo
+
+WIDTHS, DEPTHS = (4, 8, 12, 16, 24, 32), (3, 4, 6, 9)
+SHAPES = [(width, depth) for width in WIDTHS for depth in DEPTHS]
+SETTING = replace(experiments.SETTINGS["things"]["full"], students=tuple(SHAPES))
+BATCHES = (1, 64)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    things, teacher = data.load("things"), zoo.load("things-teacher")
+    about = {"experiment": "shapes", "settings": {"images": SETTING.images, "epochs": SETTING.epochs}}
+    about |= {"data_fingerprint": things.train.fingerprint, "teacher": models.fingerprint(teacher)}
+    about |= {"rates": experiments.RATES, "temperature": experiments.TEMPERATURE, "device": "cpu"}
+    ledger = experiments.Ledger(
+        {**about, "versions": doctor.versions()}, options.json, say=lambda row: print(row, flush=True)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        teacher_test = metrics.predict(teacher, things.test.images)
+        fight = experiments.Fight("shapes", SETTING, things, teacher, teacher_test, folder, ledger)
+        for shape in SHAPES:
+            rate = fight.tune(shape, "soft", None)
+            for seed in range(options.seeds):
+                fight.row(shape, "soft", None, seed, rate)
+    result = {**ledger.about, "times": times(things.test.images, options.rounds), "rows": ledger.rows}
+    if options.json:
+        with files.replacing(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def times(images, rounds):
+    """Seconds of each shape, round by round, for each size of batch."""
+    found = []
+    for count in BATCHES:
+        calls = {shape: profiling.predicting(models.student(*shape), images[:count]) for shape in SHAPES}
+        for (width, depth), taken in profiling.latency(calls, rounds).items():
+            found.append({"width": width, "depth": depth, "batch": count, "seconds": taken.values})
+    return found
+
+
+if __name__ == "__main__":
+    main()
