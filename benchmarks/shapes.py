@@ -14,6 +14,7 @@ do the conclusions hold on a machine that others use as well?
 
 import argparse
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from kdkit import doctor, files, models, profiling
+from kdkit import doctor, files, metrics, models, profiling
 
 PAIRS = {  # (width, depth) of the shallow and of the deep network
     "encoder": ((256, 3), (128, 12)),
@@ -134,9 +135,42 @@ def main():
                 print(
                     {key: value for key, value in row.items() if key not in ("ratio", "noise", "seconds")}, flush=True
                 )
+    print("\n".join(table(result)))
     if options.json:
         with files.replacing(options.json) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def table(result):
+    """The main results as lines of Markdown; notebook 05 draws them all."""
+    yield "| work at once | deep / shallow, median | middle half | noise |"
+    yield "|---|---|---|---|"
+    for row in result["pairs"]:
+        spread, noise = profiling.Spread(row["ratio"]), profiling.Spread(row["noise"])
+        low, high = spread.quartiles
+        if row["kind"] == "convnet" or tuple(row["work"]) in TOLD:
+            middle = f"{spread.median:.2f} | {low:.2f} to {high:.2f}"
+            yield f"| {_work(row)} | {middle} | {min(noise.values):.2f} to {max(noise.values):.2f} |"
+    yield ""
+    yield "| work at once | layers | operations | parameters |"
+    yield "|---|---|---|---|"
+    for rows in itertools.groupby(result["grid"], key=_work):
+        yield _correlations(*rows)
+
+
+TOLD = (1, 1), (1, 16), (1, 128), (32, 128)
+
+
+def _work(row):
+    unit = "pictures" if row["kind"] == "convnet" else "sentences of {1} tokens"
+    return f"{row['kind']}, {{0}} {unit}".format(*row["work"])
+
+
+def _correlations(work, rows):
+    rows = list(rows)
+    taken = [profiling.Spread(row["seconds"]).median for row in rows]
+    found = [metrics.rank_correlation([row[key] for row in rows], taken) for key in ("depth", "flops", "parameters")]
+    return f"| {work} | {' | '.join(map(str, found))} |"
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ once. What stands in the JSON file is not trained again.
 
 import argparse
 import json
+import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from kdkit import data, doctor, experiments, files, metrics, models, profiling, zoo
 
-WIDTHS, DEPTHS = (4, 8, 12, 16, 24, 32), (3, 4, 6, 9)
+WIDTHS, DEPTHS = (4, 8, 16, 24), (3, 4, 6, 9)
 SHAPES = [(width, depth) for width in WIDTHS for depth in DEPTHS]
 SETTING = replace(experiments.SETTINGS["things"]["full"], students=tuple(SHAPES))
 BATCHES = (1, 64)
@@ -42,6 +43,7 @@ def main():
             for seed in range(options.seeds):
                 fight.row(shape, "soft", None, seed, rate)
     result = {**ledger.about, "times": times(things.test.images, options.rounds), "rows": ledger.rows}
+    print("\n".join(table(result)))
     if options.json:
         with files.replacing(options.json) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
@@ -55,6 +57,20 @@ def times(images, rounds):
         for (width, depth), taken in profiling.latency(calls, rounds).items():
             found.append({"width": width, "depth": depth, "batch": count, "seconds": taken.values})
     return found
+
+
+def table(result):
+    """What was measured, as lines of Markdown: means over seeds, medians over rounds."""
+    yield "| student | peak rate | test accuracy | lowest and highest | ms for 1 picture | ms for 64 |"
+    yield "|---|---|---|---|---|---|"
+    rates = {row["student"]: row["lr"] for row in result["rows"] if row["seed"] != experiments.TUNING_SEED}
+    for width, depth in SHAPES:
+        name = f"{width}x{depth}"
+        seeds = experiments.by_seed(result, "shapes", name, "soft")
+        found = f"{statistics.mean(seeds):.2%} | {min(seeds):.1%}, {max(seeds):.1%}"
+        took = [row["seconds"] for row in result["times"] if (row["width"], row["depth"]) == (width, depth)]
+        times = " | ".join(f"{1000 * statistics.median(seconds):.2f}" for seconds in took)
+        yield f"| {name} | {rates[name]} | {found} | {times} |"
 
 
 if __name__ == "__main__":

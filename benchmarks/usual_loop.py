@@ -14,8 +14,8 @@ contenders take turns, one epoch each, validation included.
 
 Then they train to the end, for several seeds: how long until a student is as good on validation images as the usual
 loop's is after its last epoch? That compares recipes, not loops: kdkit trains with SGD and a rate that rises and falls,
-whose peak was chosen by hand on such students; the usual loop with Adam at the tutorial's constant 0.001. Last, the
-peak memory of each, in a process of its own (the usual loop's workers left out).
+whose peak is tried out beforehand on seeds of its own; the usual loop with Adam at the tutorial's constant 0.001. Last,
+the peak memory of each, in a process of its own (the usual loop's workers left out).
 """
 
 import argparse
@@ -43,8 +43,8 @@ from kdkit.cache import ViewCache
 from kdkit.data.views import Views
 
 BATCH, TEMPERATURE, SOFT_WEIGHT = 128, 4.0, 0.9
-RATE = 0.05  # of kdkit's SGD, for networks without normalisation; Adam gets its usual 0.001
-TEACHER_EPOCHS = 2
+RATES, TUNING_SEEDS = (0.01, 0.02, 0.03, 0.05), (1000, 1001)  # of kdkit's SGD, for networks without normalisation
+TEACHER_EPOCHS, TEACHER_RATE = 2, 0.05
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CONTENDERS = ("usual", "online", "first student", "second student")
 
@@ -140,7 +140,7 @@ def usual(splits, teacher, seed, epochs):
 # ---------------------------------------------------------------------------------------------- kdkit's loop
 
 
-def ours(splits, teacher, cache, seed, epochs):
+def ours(splits, teacher, cache, seed, epochs, rate):
     """The same with kdkit; ``cache`` None: the teacher is asked at each step."""
     student, seen = tutorial_student(seed).to(memory_format=torch.channels_last), []
     began = perf_counter()
@@ -154,23 +154,32 @@ def ours(splits, teacher, cache, seed, epochs):
         hard_weight=1 - SOFT_WEIGHT,
         epochs=epochs,
         batch_size=BATCH,
-        lr=RATE,
+        lr=rate,
         seed=seed,
         progress=lambda run: seen.append((run.val_accuracy, perf_counter() - began)),
     )
     return seen
 
 
-def contend(name, splits, teacher, cache, seed, epochs):
+def contend(name, splits, teacher, cache, seed, epochs, rate):
     if name == "usual":
         return usual(splits, teacher, seed, epochs)
-    return ours(splits, teacher, None if name == "online" else cache, seed, epochs)
+    return ours(splits, teacher, None if name == "online" else cache, seed, epochs, rate)
 
 
 # --------------------------------------------------------------------------------------------- measurements
 
 
-def in_turns(splits, teacher, rounds, folder):
+def tuning(splits, teacher, epochs, folder):
+    """Mean accuracy on validation images, over seeds that take no part afterwards, for each rate."""
+    cache = ViewCache(teacher, splits, folder / "tuning")
+    return {
+        rate: statistics.mean(ours(splits, teacher, cache, seed, epochs, rate)[-1][0] for seed in TUNING_SEEDS)
+        for rate in RATES
+    }
+
+
+def in_turns(splits, teacher, rounds, folder, rate):
     """Seconds of one epoch of each contender in each round; the first round warms up and does not count."""
     seconds = {name: [] for name in CONTENDERS}
     for number in range(rounds + 1):
@@ -178,13 +187,13 @@ def in_turns(splits, teacher, rounds, folder):
         first = number % len(CONTENDERS)  # whoever comes first in a round comes last in the next
         order = sorted(CONTENDERS[first:] + CONTENDERS[:first], key=lambda name: name == "second student")
         for seed, name in enumerate(order):
-            taken = contend(name, splits, teacher, cache, seed, epochs=1)[-1][1]
+            taken = contend(name, splits, teacher, cache, seed, 1, rate)[-1][1]
             if number > 0:
                 seconds[name].append(taken)
     return seconds
 
 
-def to_the_end(splits, teacher, epochs, seeds, folder):
+def to_the_end(splits, teacher, epochs, seeds, folder, rate):
     """For each seed and contender: (validation accuracy, seconds so far) after each epoch. (Who asks online learns what
     the first student learns, to the bit.)"""
     histories = {name: [] for name in CONTENDERS if name != "online"}
@@ -193,7 +202,7 @@ def to_the_end(splits, teacher, epochs, seeds, folder):
         for name in histories:
             if name == "second student":
                 seed += seeds  # a student of its own, with the cache that the first has filled
-            histories[name].append(contend(name, splits, teacher, cache, seed, epochs))
+            histories[name].append(contend(name, splits, teacher, cache, seed, epochs, rate))
     return histories
 
 
@@ -210,7 +219,7 @@ def peak_memory(name, options, teacher_path, cache_path):
 
 def _peak(name, options, teacher_path, cache_path):
     splits, teacher = _splits(options), _read_teacher(teacher_path)
-    contend(name, splits, teacher, ViewCache(teacher, splits, cache_path), 0, epochs=1)
+    contend(name, splits, teacher, ViewCache(teacher, splits, cache_path), 0, 1, RATES[0])
     return doctor.peak_memory_mb()
 
 
@@ -237,20 +246,24 @@ def main():
     splits, load = _splits(options), f"{os.getloadavg()[0]:.1f}"
     print(f"{splits!r}, batches of {BATCH}, {torch.get_num_threads()} threads, load {load}", flush=True)
     teacher = tutorial_teacher().to(memory_format=torch.channels_last)
-    kdkit.train(teacher, data.load(options.data), epochs=TEACHER_EPOCHS, batch_size=BATCH, lr=RATE)
+    kdkit.train(teacher, data.load(options.data), epochs=TEACHER_EPOCHS, batch_size=BATCH, lr=TEACHER_RATE)
     accuracy = metrics.accuracy(metrics.predict(teacher, splits.val.images), splits.val.labels)
     print(f"teacher: {accuracy:.1%} on validation images", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         torch.save(teacher.state_dict(), folder / "teacher.pt")
+        tried = tuning(splits, teacher, options.epochs, folder)
+        rate = max(tried, key=tried.get)
+        print({rate: f"{accuracy:.1%}" for rate, accuracy in tried.items()}, flush=True)
         result = {
             "data": splits.name,
             "pixels": "JPEG copies" if "JPEG" in splits.source else "original",
             "train_images": len(splits.train),
             "batch_size": BATCH,
             "teacher_val_accuracy": accuracy,
-            "seconds": in_turns(splits, teacher, options.rounds, folder),
-            "histories": to_the_end(splits, teacher, options.epochs, options.seeds, folder),
+            "tuning": tried,
+            "seconds": in_turns(splits, teacher, options.rounds, folder, rate),
+            "histories": to_the_end(splits, teacher, options.epochs, options.seeds, folder, rate),
             "peak_memory_mb": {n: peak_memory(n, options, folder / "teacher.pt", folder / "peak") for n in CONTENDERS},
             "versions": doctor.versions(),
             "load": load,

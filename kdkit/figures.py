@@ -12,6 +12,7 @@ from IPython.display import HTML, display
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
@@ -240,6 +241,7 @@ def lines(x, curves, xlabel, ylabel, *, log="", marks=None):
     axis.set(xlabel=xlabel, ylabel=ylabel)
     for letter in log:
         axis.set(**{f"{letter}scale": "log"})
+        _in_plain_numbers(getattr(axis, f"{letter}axis"))
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     return fig
@@ -327,10 +329,11 @@ def change(before, after, classes):
     return fig
 
 
-def ratios(values, shown, rows, columns, ylabel, xlabel, title):
+def ratios(values, shown, rows, columns, ylabel, xlabel, title, border=None):
     """A table of ratios ``[R, C]``, coloured on a scale on which twice and half as much are as far from 1.
 
-    Cells that are not ``shown`` (a table of truth values) are hatched, and their number stands in brackets.
+    Cells that are not ``shown`` (a table of truth values) are hatched, and their number stands in brackets. A thick
+    line parts those of at least ``border`` from the others.
     """
     fig, axes = _axes(1, 1, (1.15 * len(columns) + 2.6, 0.62 * len(rows) + 1.6))
     axis, powers = axes[0, 0], [[math.log2(value) for value in row] for row in values]
@@ -343,6 +346,9 @@ def ratios(values, shown, rows, columns, ylabel, xlabel, title):
             look = {"fill": False, "hatch": "//", "edgecolor": "grey", "linewidth": 0}
             axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
         axis.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=12)
+    if border is not None:
+        for ends in _edges([[value >= border for value in row] for row in values]):
+            axis.plot(*ends, color=BLACK, linewidth=4, solid_capstyle="round")
     axis.set_xticks(range(len(columns)), columns)
     axis.set_yticks(range(len(rows)), rows)
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -350,6 +356,16 @@ def ratios(values, shown, rows, columns, ylabel, xlabel, title):
     bar = fig.colorbar(drawn, ax=axis, shrink=0.8)
     bar.ax.yaxis.set_major_formatter(lambda power, _: f"{2**power:.2g}")
     return fig
+
+
+def _edges(inside):
+    """The lines ``([x, x], [y, y])`` between neighbours in a table of truth values of which one is true alone."""
+    for row, values in enumerate(inside):
+        for column, value in enumerate(values):
+            if column + 1 < len(values) and value != values[column + 1]:
+                yield [column + 0.5] * 2, [row - 0.5, row + 0.5]
+            if row + 1 < len(inside) and value != inside[row + 1][column]:
+                yield [column - 0.5, column + 0.5], [row + 0.5] * 2
 
 
 def predictors(columns, y, groups, ylabel):
@@ -363,8 +379,10 @@ def predictors(columns, y, groups, ylabel):
             axis.plot([float(x[place]) for place in own], [float(y[place]) for place in own], **look)
         axis.set(xlabel=xlabel, xscale="log", yscale="log")
         axis.grid(alpha=0.3)
+        _in_plain_numbers(axis.xaxis)
+        _in_plain_numbers(axis.yaxis)
     axes[0, 0].set(ylabel=ylabel)
-    axes[0, 0].legend(frameon=False, fontsize=11)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=len(names))
     return fig
 
 
@@ -386,6 +404,20 @@ def _axes(rows, columns, size, **grid):
         fig = Figure(figsize=size, layout="constrained")
         axes = fig.subplots(rows, columns, squeeze=False, gridspec_kw=grid)
     return fig, axes
+
+
+def _in_plain_numbers(axis):
+    """Ticks of a logarithmic axis as people write them: 0.5, 20, 1 M. Over a wide range only powers of ten."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(_written)
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _written(value, _=None):
+    if value < 0.001:
+        return f"$10^{{{round(math.log10(value))}}}$"
+    return f"{value:g}" if value < 1000 else EngFormatter()(value)
 
 
 def _floats(values):

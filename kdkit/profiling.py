@@ -131,9 +131,10 @@ class Ratio(NamedTuple):
 def latency(contenders, rounds=11):
     """How long each of several calls takes: a ``Latency`` for each entry of ``contenders``, a dict of name to function.
 
-    They take turns, so that what slows the machine for a moment slows all of them, and each turn begins with calls that
-    warm up and do not count. With as many threads as torch uses now. On a CUDA GPU the time ends when
-    the result is there; on MPS, which torch's timer does not wait for, only if the call itself does (``predicting``).
+    They take turns, there and back, so that what slows the machine for a moment slows all of them, and nobody always
+    follows the same other. Each turn begins with calls that warm up and do not count. With as many threads as torch
+    uses now. On a CUDA GPU the time ends when the result is there; on MPS, which torch's timer does not wait for, only
+    if the call itself does (``predicting``).
 
     Raises ``ValueError`` for fewer than two rounds: quartiles need them.
 
@@ -149,9 +150,9 @@ def latency(contenders, rounds=11):
     }
     calls = {name: max(1, round(SHORTEST / timer.timeit(3).mean)) for name, timer in timers.items()}
     times = {name: [] for name in timers}
-    for _ in range(rounds):
-        for name, timer in timers.items():
-            times[name].append(timer.timeit(calls[name]).mean)
+    for number in range(rounds):
+        for name in list(timers)[:: -1 if number % 2 else 1]:
+            times[name].append(timers[name].timeit(calls[name]).mean)
     return {name: Latency(tuple(taken)) for name, taken in times.items()}
 
 

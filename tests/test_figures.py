@@ -195,6 +195,32 @@ def test_ratios_within_the_noise_are_hatched_and_bracketed():
     assert low == -high == -1
 
 
+def test_a_border_runs_between_ratios_above_and_below_it():
+    names = ["1", "2"], ["a", "b"]
+    table = [[2.0, 1.5], [1.4, 1.0]], [[True, True]] * 2
+    drawn = figures.ratios(*table, *names, "y", "x", "t", border=1.5).axes[0].lines
+    ends = {tuple(line.get_xdata()) + tuple(line.get_ydata()) for line in drawn}
+    assert ends == {(-0.5, 0.5, 0.5, 0.5), (0.5, 1.5, 0.5, 0.5)}
+    assert not figures.ratios(*table, *names, "y", "x", "t", border=0.5).axes[0].lines
+
+
+@pytest.mark.parametrize(
+    ("x", "ticks"),
+    [
+        ([2, 10, 100], ["2", "5", "10", "20", "50", "100"]),
+        ([1e3, 1e5, 1e7], ["1 k", "10 k", "100 k", "1 M", "10 M"]),
+        ([1e-5, 1e-1], ["$10^{-5}$", "$10^{-4}$", "0.001", "0.01", "0.1"]),
+    ],
+)
+def test_logarithmic_axes_say_numbers_as_people_write_them(x, ticks):
+    fig = figures.lines(x, {"a": range(len(x))}, "x", "y", log="x")
+    fig.draw_without_rendering()
+    axis = fig.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    assert [t.label1.get_text() for t in axis.get_major_ticks() if low <= t.get_loc() <= high] == ticks
+    assert {t.label1.get_text() for t in axis.get_minor_ticks()} <= {""}
+
+
 def test_predictors_share_their_y_and_differ_in_marker_by_group():
     fig = figures.predictors({"layers": [1, 2, 3], "FLOPs": [10, 20, 30]}, [5.0, 6.0, 7.0], ["a", "b", "a"], "ms")
     assert [axis.get_xlabel() for axis in fig.axes] == ["layers", "FLOPs"]

@@ -6,10 +6,12 @@ from dataclasses import asdict
 
 import pytest
 
+from benchmarks import shapes, usual_loop
 from kdkit import experiments, measured, models, zoo
 from kdkit.metrics import paired_interval
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
+README = (measured.FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_was_not_measured_is_refused_with_the_names_of_what_was():
@@ -129,6 +131,28 @@ def test_speed():
         assert line + f"{row['share']:.2f} | {row['share_counted']:.2f} |" in PAGE
     for kind, share in result["breakdown"].items():
         assert f"{kind} {share:.0%}".replace("%", " %") in PAGE
+
+
+def test_the_usual_loop():
+    result = measured.load("usual-loop")
+    for row in usual_loop.table(result):
+        assert row in README or row in PAGE, row
+    assert f"load {result['load']} at the start" in README and result["pixels"] == "JPEG copies"
+    assert f"{result['train_images']:,} images" in README and f"{result['train_images']:,} images" in PAGE
+    assert {len(seconds) for seconds in result["seconds"].values()} == {5}
+    assert {(len(runs), *map(len, runs)) for runs in result["histories"].values()} == {(3, 10, 10, 10)}
+    for rate, accuracy in result["tuning"].items():
+        assert f"{rate} ({accuracy:.1%})".replace("%", " %") in PAGE
+    assert f"its peak, {max(result['tuning'], key=result['tuning'].get)}, was the best" in PAGE
+
+
+@pytest.mark.parametrize(("name", "others"), [("shapes", 0), ("shapes-busy", 2)])
+def test_shapes(name, others):
+    result = measured.load(name)
+    for row in shapes.table(result):
+        assert row in PAGE, row
+    assert result["settings"]["busy"] == others and f"load {result['load']}" in PAGE
+    assert {len(row["ratio"]) for row in result["pairs"]} == {result["settings"]["rounds"]} == {11}
 
 
 def test_the_teacher_that_ships():
