@@ -59,7 +59,7 @@ def test_contenders_take_turns_there_and_back(monkeypatch):
     order = []
     monkeypatch.setattr(profiling, "SHORTEST", 0.0)
     profiling.latency({name: lambda name=name: order.append(name) for name in "ab"}, rounds=3)
-    assert "".join(order[-18:]) == "aaabbb" "bbbaaa" "aaabbb"  # two calls to warm up, one that counts
+    assert "".join(order[-18:]) == "aaabbbbbbaaaaaabbb"  # two calls to warm up, one that counts
 
 
 def test_median_quartiles_and_outliers():
