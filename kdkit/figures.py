@@ -257,6 +257,7 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
         where = {"xytext": (0, 8 if place % 2 else -16), "ha": "center", "textcoords": "offset points"}
         axis.annotate(names[number], (x[number], y[number]), fontsize=10, **where)
     axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
+    _in_plain_numbers(axis.yaxis)
     axis.grid(alpha=0.3)
     return fig
 

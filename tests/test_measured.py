@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks import shapes, usual_loop
-from kdkit import experiments, measured, models, zoo
+from benchmarks import shapes, shapes_learnt, usual_loop
+from kdkit import experiments, measured, models, profiling, zoo
 from kdkit.metrics import paired_interval
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
@@ -153,6 +153,36 @@ def test_shapes(name, others):
         assert row in PAGE, row
     assert result["settings"]["busy"] == others and f"load {result['load']}" in PAGE
     assert {len(row["ratio"]) for row in result["pairs"]} == {result["settings"]["rounds"]} == {11}
+
+
+def test_shapes_learnt():
+    result = measured.load("shapes-learnt")
+    for row in shapes_learnt.table(result):
+        assert row in PAGE, row
+    assert result["settings"] == {"images": shapes_learnt.SETTING.images, "epochs": shapes_learnt.SETTING.epochs}
+    for width, depth in shapes_learnt.SHAPES:
+        assert len(experiments.by_seed(result, "shapes", f"{width}x{depth}", "soft")) == 5
+
+
+def test_notebook_05_says_no_more_than_these_results():
+    def of(kept, *work):
+        [row] = [row for row in kept["pairs"] if row["work"] == list(work) and row["kind"] == "encoder"]
+        return profiling.Ratio(profiling.Spread(tuple(row["ratio"])), profiling.Spread(tuple(row["noise"])))
+
+    quiet, busy, learnt = (measured.load(name) for name in ("shapes", "shapes-busy", "shapes-learnt"))
+    assert of(quiet, 1, 1).shown and not of(busy, 1, 1).shown and max(of(busy, 1, 1).noise.values) > 2
+    for tokens in (1, 16, 128):
+        found = {row["name"]: statistics.median(row["ratio"]) for row in quiet["berts"] if row["work"][1] == tokens}
+        assert found["DistilBERT's 6 x 768"] < found["thin, 12 x 544"] < 0.7
+    one = {(row["width"], row["depth"]): row["seconds"] for row in learnt["times"] if row["batch"] == 1}
+    shallow = [statistics.median(one[width, 3]) for width in (4, 8, 16, 24)]
+    assert max(shallow) < 1.1 * min(shallow)
+
+    def mean(name):
+        return statistics.mean(experiments.by_seed(learnt, "shapes", name, "soft"))
+
+    assert mean("24x3") == max(mean(f"{width}x3") for width in (4, 8, 16, 24)) > mean("4x3") + 0.03
+    assert min(experiments.by_seed(learnt, "shapes", "16x9", "soft")) < 0.9
 
 
 def test_the_teacher_that_ships():

@@ -9,6 +9,7 @@ from kdkit.check.fair import argmax_loss, reach
 from kdkit.check.judging import Verdict, guess
 from kdkit.check.loss import kd_loss, sequence_kl, soft_cross_entropy
 from kdkit.check.record import progress
+from kdkit.check.shape import student_in_budget
 from kdkit.check.step import kd_step
 from kdkit.check.targets import entropy, mean_soft_targets, second_choice, soft_targets
 from kdkit.check.temperature import high_temperature_gradient, kd_gradient, kl_divergence
@@ -31,4 +32,5 @@ __all__ = [
     "sequence_kl",
     "soft_cross_entropy",
     "soft_targets",
+    "student_in_budget",
 ]

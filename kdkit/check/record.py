@@ -30,6 +30,7 @@ NOTEBOOKS = {
         "too_good",
     ),
     "04 CIFAR-10": ("argmax_loss", "reach"),
+    "05 Not faster": ("student_in_budget",),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 

@@ -4,9 +4,9 @@ the mistake. ``python -m tests.answers`` prints the table of wrong answers and m
 
 from kdkit import check
 
-from . import fair, loss, museum, probabilities
+from . import fair, loss, museum, probabilities, shape
 
-EXERCISES = {**probabilities.EXERCISES, **loss.EXERCISES, **museum.EXERCISES, **fair.EXERCISES}
+EXERCISES = {**probabilities.EXERCISES, **loss.EXERCISES, **museum.EXERCISES, **fair.EXERCISES, **shape.EXERCISES}
 
 
 def check_of(name):

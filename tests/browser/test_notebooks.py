@@ -110,6 +110,21 @@ def test_the_flip_book_of_02_turns(ran):
     notebook.check()
 
 
+def test_the_sliders_of_05_measure_another_network(ran):
+    notebook = ran("05_smaller_is_not_faster.ipynb")
+    sentence = notebook.page.locator(".jp-OutputArea p")
+    depth, width = notebook.slider(0), notebook.slider(1)
+    sentence.filter(has_text=re.compile(r"^3 layers of width 256: 2\.4 million .* measured [\d.]+ ms\.$")).wait_for(
+        timeout=20_000
+    )
+    depth.press("ArrowRight", times=2)
+    sentence.filter(has_text=re.compile(r"^5 layers of width 256: .* measured [\d.]+ ms\.$")).wait_for(timeout=20_000)
+    depth.handle.and_(notebook.page.get_by_role("slider", name="Depth")).wait_for(timeout=5000)
+    width.drag(2000)
+    sentence.filter(has_text=re.compile(r"^5 layers of width 384: .* measured [\d.]+ ms\.$")).wait_for(timeout=20_000)
+    notebook.check()
+
+
 def test_a_reader_mends_an_exhibit_of_03_and_the_symptom_goes(ran, lab):
     notebook = ran("03_the_loss.ipynb")
     assert notebook.run_cell("museum.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.96\n"
