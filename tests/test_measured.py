@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks import shapes, shapes_learnt, usual_loop
+from benchmarks import original_pixels, shapes, shapes_learnt, usual_loop
 from kdkit import experiments, measured, models, profiling, zoo
 from kdkit.metrics import paired_interval
 
@@ -144,6 +144,16 @@ def test_the_usual_loop():
     for rate, accuracy in result["tuning"].items():
         assert f"{rate} ({accuracy:.1%})".replace("%", " %") in PAGE
     assert f"its peak, {max(result['tuning'], key=result['tuning'].get)}, was the best" in PAGE
+
+
+def test_original_pixels():
+    result = measured.load("original-pixels")
+    for row in original_pixels.table(result):
+        assert row in PAGE, row
+    assert {(row["kind"], row["seed"]) for row in result["rows"]} == {
+        (k, n) for k in ("plain", "worn") for n in range(3)
+    }
+    assert f"without {result['sample']:,} of the training images" in PAGE and result["pixels"] == "JPEG copies"
 
 
 @pytest.mark.parametrize(("name", "others"), [("shapes", 0), ("shapes-busy", 2)])

@@ -89,4 +89,4 @@ def _advice(shape):
     narrower = [other for other in accuracies() if other[1] == shape[1] and other[0] < shape[0]]
     nearest = {"depth": max(shallower, default=None), "width": max(narrower, default=None)}
     saved = {what: shares()[shape] - shares()[other] for what, other in nearest.items() if other}
-    return "; ".join(f"one step less {what} would save {share:.2f}" for what, share in saved.items())
+    return "Here, " + "; ".join(f"one step less {what} would save {share:.2f}" for what, share in saved.items())
