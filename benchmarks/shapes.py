@@ -1,6 +1,7 @@
 """What decides how long a network takes: its layers, its operations or its parameters?
 
     python benchmarks/shapes.py --json kdkit/measured/shapes.json
+    python benchmarks/shapes.py --threads 1 --json kdkit/measured/shapes-one-thread.json
     python benchmarks/shapes.py --busy 2 --json kdkit/measured/shapes-busy.json
 
 - pairs of networks with about as many parameters and operations, one deep and thin, one shallow and wide, in turns,
@@ -8,8 +9,9 @@
 - all networks of a depth x width grid, in turns, for a small and for a large piece of work;
 - a BERT's twelve layers, DistilBERT's six of the same width, and twelve thin ones with as many parameters as these.
 
-Prediction only, without gradient. ``--busy N`` runs N other programs beside, which do nothing but multiply matrices:
-do the conclusions hold on a machine that others use as well?
+Prediction only, without gradient. ``--threads 1`` computes with one thread, which need not wait for others: how much
+of a layer's price is that? ``--busy N`` runs N other programs beside, which do nothing but multiply matrices: do the
+conclusions hold on a machine that others use as well?
 """
 
 import argparse
@@ -122,8 +124,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--busy", type=int, default=0, metavar="N", help="other programs that run beside")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     about = {"settings": {"pairs": PAIRS, "rounds": options.rounds, "busy": options.busy}}
     about |= {"versions": doctor.versions(), "load": f"{os.getloadavg()[0]:.1f}"}
     result = dict(about)

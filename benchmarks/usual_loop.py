@@ -184,7 +184,7 @@ def in_turns(splits, teacher, rounds, folder, rate):
     seconds = {name: [] for name in CONTENDERS}
     for number in range(rounds + 1):
         cache = ViewCache(teacher, splits, folder / f"turns{number}")
-        first = number % len(CONTENDERS)  # whoever comes first in a round comes last in the next
+        first = number % len(CONTENDERS)  # who comes first changes; the second student comes when the cache is full
         order = sorted(CONTENDERS[first:] + CONTENDERS[:first], key=lambda name: name == "second student")
         for seed, name in enumerate(order):
             taken = contend(name, splits, teacher, cache, seed, 1, rate)[-1][1]

@@ -416,8 +416,9 @@ def _in_plain_numbers(axis):
 
 
 def _written(value, _=None):
-    if value < 0.001:
-        return f"$10^{{{round(math.log10(value))}}}$"
+    power = round(math.log10(value))
+    if value < 0.001 and math.isclose(value, 10**power):
+        return f"$10^{{{power}}}$"
     return f"{value:g}" if value < 1000 else EngFormatter()(value)
 
 

@@ -19,6 +19,7 @@ def documents(pairs):
 
 def test_there_is_enough_english_on_this_machine(documents):
     assert sum(map(len, documents.values())) > 1_000_000
+    assert "module io" in documents and not any("_pyio" in name for name in documents)
     assert "JSON" in documents["module json"] and "lambda" in documents["topic lambda"].lower()
     assert not any("site-packages" in name or "torch" in name for name in documents)
 

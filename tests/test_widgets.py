@@ -335,6 +335,13 @@ def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):
             assert panel.sentence in panel.view.value and panel.sentence in panel.still()
 
 
+def test_the_network_is_timed_where_the_reader_computes(clock):
+    shape_panel(device="meta")
+    assert {parameter.device.type for parameter in clock[-1].parameters()} == {"meta"}
+    shape_panel()
+    assert {parameter.device.type for parameter in clock[-1].parameters()} == {"cpu"}
+
+
 def test_the_prediction_stands_there_before_the_measurement(clock, monkeypatch):
     panel, seen = shape_panel(), []
     panel.view.observe(lambda change: seen.append(change["new"]), "value")

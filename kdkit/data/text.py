@@ -25,8 +25,8 @@ class Texts(NamedTuple):
 def python():
     """Python's documentation: a dict of name to text, one for each help topic and for each module's docstrings.
 
-    A module is what stands at the top of the library, such as ``email`` with all that is in it, so that no two
-    documents tell of the same thing.
+    A module is what stands at the top of the library, such as ``email`` with all that is in it, and ``io`` with
+    ``_pyio``: what belongs together is one document, so that ``split`` does not part it.
     """
     from pydoc_data.topics import topics
 
@@ -47,7 +47,7 @@ def docstrings():
         for text in _docstrings(path):
             if text not in seen:
                 seen.add(text)
-                yield parts[0].removesuffix(".py"), text
+                yield parts[0].removesuffix(".py").removeprefix("_py").strip("_"), text
 
 
 def _docstrings(path):

@@ -17,14 +17,14 @@ class ShapePanel(Panel):
     """Sliders for the depth and the width of a Transformer encoder; its time on one sentence, predicted and measured.
 
     Parameters: ``predict``, a function of (layers, operations) that gives seconds; ``tokens``, the sentence's length;
-    ``depth`` and ``width``, where the sliders begin.
+    ``depth`` and ``width``, where the sliders begin; ``device``, where the network is timed.
 
     The prediction stands there at once; then the network is timed, on this machine, in ``ROUNDS`` rounds. From code:
     ``panel.depth.value = 12``. Raises ``ValueError`` for a depth or width that the sliders do not have.
     """
 
-    def __init__(self, predict, tokens=1, *, depth=3, width=256):
-        self.predict, self.tokens = predict, tokens
+    def __init__(self, predict, tokens=1, *, depth=3, width=256, device="cpu"):
+        self.predict, self.tokens, self.device = predict, tokens, device
         self.depth = _slider("Depth, layers", DEPTHS, depth)
         self.width = _slider("Width", WIDTHS, width)
         self.view = ipywidgets.HTML()
@@ -44,7 +44,8 @@ class ShapePanel(Panel):
     def _changed(self, change=None):
         depth, width = self.depth.value, self.width.value
         try:
-            network, inputs = _encoder(width, depth), torch.zeros(1, self.tokens, width)
+            network = _encoder(width, depth, self.device)
+            inputs = torch.zeros(1, self.tokens, width, device=self.device)
             self.parameters, self.measured = models.parameters(network), None
             self.predicted = self.predict(depth, profiling.flops(network, inputs))
             self.view.value = self._page()
@@ -87,11 +88,11 @@ def _slider(name, options, value):
 
 
 @functools.cache
-def _deepest(width):
-    return models.encoder(width, max(DEPTHS)).eval()
+def _deepest(width, device):
+    return models.encoder(width, max(DEPTHS)).to(device).eval()
 
 
-def _encoder(width, depth):
+def _encoder(width, depth, device):
     """The first ``depth`` layers of the deepest encoder: built once for each width, so that a slider need not wait."""
-    network = torch.nn.Sequential(*_deepest(width).layers[:depth])
+    network = torch.nn.Sequential(*_deepest(width, device).layers[:depth])
     return network.eval()

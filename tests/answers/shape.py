@@ -2,7 +2,7 @@
 
 EXERCISES = {
     "student_in_budget": (
-        [lambda: (16, 3), lambda: [24, 3]],
+        [lambda: (16, 3), lambda: [8, 3]],
         {
             "24x9 takes .* more than 0.85.*one step less depth would save": lambda: (24, 9),
             "4x9 takes .* more than 0.85": lambda: (4, 9),
