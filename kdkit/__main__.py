@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -16,12 +17,18 @@ Knowledge distillation from the command line.
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
   python -m kdkit experiments things              the fair fight of notebook 04: three ways to teach, several seeds
+  python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
 on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
 """
 
 LIMITS = "Measured on the test images of this data alone: on any other images expect less, however sure it sounds."
+
+LIMITS_OF_TEXT = (
+    "It has read the documentation of one programming language and nothing else: of anything else it knows next to "
+    "nothing. What it says of Python may be wrong."
+)
 
 COPIES = (
     " Its images were JPEG copies, to learn from and to be tested on: do not set its accuracy beside that of networks "
@@ -64,6 +71,7 @@ def _parser():
     _experiments_options(
         _command(commands, "experiments", _experiments, "three ways to teach a student, fairly compared", data=False)
     )
+    _train_bert_options(_command(commands, "train-bert", _train_bert, "train a BERT that guesses words", data=False))
     return parser
 
 
@@ -121,6 +129,19 @@ def _experiments_options(parser):
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for caches and checkpoints")
 
 
+def _train_bert_options(parser):
+    parser.add_argument("--data", default="python", help="python (its documentation), or a folder with .txt files")
+    parser.add_argument("--epochs", type=int, default=80, help="how often all texts are read")
+    parser.add_argument("--batch-size", type=int, default=32, help="pieces of 128 tokens a step")
+    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--width", type=int, default=176, help="of a layer")
+    parser.add_argument("--depth", type=int, default=6, help="layers")
+    parser.add_argument("--words", type=int, default=3000, help="word pieces to know")
+    parser.add_argument("--seed", type=int, default=0, help="of initial weights, order and hidden words")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers and checkpoints")
+    parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-bert.safetensors)")
+
+
 def _doctor(options, doctor):
     """Say what is on this machine, and what to do about what is missing."""
     marks = {True: "ok      ", False: "ATTENTION", None: "note    "}
@@ -163,6 +184,38 @@ def _train_teacher(options, doctor):
     card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test, data.views.flip)
     zoo.save(network, out, card)
     print(f"test accuracy {card['results']['accuracy']:.2%}, {run.seconds:.0f} s of training; kept in {out}")
+    _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
+    return 0
+
+
+def _train_bert(options, doctor):
+    """Train a BERT to guess hidden words, on English text that is on every machine with Python, or on your own.
+
+    Word pieces are learnt first, and kept beside the network; those that stand there already are used again.
+    """
+    from kdkit import berts, distilbert, models, zoo
+    from kdkit.data import text, tokens
+
+    began = time.perf_counter()
+    documents = text.python() if options.data == "python" else text.folder(options.data)
+    name = "python" if options.data == "python" else Path(options.data).resolve().name
+    out = zoo.check_path(options.out or options.runs / f"{name}-bert.safetensors")
+    network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
+    if not out.with_suffix(".txt").exists():
+        zoo.save_words(tokens.learn_words(text.split(documents).train.values(), options.words), out)
+    corpus = tokens.corpus(documents, zoo.read_words(out, options.words))
+    print(f"{len(documents)} documents; teacher: {models.parameters(network):,} parameters", flush=True)
+    checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
+    schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
+    run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)
+    card = {"name": out.stem, **_made(options, doctor), "data": name, "source": _text_source(options)}
+    card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
+    card["device"] = next(network.parameters()).device.type
+    zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
+    card["results"] = distilbert.report(zoo.read(out), corpus)
+    zoo.save(network, out, card)
+    found = card["results"]
+    print(f"test perplexity {found['perplexity']:.2f}, {found['accuracy']:.2%} of hidden words; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
     return 0
 
@@ -275,6 +328,12 @@ def _data(options):
     return splits.first(options.train_images)
 
 
+def _text_source(options):
+    if options.data != "python":
+        return _without_home(f"text files in {options.data}")
+    return f"the documentation that Python {platform.python_version()} brings: help topics and docstrings"
+
+
 def _device(name):
     import torch
 
@@ -345,13 +404,15 @@ def _fingerprint(teacher, data):
 
 
 def _origin(data, options, doctor):
-    """What made a result: for cards and reports."""
+    """What made a result of images: for cards and reports."""
+    about = {"data": data.name, "source": _without_home(data.source), "classes": list(data.train.classes)}
+    return {**about, **_made(options, doctor)}
+
+
+def _made(options, doctor):
     left_out = ("run", "json", "command", "runs", "out", "download", "typed")
     return {
         "command": _without_home(" ".join(["python -m kdkit", *options.typed])),
-        "data": data.name,
-        "source": _without_home(data.source),
-        "classes": list(data.train.classes),
         "settings": {name: _without_home(value) for name, value in vars(options).items() if name not in left_out},
         "versions": doctor.versions(),
     }

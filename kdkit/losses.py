@@ -132,6 +132,22 @@ def kd_terms(
     return KDTerms(_weighted_sum((soft_weight, soft), (hard_weight, hard)), soft, hard)
 
 
+def cosine_distance(student_hidden, teacher_hidden, mask=None):
+    """1 - cos of the angle between two hidden states: 0 where they point the same way, 2 where they are opposed.
+
+    Parameters: ``student_hidden`` and ``teacher_hidden``, ``[B, H]`` or ``[B, L, H]``, alike in shape; ``mask`` as for
+    ``kd_loss``: which samples or tokens count.
+    Returns a scalar tensor: the mean over what counts. The teacher gets no gradient. Raises ``ValueError`` where shapes
+    are not as said. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3, L_cos.
+
+    >>> round(float(cosine_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]]))), 4)  # 1 - cos 45 degrees
+    0.2929
+    """
+    _check_pair(student_hidden, teacher_hidden, "hidden")
+    student, teacher = _select(student_hidden, teacher_hidden, mask)
+    return (1 - F.cosine_similarity(_at_least_float32(student), _at_least_float32(teacher.detach()), dim=-1)).mean()
+
+
 def resolve_weights(soft_weight, hard_weight, have_labels):
     """Fill in the weights that were left out (0.9 and 0.1 with labels, 1 and 0 without); refuse impossible ones.
 
@@ -187,12 +203,17 @@ def _select(student_logits, teacher_logits, mask):
     return student_logits[mask], teacher_logits[mask]
 
 
-def _check_pair(student_logits, teacher_logits):
-    _check_logits("student_logits", student_logits)
-    _check_logits("teacher_logits", teacher_logits)
+def _check_pair(student_logits, teacher_logits, kind="logits"):
+    _check_logits(f"student_{kind}", student_logits)
+    _check_logits(f"teacher_{kind}", teacher_logits)
     student, teacher = tuple(student_logits.shape), tuple(teacher_logits.shape)
     if student == teacher:
         return
+    if kind == "hidden":
+        raise ValueError(
+            f"hidden states must be alike in shape to have an angle; got student_hidden {list(student)}, "
+            f"teacher_hidden {list(teacher)}."
+        )
     what = "class counts" if student[:-1] == teacher[:-1] else "shapes"
     if len(student) == len(teacher) and student[1:] == teacher[1:]:
         what = "batch sizes"

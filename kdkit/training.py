@@ -1,23 +1,21 @@
 """The training step, the training loop, and runs that survive being killed.
 
 Read it top to bottom: ``kd_step`` is the whole idea; ``train`` repeats it over epochs, for plain and distilled
-training alike; the rest keeps a run on disk (``kdkit.checkpoints``).
+training alike; what keeps a run going and on disk is in ``kdkit.runs``.
 """
 
 import math
 import numbers
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
-from tqdm.auto import tqdm
 
-from kdkit import checkpoints, losses, memory, metrics, models
+from kdkit import losses, metrics, models
 from kdkit.cache import ViewCache
 from kdkit.data import Splits
+from kdkit.runs import Diverged, Run, TrainingInterrupted, advance, check_schedule, epoch_seed, keep_going
+
+__all__ = ["Diverged", "Run", "StepLosses", "TrainingInterrupted", "kd_step", "train"]
 
 PEAK_LR = 0.4  # for batches of 512; other sizes in proportion
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
@@ -84,36 +82,6 @@ def _update(student, optimizer, inputs, labels, teacher_logits, temperature, sof
     return StepLosses(*(term.item() for term in terms))
 
 
-@dataclass
-class Run:
-    """A finished training: the ``student``, what it was trained with, and how it went.
-
-    ``history`` holds one dict an epoch: epoch, loss, soft_loss, hard_loss, val_accuracy, val_agreement (with the
-    teacher; None without one). ``seconds`` counts training time, over all sittings of a resumed run.
-    """
-
-    student: nn.Module
-    settings: dict
-    history: list = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def val_accuracy(self):
-        """Accuracy on the validation split after the last epoch: never the best of many."""
-        return self.history[-1]["val_accuracy"]
-
-
-class Diverged(ValueError):
-    """The loss is no longer a finite number."""
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C, or a notebook's stop button, during ``train``. Its text says what was kept."""
-
-    def _render_traceback_(self):  # what IPython shows instead of a traceback
-        return [str(self)]
-
-
 def train(
     student,
     data,
@@ -175,40 +143,19 @@ def train(
         nesterov=True,
         weight_decay=WEIGHT_DECAY,
     )
-    start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
-    _resume(run, optimizer, checkpoint)
-    memory.keep_freed()
-    with _bar(run, data, progress) as bar:
-        try:
-            _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar, progress)
-        except KeyboardInterrupt:
-            student.load_state_dict(start)  # so that the same call, with the same student, goes on from the checkpoint
-            raise TrainingInterrupted(_farewell(run, checkpoint)) from None
-    student.eval()
-    return run
 
+    def prepare():
+        device = next(student.parameters()).device
+        padded, labels = data.views.pad(data.train.images).to(device), data.train.labels.to(device)
+        teacher_val = _teacher_val(teacher, cache, data)
 
-def _run_epochs(run, optimizer, data, teacher, cache, checkpoint, bar, progress):
-    done = len(run.history)
-    if done == run.settings["epochs"]:
-        return
-    device = next(run.student.parameters()).device
-    padded = data.views.pad(data.train.images).to(device)
-    labels = data.train.labels.to(device)
-    teacher_val = _teacher_val(teacher, cache, data)
-    for epoch in range(done, run.settings["epochs"]):
-        began = time.perf_counter()
-        # Dropout and the like draw from the global generator: seed it for this epoch, and put it back afterwards.
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(_epoch_seed(run.settings["seed"], epoch))
+        def one_epoch(epoch, bar):
             means = _run_epoch(run, optimizer, epoch, data.views, padded, labels, teacher, cache, bar)
-        if not math.isfinite(means["loss"]):
-            raise Diverged(f"the loss is no longer a finite number in epoch {epoch + 1}: lower lr.")
-        run.history.append({"epoch": epoch + 1, **means, **_validate(run.student, data.val, teacher_val)})
-        run.seconds += time.perf_counter() - began
-        _save(run, optimizer, checkpoint)
-        if callable(progress):
-            progress(run)
+            return {**means, **_validate(student, data.val, teacher_val)}
+
+        return one_epoch
+
+    return keep_going(run, optimizer, prepare, -(-len(data.train) // batch_size), checkpoint, progress)
 
 
 def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar):
@@ -228,8 +175,7 @@ def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar
         weights = settings["temperature"], settings["soft_weight"], settings["hard_weight"]
         seen = _update(student, optimizer, inputs, labels[index], teacher_logits, *weights)
         sums += torch.tensor(seen, dtype=torch.double)
-        bar.update()
-        bar.set_postfix(_postfix(seen.total, run.history), refresh=False)
+        advance(bar, seen.total, run)
     for index in left_over if cache is not None else ():  # or the next student, in another order, would miss them
         cache.logits(index, view[index], views.take(padded, index, view[index]))
     return dict(zip(("loss", "soft_loss", "hard_loss"), (sums / len(batches)).tolist(), strict=True))
@@ -240,16 +186,11 @@ def _batches(count, batch_size, seed, epoch):
 
     And as many more of that size as hold what is left over, to be asked about and not learnt from.
     """
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(_epoch_seed(seed, epoch)))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)))
     number = -(-count // batch_size)
     size = count // number
     more = -(-(count - number * size) // size)
     return order[: number * size].view(number, size), order[count - more * size :].view(more, size)
-
-
-def _epoch_seed(seed, epoch):
-    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died."""
-    return seed * 1_000_003 + epoch
 
 
 def _peak_lr(lr, batch_size):
@@ -278,49 +219,15 @@ def _validate(student, val, teacher_val):
     return {"val_accuracy": metrics.accuracy(answer, val.labels), "val_agreement": agreement}
 
 
-def _bar(run, data, progress):
-    steps = -(-len(data.train) // run.settings["batch_size"])
-    return tqdm(
-        total=steps * run.settings["epochs"],
-        initial=steps * len(run.history),
-        desc="training" if run.settings["teacher"] is None else "distilling",
-        unit="step",
-        disable=not progress or callable(progress),
-    )
-
-
-def _postfix(loss, history):
-    shown = {"loss": f"{loss:.3f}", "epoch": len(history) + 1}
-    return {**shown, "val_accuracy": f"{history[-1]['val_accuracy']:.1%}"} if history else shown
-
-
-def _farewell(run, checkpoint):
-    epochs = run.settings["epochs"]
-    stopped = f"Stopped in epoch {min(len(run.history) + 1, epochs)} of {epochs}."
-    if checkpoint is None:
-        return f"{stopped} Nothing was kept: give train() a checkpoint=path for that."
-    if not Path(checkpoint).exists():
-        return f"{stopped} There was nothing to keep yet."
-    kept = len(checkpoints.read(checkpoint)["history"])
-    what = "1 epoch is" if kept == 1 else f"{kept} epochs are"
-    return f"{stopped} {what} kept in {checkpoint}: run the same again to go on."
-
-
 def _check_arguments(student, data, teacher, cache, epochs, batch_size, seed):
     if not isinstance(data, Splits):
         raise ValueError(
             f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
         )
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f"seed must be a whole number; got {seed!r}.")
     for part, count in ("train", len(data.train)), ("val", len(data.val)):
         if count == 0:
             raise ValueError(f"data.{part} holds no image: {data!r}. Training needs both.")
-    for name, value in ("epochs", epochs), ("batch_size", batch_size):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
-    if teacher is student:
-        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    check_schedule(student, teacher, epochs, batch_size, seed)
     if cache is not None:
         _check_cache(cache, data, teacher)
 
@@ -352,31 +259,3 @@ def _identity(student, data, teacher, temperature, soft_weight, hard_weight):
         "soft_weight": soft_weight,
         "hard_weight": hard_weight,
     }
-
-
-def _save(run, optimizer, checkpoint):
-    if checkpoint is None:
-        return
-    state = {"settings": run.settings, "history": run.history, "seconds": run.seconds}
-    weights = {"student": run.student.state_dict(), "optimizer": optimizer.state_dict()}
-    checkpoints.write(checkpoint, {**state, **weights})
-
-
-def _resume(run, optimizer, checkpoint):
-    if checkpoint is None or not Path(checkpoint).exists():
-        return
-    state = checkpoints.read(checkpoint)
-    _check_same_run(checkpoint, state["settings"], run.settings)
-    run.student.load_state_dict(state["student"])
-    optimizer.load_state_dict(state["optimizer"])
-    run.history, run.seconds = state["history"], state["seconds"]
-
-
-def _check_same_run(path, kept, wanted):
-    other = [f"{name} {kept.get(name)!r}, now {value!r}" for name, value in wanted.items() if kept.get(name) != value]
-    if not other:
-        return
-    hint = ""
-    if kept.get("student") != wanted["student"]:
-        hint = " (A student that has been trained already is another student: build it anew.)"
-    raise ValueError(checkpoints.refusal(path, f"belongs to another run: {'; '.join(other)}") + hint)

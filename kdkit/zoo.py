@@ -2,7 +2,7 @@
 
 A network is two files side by side: ``NAME.safetensors`` with the weights (half precision) and ``NAME.json``, its
 card: how to build it, what it was trained on and by which command, how good it is, where its limits are, and the
-SHA-256 of the weights.
+SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, the word pieces that it knows, one a line.
 """
 
 import json
@@ -32,15 +32,21 @@ def card(name):
     return read_card(_shipped(name))
 
 
+def tokenizer(name):
+    """The tokenizer of a network that ships with the kit and reads text."""
+    return read_tokenizer(_shipped(name))
+
+
 def save(model, path, card):
     """Write a course network to ``path`` (``.safetensors``) and its ``card``, a dict for people, beside it.
 
     Weights are kept in half precision: half the size. Measure the network that ``read`` gives, not the one given here.
+    Of a network that reads text, ``save_words`` keeps the words.
     """
     path = check_path(path)
     with files.replacing(path) as weights, files.replacing(path.with_suffix(".json")) as text:
         # the bytes, not save_file: that puts a file in place which only its owner may read
-        weights.write_bytes(safetensors.torch.save({name: _half(value) for name, value in model.state_dict().items()}))
+        weights.write_bytes(safetensors.torch.save({name: _half(value) for name, value in _tensors(model).items()}))
         built = {"architecture": model.architecture, "sha256": files.sha256(weights)}
         whole = built | card | built  # an old card may be given again: what it says of older weights must not stay
         text.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -68,13 +74,43 @@ def read(path):
             f"expected {str(about.get('sha256'))[:12]}... Make or download it again."
         )
     try:
-        model = models.student(**about["architecture"])
-        model.load_state_dict(safetensors.torch.load_file(path))  # which makes them float32 again
+        model = _build(about["architecture"])
+        weights = safetensors.torch.load_file(path)
+        if weights.keys() != _tensors(model).keys():
+            raise ValueError("other weights than this network has")
+        model.load_state_dict(weights, strict=False)  # which makes them float32 again
     except (TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise ValueError(
             f"{path} does not fit the architecture on its card, {about['architecture']}. Make or download it again."
         ) from error
     return model.eval()
+
+
+def save_words(words, path):
+    """Keep the word pieces of a tokenizer, a list, beside the network at ``path``."""
+    with files.replacing(check_path(path).with_suffix(".txt")) as text:
+        text.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+
+
+def read_tokenizer(path):
+    """The tokenizer of the network at ``path``. Raises ``FileNotFoundError`` and ``ValueError`` as ``read`` does."""
+    return read_words(path, read_card(path)["architecture"].get("words"))
+
+
+def read_words(path, count):
+    """The tokenizer of the ``count`` word pieces that ``save_words`` kept beside ``path``."""
+    from kdkit.data import tokens
+
+    path = Path(path).with_suffix(".txt")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: it holds the word pieces of a network that reads text.")
+    words = path.read_text(encoding="utf-8").split("\n")[:-1]
+    if len(words) != count:
+        raise ValueError(
+            f"{path} holds {len(words)} word pieces; {count} are wanted. It is damaged, or of another network: make or "
+            "download it again."
+        )
+    return tokens.tokenizer(words)
 
 
 def read_card(path):
@@ -100,6 +136,25 @@ def _shipped(name):
     if name not in names():
         raise ValueError(f"no network named {name!r} ships with the kit; there are: {', '.join(names()) or 'none'}.")
     return SHIPPED / f"{name}.safetensors"
+
+
+def _build(architecture):
+    """An untrained network of the course: one that reads text if it knows ``words``, else one for images."""
+    if "words" not in architecture:
+        return models.student(**architecture)
+    from kdkit import berts  # transformers takes seconds to import
+
+    return berts.teacher(**architecture)
+
+
+def _tensors(model):
+    """All that ``model`` has learnt, by name; what stands in two places of it (tied weights), once."""
+    seen = set()
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if not (value.data_ptr() in seen or seen.add(value.data_ptr())) or value.numel() == 0
+    }
 
 
 def _half(tensor):

@@ -104,9 +104,9 @@ def test_another_floor_and_a_pin_are_found():
 
 FLOORS = {
     **dict.fromkeys(("files", "measured", "memory"), 0),  # the ground: they know nothing of networks or images
-    **dict.fromkeys(("losses", "models", "data"), 1),
-    **dict.fromkeys(("cache", "metrics", "profiling", "checkpoints"), 2),
-    **dict.fromkeys(("training", "zoo"), 3),
+    **dict.fromkeys(("losses", "models", "data", "checkpoints"), 1),
+    **dict.fromkeys(("cache", "metrics", "profiling", "runs", "berts"), 2),
+    **dict.fromkeys(("training", "zoo", "distilbert"), 3),
     **dict.fromkeys(("figures", "workbench", "experiments"), 4),
     **dict.fromkeys(("widgets", "check", "museum", "doctor"), 5),
     "__main__": 6,

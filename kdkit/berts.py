@@ -1,0 +1,158 @@
+"""BERT, the teacher, and DistilBERT, the student that is made of its layers: Hugging Face's classes, at any size.
+
+What holds for the small ones here holds for the real ones: ``student`` and ``copy_layers`` take ``bert-base-uncased``
+as well.
+"""
+
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
+)
+
+from kdkit.data.tokens import LENGTH, WORDS
+
+HEADS = 4
+
+
+def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
+    """A BERT that guesses hidden words, with random weights: ``depth`` layers of ``width``, four heads in each.
+
+    ``words``: how many tokens it knows; ``length``: of the longest text. The same ``seed`` gives the same weights; the
+    global random state is neither read nor changed. ``ValueError`` for a width that four heads cannot share.
+
+    >>> sum(weights.numel() for weights in teacher(8, 1, words=20, length=16).parameters())
+    1364
+    """
+    if width % HEADS:
+        raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
+    config = BertConfig(
+        vocab_size=words,
+        hidden_size=width,
+        num_hidden_layers=depth,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * width,
+        max_position_embeddings=length,
+        type_vocab_size=1,
+    )
+    network = _seeded(BertForMaskedLM, config, seed)
+    network.architecture = {"width": width, "depth": depth, "words": words, "length": length}
+    return network
+
+
+def student(teacher, depth=None, seed=0):
+    """A DistilBERT with random weights, as wide as ``teacher``, with ``depth`` layers: half as many, if it is left out.
+
+    Its layers are like the teacher's, only fewer; what BERT has for pairs of sentences (token types, pooler) is left
+    out. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
+    """
+    known = teacher.config
+    config = DistilBertConfig(
+        vocab_size=known.vocab_size,
+        dim=known.hidden_size,
+        n_layers=known.num_hidden_layers // 2 if depth is None else depth,
+        n_heads=known.num_attention_heads,
+        hidden_dim=known.intermediate_size,
+        max_position_embeddings=known.max_position_embeddings,
+        pad_token_id=known.pad_token_id,
+    )
+    return _seeded(DistilBertForMaskedLM, config, seed)
+
+
+def _seeded(kind, config, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(config)
+
+
+def layers_to_copy(teacher_depth, student_depth):
+    """Which of the teacher's layers a student begins with: spread evenly, from the first to the last.
+
+    >>> layers_to_copy(12, 6)  # as in DistilBERT's own code
+    (0, 2, 4, 7, 9, 11)
+    >>> layers_to_copy(6, 3)
+    (0, 2, 5)
+    """
+    if not 1 <= student_depth <= teacher_depth:
+        raise ValueError(
+            f"a student of 1 to {teacher_depth} layers can be made of {teacher_depth}; got {student_depth}."
+        )
+    gap = (teacher_depth - 1) / max(1, student_depth - 1)
+    return tuple(round(gap * number) for number in range(student_depth))
+
+
+@torch.no_grad()
+def copy_layers(teacher, student):
+    """Give ``student`` the teacher's embeddings, some of its layers (``layers_to_copy``) and its head, to the bit.
+
+    What BERT adds for token types is left out, as in DistilBERT's code. Returns the numbers of the layers. Raises
+    ``ValueError`` where the two do not fit.
+    """
+    check_fit(teacher, student)
+    layers = layers_to_copy(teacher.config.num_hidden_layers, student.config.n_layers)
+    ours, theirs = student.distilbert, teacher.bert
+    for name in "word_embeddings", "position_embeddings", "LayerNorm":
+        getattr(ours.embeddings, name).load_state_dict(getattr(theirs.embeddings, name).state_dict())
+    for block, number in zip(ours.transformer.layer, layers, strict=True):
+        for own, other in _same_parts(block, theirs.encoder.layer[number]):
+            own.load_state_dict(other.state_dict())
+    head = teacher.cls.predictions
+    student.vocab_transform.load_state_dict(head.transform.dense.state_dict())
+    student.vocab_layer_norm.load_state_dict(head.transform.LayerNorm.state_dict())
+    student.vocab_projector.weight.copy_(head.decoder.weight)
+    student.vocab_projector.bias.copy_(head.bias)
+    return layers
+
+
+def _same_parts(ours, theirs):
+    """The parts of a DistilBERT layer, each beside BERT's, which has other names."""
+    attention = theirs.attention
+    return (
+        (ours.attention.q_lin, attention.self.query),
+        (ours.attention.k_lin, attention.self.key),
+        (ours.attention.v_lin, attention.self.value),
+        (ours.attention.out_lin, attention.output.dense),
+        (ours.sa_layer_norm, attention.output.LayerNorm),
+        (ours.ffn.lin1, theirs.intermediate.dense),
+        (ours.ffn.lin2, theirs.output.dense),
+        (ours.output_layer_norm, theirs.output.LayerNorm),
+    )
+
+
+def check_fit(teacher, student, hidden=True):
+    """``ValueError`` unless both guess the same words, and, with ``hidden``, think in vectors of the same size."""
+    theirs, ours = teacher.config, student.config
+    if theirs.vocab_size != ours.vocab_size:
+        raise ValueError(
+            f"teacher and student must know the same words; the teacher has {theirs.vocab_size}, the student "
+            f"{ours.vocab_size}. Give both the same tokenizer."
+        )
+    if hidden and theirs.hidden_size != ours.hidden_size:
+        raise ValueError(
+            f"the student's hidden states have {ours.hidden_size} numbers, the teacher's {theirs.hidden_size}: there "
+            "is no angle between them, and no layer to copy. Take one width, or random weights and cosine_weight=0."
+        )
+
+
+def answer(network, inputs, mask):
+    """What ``network`` says of each token: logits ``[N, L, V]``, and its last hidden states ``[N, L, width]``.
+
+    ``inputs``: token numbers ``[N, L]``; ``mask``: bool ``[N, L]``, False where padding is.
+    """
+    output = network(input_ids=inputs, attention_mask=mask.long(), output_hidden_states=True)
+    return output.logits, output.hidden_states[-1]
+
+
+def classifier(network, classes, seed=0):
+    """A network that sorts texts into ``classes``: the body of ``network``, a copy, with a new random head on it."""
+    kind = BertForSequenceClassification if network.config.model_type == "bert" else DistilBertForSequenceClassification
+    config = type(network.config)(**{**network.config.to_dict(), "num_labels": classes})
+    made = _seeded(kind, config, seed)
+    kept = made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)
+    if kept.unexpected_keys or any(not name.startswith("pooler.") for name in kept.missing_keys):
+        raise ValueError(f"{type(network).__name__} has another body than {kind.__name__}: {kept}.")
+    return made

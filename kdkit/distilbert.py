@@ -1,0 +1,306 @@
+"""DistilBERT's recipe: a student made of the teacher's layers, which learns from three losses at once.
+
+Read it top to bottom: ``triple_loss`` is the idea, ``step`` one step of it, ``train`` repeats that over epochs, for
+the student as for a teacher of its own. Networks are built in ``kdkit.berts``, text is read in ``kdkit.data``.
+
+The teacher is asked at each step. A cache as for images cannot serve: which words are hidden is drawn anew in each
+epoch, so that no question comes twice, and an answer has as many numbers as there are words, for each token. Those who
+store answers all the same keep the few largest of each.
+"""
+
+import math
+import numbers
+from typing import NamedTuple
+
+import torch
+
+from kdkit import berts, losses, metrics, models
+from kdkit.data import tokens
+from kdkit.runs import Run, advance, check_schedule, epoch_seed, keep_going
+
+TEMPERATURE, SOFT, HARD, COSINE = 2.0, 5.0, 2.0, 1.0  # those of DistilBERT's own code; the paper names no weights
+PEAK_LR, WARM_UP = 1e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
+BETAS, WEIGHT_DECAY, LONGEST_GRADIENT = (0.9, 0.98), 0.01, 5.0
+ASKED_AT_ONCE = 64  # pieces of text
+JUDGING_SEED = 0  # of the words that are hidden where networks are compared: the same for all
+
+
+class TripleLoss(NamedTuple):
+    """``total = soft_weight * soft + hard_weight * hard + cosine_weight * cosine``; ``soft`` is T^2 KL.
+
+    Scalar tensors, or plain numbers.
+    """
+
+    total: torch.Tensor
+    soft: torch.Tensor
+    hard: torch.Tensor
+    cosine: torch.Tensor
+
+
+def triple_loss(
+    student,
+    teacher,
+    labels,
+    mask,
+    *,
+    temperature=TEMPERATURE,
+    soft_weight=SOFT,
+    hard_weight=HARD,
+    cosine_weight=COSINE,
+):
+    """The three losses of DistilBERT on what student and teacher say of the same text: a ``TripleLoss`` of tensors.
+
+    Parameters:
+        student, teacher: pairs of logits ``[N, L, V]`` and last hidden states ``[N, L, width]`` (``berts.answer``).
+        labels: int64 ``[N, L]``, the hidden words, and -100 elsewhere: they are for the masked-language-model loss.
+        mask: bool ``[N, L]``, False where padding is: the other two losses count every token but that.
+        temperature: of the soft targets; T^2 is included.
+        soft_weight, hard_weight, cosine_weight: numbers of at least 0; a term of weight 0 is not computed and reads 0.
+
+    Each loss is a mean over the tokens that it counts. Raises ``ValueError`` as ``kdkit.losses`` does.
+    Source: Sanh et al. 2019 (arXiv:1910.01108), section 3; the defaults are those of its code.
+    """
+    (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
+    zero = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
+    total, terms = zero, losses.KDTerms(zero, zero, zero)
+    if soft_weight > 0 or hard_weight > 0:
+        weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
+        terms = losses.kd_terms(logits, teacher_logits, labels, mask=mask, **weights)
+        total = terms.total
+    cosine = zero
+    if cosine_weight > 0:
+        cosine = losses.cosine_distance(hidden, teacher_hidden, mask)
+        total = total + cosine_weight * cosine
+    return TripleLoss(total, terms.soft, terms.hard, cosine)
+
+
+def step(teacher, student, hidden, optimizer, **weights):
+    """One step of distillation on ``hidden``, a ``tokens.Hidden``: a ``TripleLoss`` of plain numbers.
+
+    ``weights``: as for ``triple_loss``. Leaves the teacher in eval mode and untouched, the student in train mode, the
+    gradients cleared.
+    """
+    check(teacher, student, **weights)
+    student.train()
+    terms = triple_loss(_answer(student, hidden), _ask(teacher, hidden), hidden.labels, hidden.mask, **weights)
+    return _update(student, optimizer, terms)
+
+
+@torch.no_grad()
+def _ask(teacher, hidden):
+    teacher.eval()
+    return _answer(teacher, hidden)
+
+
+def _answer(network, hidden):
+    return berts.answer(network, hidden.inputs, hidden.mask)
+
+
+def _update(student, optimizer, terms):
+    optimizer.zero_grad()
+    terms.total.backward()
+    torch.nn.utils.clip_grad_norm_(student.parameters(), LONGEST_GRADIENT)
+    optimizer.step()
+    optimizer.zero_grad()
+    return TripleLoss(*(term.item() for term in terms))
+
+
+def _step_alone(student, hidden, optimizer):
+    """The same without a teacher: the masked-language-model loss alone."""
+    student.train()
+    hard = losses.hard_cross_entropy(_answer(student, hidden)[0], hidden.labels)
+    return _update(student, optimizer, TripleLoss(hard, torch.zeros(()), hard, torch.zeros(())))
+
+
+def train(
+    student,
+    corpus,
+    *,
+    teacher=None,
+    temperature=TEMPERATURE,
+    soft_weight=SOFT,
+    hard_weight=HARD,
+    cosine_weight=COSINE,
+    epochs,
+    batch_size=32,
+    lr=PEAK_LR,
+    seed=0,
+    checkpoint=None,
+    progress=True,
+):
+    """Train ``student`` on ``corpus.train``, watch it on ``corpus.val``, leave ``corpus.test`` alone.
+
+    Runs with the same ``seed`` read the same texts in the same order with the same words hidden, whatever they learn
+    from.
+
+    Parameters:
+        student: a BERT or DistilBERT that guesses hidden words, trained in place, on the device where it is.
+        corpus: a ``tokens.Corpus``.
+        teacher: None for the masked-language-model loss alone, with weight 1; a network for distillation.
+        temperature, soft_weight, hard_weight, cosine_weight: as for ``triple_loss``, where there is a teacher.
+        batch_size: pieces of text a step.
+        lr: peak of AdamW's learning rate. It rises over a tenth of the steps, then falls to 0 in a straight line.
+        seed: of the order, of what is hidden, and of dropout.
+        checkpoint, progress: as for ``kdkit.train``: a run that was killed goes on from its last epoch, bit for bit.
+
+    Returns a ``Run``; its history tells loss, soft_loss, hard_loss and cosine_loss of each epoch, and of the validation
+    texts val_perplexity, val_accuracy and val_agreement (None without a teacher). Raises ``ValueError`` for settings
+    that contradict each other, and otherwise as ``kdkit.train`` does.
+    """
+    check_schedule(student, teacher, epochs, batch_size, seed)
+    if isinstance(lr, bool) or not isinstance(lr, numbers.Real) or not 0 < lr < math.inf:
+        raise ValueError(f"lr must be a finite number above 0; got {lr!r}.")
+    check_reads(student, corpus)
+    weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
+    weights["cosine_weight"] = cosine_weight
+    if teacher is not None:
+        check_reads(teacher, corpus)
+        check(teacher, student, **weights)
+    settings = {
+        **_identity(student, corpus, teacher, weights),
+        **{"epochs": epochs, "batch_size": batch_size, "lr": float(lr), "seed": seed},
+    }
+    run = Run(student, settings)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    steps = -(-len(corpus.train.ids) // batch_size)
+
+    def prepare():
+        asked = hide_for_judging(corpus.val, corpus.tokenizer)
+        teacher_val = None if teacher is None else guesses(teacher, asked)
+
+        def one_epoch(epoch, bar):
+            means = _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar)
+            return {**means, **_validate(student, asked, teacher_val)}
+
+        return one_epoch
+
+    return keep_going(run, optimizer, prepare, steps, checkpoint, progress)
+
+
+def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
+    settings, device = run.settings, next(run.student.parameters()).device
+    generator = torch.Generator().manual_seed(epoch_seed(settings["seed"], epoch))
+    order = torch.randperm(len(corpus.train.ids), generator=generator)
+    sums = torch.zeros(4, dtype=torch.double)
+    for number, index in enumerate(order.split(settings["batch_size"]), start=epoch * steps):
+        hidden = tokens.hide(corpus.train.at(index), corpus.tokenizer, generator).to(device)
+        optimizer.param_groups[0]["lr"] = _lr(number, settings["epochs"] * steps, settings["lr"])
+        if teacher is None:
+            seen = _step_alone(run.student, hidden, optimizer)
+        else:
+            seen = step(teacher, run.student, hidden, optimizer, **weights)
+        sums += torch.tensor(seen, dtype=torch.double)
+        advance(bar, seen.total, run)
+    return dict(zip(("loss", "soft_loss", "hard_loss", "cosine_loss"), (sums / steps).tolist(), strict=True))
+
+
+def _lr(number, steps, peak):
+    """Up over a tenth of all steps, then down to 0."""
+    turn = WARM_UP * steps
+    return peak * min((number + 1) / turn, (steps - number) / (steps - turn))
+
+
+def _validate(student, asked, teacher_val):
+    found = judge(guesses(student, asked), asked, teacher_val)
+    return {f"val_{name}": found.get(name) for name in ("perplexity", "accuracy", "agreement")}
+
+
+# --------------------------------------------------------------------------------------------- judging
+
+
+def hide_for_judging(pieces, tokenizer):
+    """``pieces`` with some words hidden, the same ones each time: networks are compared on the same questions."""
+    return tokens.hide(pieces, tokenizer, torch.Generator().manual_seed(JUDGING_SEED))
+
+
+@torch.no_grad()
+def guesses(network, hidden):
+    """What ``network``, in eval mode, says of each hidden word of ``hidden``: logits ``[words, V]``, on the CPU.
+
+    The mode of the network is put back afterwards.
+    """
+    training, device = network.training, next(network.parameters()).device
+    network.eval()
+    found = []
+    for start in range(0, len(hidden.inputs), ASKED_AT_ONCE):
+        part = tokens.Hidden(*(tensor[start : start + ASKED_AT_ONCE] for tensor in hidden)).to(device)
+        found.append(_answer(network, part)[0][part.labels != tokens.NOT_ASKED].float().cpu())
+    network.train(training)
+    return torch.cat(found)
+
+
+def judge(logits, hidden, teacher_logits=None):
+    """How good guesses are, a dict: ``perplexity``, ``accuracy``; with a teacher's also ``agreement`` and ``kl`` to it.
+
+    Perplexity is exp of the cross-entropy: among how many equally likely words one would have to guess to do as well.
+    ``logits`` ``[words, V]``: one row for each hidden word of ``hidden``, in order (``guesses``).
+    """
+    labels = hidden.labels[hidden.labels != tokens.NOT_ASKED].to(logits.device)
+    found = {
+        "perplexity": math.exp(losses.hard_cross_entropy(logits, labels).item()),
+        "accuracy": metrics.accuracy(logits, labels),
+    }
+    if teacher_logits is not None:
+        found["agreement"] = metrics.agreement(logits, teacher_logits)
+        found["kl"] = losses.kl_divergence(logits, teacher_logits).item()
+    return found
+
+
+def report(network, corpus):
+    """``judge`` on the test texts; beside it whoever guesses by how common words are, and random weights: a dict."""
+    asked = hide_for_judging(corpus.test, corpus.tokenizer)
+    logits = guesses(network, asked)
+    common = tokens.log_frequencies(corpus.train, logits.shape[1]).float().expand_as(logits)
+    untrained = berts.teacher(**network.architecture).to(next(network.parameters()).device)
+    others = {"by_frequency": judge(common, asked), "untrained": judge(guesses(untrained, asked), asked)}
+    return {**judge(logits, asked), "hidden_words": len(logits), **others}
+
+
+# --------------------------------------------------------------------------------------------- checks
+
+
+def check(teacher, student, *, temperature=TEMPERATURE, soft_weight=SOFT, hard_weight=HARD, cosine_weight=COSINE):
+    """``ValueError`` for settings of ``triple_loss`` that contradict each other, or do not fit these two networks."""
+    if teacher is student:
+        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    losses.check_temperature(temperature)
+    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight, "cosine_weight": cosine_weight}
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
+            raise ValueError(f"{name} must be a finite number of at least 0; got {weight!r}.")
+    if not any(weights.values()):
+        raise ValueError("all three weights are 0: nothing is left to learn from. Give one above 0.")
+    if not (soft_weight or hard_weight):
+        raise ValueError(
+            "soft_weight and hard_weight are both 0: hidden states alone do not teach the head which word to say. "
+            "Give one of them above 0."
+        )
+    berts.check_fit(teacher, student, hidden=cosine_weight > 0)
+
+
+def check_reads(network, corpus):
+    """``ValueError`` unless ``network`` can read ``corpus``: its words, their length, and a mark for hidden ones."""
+    tokenizer, known = corpus.tokenizer, network.config
+    if tokenizer.mask_token_id is None:
+        raise ValueError("this tokenizer has no [MASK] token: no word can be hidden with it. Take one made for BERT.")
+    if len(tokenizer) != known.vocab_size:
+        raise ValueError(
+            f"the tokenizer knows {len(tokenizer)} tokens, the network {known.vocab_size}: they do not belong together."
+        )
+    length = corpus.train.ids.shape[1]
+    if length > known.max_position_embeddings:
+        raise ValueError(
+            f"pieces of {length} tokens are longer than the {known.max_position_embeddings} that the network can read: "
+            "encode with a smaller length."
+        )
+
+
+def _identity(student, corpus, teacher, weights):
+    """What makes a run this run and no other, beside its numbers."""
+    return {
+        "corpus": "/".join(tokens.fingerprint(part) for part in (corpus.train, corpus.val)),
+        "pieces": len(corpus.train.ids),
+        "student": models.fingerprint(student),
+        "teacher": None if teacher is None else models.fingerprint(teacher),
+        **(dict.fromkeys(weights) if teacher is None else weights),
+    }

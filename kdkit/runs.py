@@ -1,0 +1,165 @@
+"""A training from its first epoch to its last, whatever comes between: kept on disk, resumed, watched, stopped."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from kdkit import checkpoints, memory
+
+
+@dataclass
+class Run:
+    """A finished training: the ``student``, what it was trained with, and how it went.
+
+    ``history`` holds one dict an epoch: epoch, loss, soft_loss, hard_loss, val_accuracy, val_agreement (with the
+    teacher; None without one). ``seconds`` counts training time, over all sittings of a resumed run.
+    """
+
+    student: nn.Module
+    settings: dict
+    history: list = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def val_accuracy(self):
+        """Accuracy on the validation split after the last epoch: never the best of many."""
+        return self.history[-1]["val_accuracy"]
+
+
+class Diverged(ValueError):
+    """The loss is no longer a finite number."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop button, during ``train``. Its text says what was kept."""
+
+    def _render_traceback_(self):  # what IPython shows instead of a traceback
+        return [str(self)]
+
+
+def keep_going(run, optimizer, prepare, steps, checkpoint=None, progress=True):
+    """Train ``run.student`` for the epochs that are still to come, from the checkpoint if there is one.
+
+    Parameters:
+        run: a ``Run`` whose settings name "epochs" and "seed", and with "teacher" whether there is one.
+        optimizer: over the student's parameters.
+        prepare: called once if an epoch is left; it gives ``one_epoch(number, bar)``, which trains for an epoch and
+            returns its line of the history: a dict with the ``loss``.
+        steps: how many an epoch has, for the progress bar.
+        checkpoint, progress: as for ``train``, which tells also how it ends when it is stopped.
+
+    Returns ``run``, the student in eval mode. Raises ``Diverged``, ``TrainingInterrupted`` and ``ValueError`` as
+    ``train`` does.
+    """
+    student = run.student
+    start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    _resume(run, optimizer, checkpoint)
+    memory.keep_freed()
+    with _bar(run, steps, progress) as bar:
+        try:
+            _run_epochs(run, optimizer, prepare, checkpoint, bar, progress)
+        except KeyboardInterrupt:
+            student.load_state_dict(start)  # so that the same call, with the same student, goes on from the checkpoint
+            raise TrainingInterrupted(_farewell(run, checkpoint)) from None
+    student.eval()
+    return run
+
+
+def _run_epochs(run, optimizer, prepare, checkpoint, bar, progress):
+    done = len(run.history)
+    if done == run.settings["epochs"]:
+        return
+    device, one_epoch = next(run.student.parameters()).device, prepare()
+    for epoch in range(done, run.settings["epochs"]):
+        began = time.perf_counter()
+        # Dropout and the like draw from the global generator: seed it for this epoch, and put it back afterwards.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(epoch_seed(run.settings["seed"], epoch))
+            entry = one_epoch(epoch, bar)
+        if not math.isfinite(entry["loss"]):
+            raise Diverged(f"the loss is no longer a finite number in epoch {epoch + 1}: lower lr.")
+        run.history.append({"epoch": epoch + 1, **entry})
+        run.seconds += time.perf_counter() - began
+        _save(run, optimizer, checkpoint)
+        if callable(progress):
+            progress(run)
+
+
+def epoch_seed(seed, epoch):
+    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died."""
+    return seed * 1_000_003 + epoch
+
+
+def _bar(run, steps, progress):
+    return tqdm(
+        total=steps * run.settings["epochs"],
+        initial=steps * len(run.history),
+        desc="training" if run.settings["teacher"] is None else "distilling",
+        unit="step",
+        disable=not progress or callable(progress),
+    )
+
+
+def advance(bar, loss, run):
+    """One more step on the progress bar, with what is known of it and of the epoch before."""
+    shown = {"loss": f"{loss:.3f}", "epoch": len(run.history) + 1}
+    if run.history:
+        shown["val_accuracy"] = f"{run.history[-1]['val_accuracy']:.1%}"
+    bar.update()
+    bar.set_postfix(shown, refresh=False)
+
+
+def _farewell(run, checkpoint):
+    epochs = run.settings["epochs"]
+    stopped = f"Stopped in epoch {min(len(run.history) + 1, epochs)} of {epochs}."
+    if checkpoint is None:
+        return f"{stopped} Nothing was kept: give train() a checkpoint=path for that."
+    if not Path(checkpoint).exists():
+        return f"{stopped} There was nothing to keep yet."
+    kept = len(checkpoints.read(checkpoint)["history"])
+    what = "1 epoch is" if kept == 1 else f"{kept} epochs are"
+    return f"{stopped} {what} kept in {checkpoint}: run the same again to go on."
+
+
+def check_schedule(student, teacher, epochs, batch_size, seed):
+    """``ValueError`` for numbers that no training can have, and for a student that would be its own teacher."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError(f"seed must be a whole number; got {seed!r}.")
+    for name, value in ("epochs", epochs), ("batch_size", batch_size):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+    if teacher is student:
+        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+
+
+def _save(run, optimizer, checkpoint):
+    if checkpoint is None:
+        return
+    state = {"settings": run.settings, "history": run.history, "seconds": run.seconds}
+    weights = {"student": run.student.state_dict(), "optimizer": optimizer.state_dict()}
+    checkpoints.write(checkpoint, {**state, **weights})
+
+
+def _resume(run, optimizer, checkpoint):
+    if checkpoint is None or not Path(checkpoint).exists():
+        return
+    state = checkpoints.read(checkpoint)
+    _check_same_run(checkpoint, state["settings"], run.settings)
+    run.student.load_state_dict(state["student"])
+    optimizer.load_state_dict(state["optimizer"])
+    run.history, run.seconds = state["history"], state["seconds"]
+
+
+def _check_same_run(path, kept, wanted):
+    other = [f"{name} {kept.get(name)!r}, now {value!r}" for name, value in wanted.items() if kept.get(name) != value]
+    if not other:
+        return
+    hint = ""
+    if kept.get("student") != wanted["student"]:
+        hint = " (A student that has been trained already is another student: build it anew.)"
+    raise ValueError(checkpoints.refusal(path, f"belongs to another run: {'; '.join(other)}") + hint)
