@@ -150,7 +150,8 @@ def answer(network, inputs, mask):
 def classifier(network, classes, seed=0):
     """A network that sorts texts into ``classes``: the body of ``network``, a copy, with a new random head on it."""
     kind = BertForSequenceClassification if network.config.model_type == "bert" else DistilBertForSequenceClassification
-    config = type(network.config)(**{**network.config.to_dict(), "num_labels": classes})
+    known = {name: value for name, value in network.config.to_dict().items() if name not in ("id2label", "label2id")}
+    config = type(network.config)(**known, num_labels=classes)
     made = _seeded(kind, config, seed)
     kept = made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)
     if kept.unexpected_keys or any(not name.startswith("pooler.") for name in kept.missing_keys):

@@ -223,13 +223,14 @@ class Ledger:
                 raise ValueError(f"{path} holds results of another {' and another '.join(other)}: give another file.")
 
     def add(self, row):
-        """Keep one more row."""
+        """Keep one more row, and give it back."""
         self.rows.append(row)
         self.say(row)
         if self.path:
             with files.replacing(self.path) as temporary:
                 content = {**self.about, "rows": self.rows}
                 temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return row
 
     def _plain(self):
         return json.loads(json.dumps(self.about))  # tuples as lists, as in the file

@@ -88,16 +88,17 @@ def _word_pieces(numbers=None):
     return made
 
 
-def encode(texts, tokenizer, length=LENGTH):
+def encode(texts, tokenizer, length=LENGTH, beginnings=False):
     """Cut each of ``texts``, an iterable of strings, into pieces of ``length`` tokens: ``Pieces``.
 
     A piece begins with [CLS] and ends with [SEP]; what is left over at the end of a text is padded. A piece holds
-    tokens of one text only. Raises ``ValueError`` where there is nothing to cut.
+    tokens of one text only. ``beginnings``: take the first piece of each text and leave the rest. Raises ``ValueError``
+    where there is nothing to cut.
     """
     if length < 3:
         raise ValueError(f"length must leave room for [CLS], a token and [SEP]: at least 3; got {length!r}.")
     found, room = tokenizer([*texts], add_special_tokens=False, verbose=False)["input_ids"], length - 2
-    pieces = [numbers[at : at + room] for numbers in found for at in range(0, len(numbers), room)]
+    pieces = [part[at : at + room] for part in found for at in range(0, 1 if beginnings else len(part), room)]
     if not pieces:
         raise ValueError("the texts hold no token: give at least one that is not empty.")
     ids = torch.full((len(pieces), length), tokenizer.pad_token_id)

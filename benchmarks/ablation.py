@@ -1,0 +1,139 @@
+"""What each part of DistilBERT's recipe gives: students without it, as in the paper's table 4, in small.
+
+    python benchmarks/ablation.py --json kdkit/measured/ablation.json
+
+Each arm has the learning rate that is best for it on validation texts, of three, by one more seed; the students of a
+seed read the same texts in the same order with the same words hidden. Each student is then fine-tuned on a task that
+it was never told of (``kdkit.transfer``), and so are the teacher and a student that never learnt anything. What stands
+in the JSON file is not trained again.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+from kdkit import berts, distilbert, doctor, experiments, metrics, models, transfer, zoo
+from kdkit.data import text, tokens
+
+TEACHER = "python-teacher"
+ARMS = {  # copied layers or random weights, and what the triple loss goes without
+    "triple loss": (True, {}),
+    "no distillation loss": (True, {"soft_weight": 0.0}),
+    "no masked LM": (True, {"hard_weight": 0.0}),
+    "no cosine": (True, {"cosine_weight": 0.0}),
+    "random weights": (False, {}),
+    "layers, no teacher": (True, None),
+    "no teacher at all": (False, None),
+}
+EPOCHS = {"quick": 1, "full": 5}
+RATES = (5e-4, 1e-3, 2e-3)
+
+
+class Ablation:
+    """All students of one teacher, trained when they are asked for, and kept in ``ledger``."""
+
+    def __init__(self, teacher, corpus, pairs, ledger):
+        self.teacher, self.corpus, self.pairs, self.ledger = teacher, corpus, pairs, ledger
+        self.asked = distilbert.hide_for_judging(corpus.test, corpus.tokenizer)
+        self.teacher_test = distilbert.guesses(teacher, self.asked)
+
+    def run(self, arms, seeds):
+        """The students of ``arms``, setting by setting."""
+        for setting in EPOCHS:
+            for arm in arms:
+                tried = [self.row(setting, arm, experiments.TUNING_SEED, rate) for rate in RATES]
+                best = min(tried, key=lambda row: row["val_perplexity"])["lr"]
+                for seed in range(seeds):
+                    self.row(setting, arm, seed, best)
+
+    def untaught(self, seeds):
+        """The task without distillation: the teacher, and a student with random weights."""
+        for seed in range(seeds):
+            for name, network in ("teacher", self.teacher), ("untrained", self.student(seed)):
+                key = {"setting": "none", "arm": name, "seed": seed, "lr": None}
+                if not self.kept(key):
+                    self.ledger.add(key | {"transfer": self.transfer(network, seed)})
+
+    def student(self, seed):
+        return berts.student(self.teacher, seed=seed).to(next(self.teacher.parameters()).device)
+
+    def kept(self, key):
+        return next((row for row in self.ledger.rows if key.items() <= row.items()), None)
+
+    def row(self, setting, arm, seed, rate):
+        """What became of one student: a dict. Trained now, unless it has been."""
+        key = {"setting": setting, "arm": arm, "seed": seed, "lr": rate}
+        return self.kept(key) or self.ledger.add(key | self.train(setting, arm, seed, rate))
+
+    def train(self, setting, arm, seed, rate):
+        (copied, without), student = ARMS[arm], self.student(seed)
+        if copied:
+            berts.copy_layers(self.teacher, student)
+        taught = {} if without is None else {"teacher": self.teacher, **without}
+        settings = {"epochs": EPOCHS[setting], "lr": rate, "seed": seed, "progress": False}
+        run = distilbert.train(student, self.corpus, **settings, **taught)
+        row = {"val_perplexity": run.history[-1]["val_perplexity"], "seconds": round(run.seconds, 1)}
+        if seed == experiments.TUNING_SEED:  # nothing that is tuned looks at the test texts
+            return row
+        row |= distilbert.judge(distilbert.guesses(student, self.asked), self.asked, self.teacher_test)
+        return row | {"transfer": self.transfer(student, seed)}
+
+    def transfer(self, network, seed):
+        return transfer.fine_tune(network, transfer.which_module(self.corpus.tokenizer, self.pairs, seed), seed=seed)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "mps"])
+    options = parser.parse_args()
+    result = run(ARMS, options.seeds, options.device, options.json)
+    print("\n".join(table(result)))
+
+
+def run(arms, seeds, device="cpu", path=None):
+    """Train what is missing of ``arms``; the whole result, a dict."""
+    teacher, tokenizer = zoo.load(TEACHER).to(device), zoo.tokenizer(TEACHER)
+    corpus, pairs = tokens.corpus(text.python(), tokenizer), list(text.docstrings())
+    about = {"experiment": "ablation", "settings": {"epochs": EPOCHS, "batch_size": 32}, "rates": RATES}
+    about |= {"teacher": models.fingerprint(teacher), "temperature": distilbert.TEMPERATURE, "device": device}
+    about["data_fingerprint"] = "/".join(tokens.fingerprint(part) for part in corpus[1:])
+    ledger = experiments.Ledger({**about, "versions": doctor.versions()}, path, say=lambda row: print(row, flush=True))
+    ablation = Ablation(teacher, corpus, pairs, ledger)
+    ledger.about["teacher_results"] = distilbert.report(teacher, corpus)
+    ablation.untaught(seeds)
+    ablation.run(arms, seeds)
+    return {**ledger.about, "rows": ledger.rows}
+
+
+def values(result, setting, arm, measure):
+    """``measure`` of an arm's students, in the order of their seeds: a list."""
+    rows = [row for row in result["rows"] if (row["setting"], row["arm"]) == (setting, arm)]
+    rows = [row for row in rows if row["seed"] != experiments.TUNING_SEED]
+    return [row[measure] for row in sorted(rows, key=lambda row: row["seed"])]
+
+
+def table(result):
+    """What was measured, as lines of Markdown: means over seeds, and the paired difference to the triple loss."""
+    for setting, epochs in result["settings"]["epochs"].items():
+        yield f"{setting}: {epochs} epoch{'s' * (epochs > 1)}"
+        yield ""
+        yield "| arm | peak rate | perplexity | hidden words | against the triple loss | agrees | task |"
+        yield "|---|---|---|---|---|---|---|"
+        for arm in ARMS:
+            words = values(result, setting, arm, "accuracy")
+            means = {
+                m: statistics.mean(values(result, setting, arm, m)) for m in ("perplexity", "agreement", "transfer")
+            }
+            pair = metrics.paired_interval(values(result, setting, "triple loss", "accuracy"), words)
+            gap = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
+            yield (
+                f"| {arm} | {values(result, setting, arm, 'lr')[0]:g} | {means['perplexity']:.2f} | "
+                f"{statistics.mean(words):.2%} | {gap} | {means['agreement']:.1%} | {means['transfer']:.1%} |"
+            )
+        yield ""
+
+
+if __name__ == "__main__":
+    main()
