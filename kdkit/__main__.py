@@ -132,8 +132,8 @@ def _experiments_options(parser):
 def _train_bert_options(parser):
     parser.add_argument("--data", default="python", help="python (its documentation), or a folder with .txt files")
     parser.add_argument("--epochs", type=int, default=80, help="how often all texts are read")
-    parser.add_argument("--batch-size", type=int, default=32, help="pieces of 128 tokens a step")
-    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--batch-size", type=int, default=64, help="pieces of 128 tokens a step")
+    parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--width", type=int, default=176, help="of a layer")
     parser.add_argument("--depth", type=int, default=6, help="layers")
     parser.add_argument("--words", type=int, default=3000, help="word pieces to know")
@@ -210,7 +210,7 @@ def _train_bert(options, doctor):
     run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)
     card = {"name": out.stem, **_made(options, doctor), "data": name, "source": _text_source(options)}
     card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
-    card["device"] = next(network.parameters()).device.type
+    card["device"] = _hardware(network)
     zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
     card["results"] = distilbert.report(zoo.read(out), corpus)
     zoo.save(network, out, card)
@@ -343,6 +343,13 @@ def _device(name):
             raise ValueError(f"--device {name}: torch sees no such device here. Use --device auto; doctor says more.")
         return name
     return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+
+
+def _hardware(network):
+    import torch
+
+    kind = next(network.parameters()).device.type
+    return torch.cuda.get_device_name() if kind == "cuda" else kind
 
 
 def _teacher(options, data):

@@ -19,7 +19,7 @@ from kdkit.data import tokens
 from kdkit.runs import Run, advance, check_schedule, epoch_seed, keep_going
 
 TEMPERATURE, SOFT, HARD, COSINE = 2.0, 5.0, 2.0, 1.0  # those of DistilBERT's own code; the paper names no weights
-PEAK_LR, WARM_UP = 1e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
+PEAK_LR, WARM_UP = 2e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
 BETAS, WEIGHT_DECAY, LONGEST_GRADIENT = (0.9, 0.98), 0.01, 5.0
 ASKED_AT_ONCE = 64  # pieces of text
 JUDGING_SEED = 0  # of the words that are hidden where networks are compared: the same for all

@@ -13,10 +13,12 @@ from kdkit.check.shape import student_in_budget
 from kdkit.check.step import kd_step
 from kdkit.check.targets import entropy, mean_soft_targets, second_choice, soft_targets
 from kdkit.check.temperature import high_temperature_gradient, kd_gradient, kl_divergence
+from kdkit.check.triple import cosine_distance, masked_lm
 
 __all__ = [
     "Verdict",
     "argmax_loss",
+    "cosine_distance",
     "entropy",
     "guess",
     "high_temperature_gradient",
@@ -24,6 +26,7 @@ __all__ = [
     "kd_loss",
     "kd_step",
     "kl_divergence",
+    "masked_lm",
     "mean_soft_targets",
     "museum",
     "progress",

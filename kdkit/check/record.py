@@ -31,6 +31,7 @@ NOTEBOOKS = {
     ),
     "04 CIFAR-10": ("argmax_loss", "reach"),
     "05 Not faster": ("student_in_budget",),
+    "06 A BERT": ("masked_lm", "cosine_distance"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 

@@ -38,4 +38,4 @@ def test_every_check_passes_in_the_solved_copies(tmp_path):
         for path in sorted(tmp_path.glob("*.ipynb"))
         for verdict in versions.verdicts(nbformat.read(path, as_version=4))
     ]
-    assert len(said) == 23 and all(verdict.startswith("✓") for verdict in said)
+    assert len(said) == 25 and all(verdict.startswith("✓") for verdict in said)
