@@ -174,6 +174,9 @@ def test_an_output_that_was_only_a_widget_view_goes_and_text_beside_one_stays():
     assert notebooks._clean_output(shown(**{WIDGET_VIEW: {"model_id": "x"}})) is None
     kept = notebooks._clean_output(shown(**{WIDGET_VIEW: {"model_id": "x"}, "text/html": "<p>T = 4</p>"}))
     assert kept["data"] == {"text/html": "<p>T = 4</p>"}
+    bar = "distilling:   0%|          | 0/118 [00:00<?, ?step/s]"
+    assert notebooks._clean_output(shown(**{WIDGET_VIEW: {"model_id": "x"}, "text/plain": bar})) is None
+    assert notebooks._clean_output(shown(**{"text/plain": bar})) is not None
 
 
 def test_paths_below_the_home_folder_are_recognised(monkeypatch):

@@ -21,6 +21,7 @@ from tools.links import repository
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"\d+%\|.*\| \d+/\d+ \[")  # as tqdm writes it
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -276,10 +277,11 @@ def clean(notebook):
 def _clean_output(output):
     """Without the widget view (its id is random, its state is not kept): the text or picture beside it stays.
 
-    None where nothing is left.
+    None where nothing is left, or only how far a progress bar had come when it was made.
     """
     hide_folders(output)
-    if output.get("data", {}).pop(WIDGET_VIEW, None) and not output["data"]:
+    data = output.get("data", {})
+    if data.pop(WIDGET_VIEW, None) and (not data or PROGRESS_BAR.search(text(data.get("text/plain", "")))):
         return None
     return output
 
