@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
@@ -253,13 +254,35 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
     axis = axes[0, 0]
     x, y = _floats(x), _floats(y)
     axis.scatter(x, y, color=BLUE, edgecolor=BLACK, s=50)
-    for place, number in enumerate(named):  # below and above in turns, so that fewer names meet
-        where = {"xytext": (0, 8 if place % 2 else -16), "ha": "center", "textcoords": "offset points"}
-        axis.annotate(names[number], (x[number], y[number]), fontsize=10, **where)
     axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     _in_plain_numbers(axis.yaxis)
     axis.grid(alpha=0.3)
+    _name_points(axis, {names[number]: (x[number], y[number]) for number in named}, list(zip(x, y, strict=True)))
     return fig
+
+
+BESIDE = ((0, -16, "center"), (0, 8, "center"), (9, -4, "left"), (-9, -4, "right"))  # offset in points, alignment
+
+
+def _name_points(axis, named, points):
+    """Write each name beside its point: below or above in turns, or where it meets no other name, point or edge."""
+    axis.figure.draw_without_rendering()  # places everything, so that names have sizes
+    taken = [Bbox.from_extents(*(place - 5), *(place + 5)) for place in axis.transData.transform(points)]
+    for turn, (name, point) in enumerate(named.items()):
+        written = []
+        for right, up, side in (BESIDE[turn % 2], *BESIDE):
+            look = {"xytext": (right, up), "ha": side, "textcoords": "offset points", "fontsize": 10}
+            written.append(axis.annotate(name, point, **look))
+        boxes = [text.get_window_extent() for text in written]
+        met = [sum(box.overlaps(other) for other in taken) + _juts_out(box, axis.bbox) for box in boxes]
+        best = met.index(min(met))
+        taken.append(boxes[best])
+        for text in written[:best] + written[best + 1 :]:
+            text.remove()
+
+
+def _juts_out(box, frame):
+    return not (frame.contains(*box.min) and frame.contains(*box.max))
 
 
 def gains(temperatures, results, title, ylim):

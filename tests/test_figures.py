@@ -2,6 +2,7 @@
 
 import base64
 import io
+from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib.image
@@ -116,6 +117,17 @@ def test_gains_are_means_with_their_intervals():
 def test_scatter_names_the_points_that_it_is_told_to():
     axis = figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], "x", "y", named=[1]).axes[0]
     assert [text.get_text() for text in axis.texts] == ["two"] and len(axis.collections[0].get_offsets()) == 2
+
+
+def test_scatter_writes_no_name_over_another_or_over_a_point():
+    x, y = [1.0, 1.0, 1.03, 2.0, 1.98], [0.1, 0.101, 0.1, 0.2, 0.2]
+    figure = figures.scatter(x, y, ["one", "two", "three", "four", "five"], "x", "y", named=range(5))
+    axis = figure.axes[0]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    points = axis.transData.transform(list(zip(x, y, strict=True)))
+    assert not any(box.contains(*point) for box in boxes for point in points)
 
 
 def test_no_text_is_smaller_than_nine_points():

@@ -69,6 +69,7 @@ BAD = [
     (notebooks.no_errors, with_output(ERROR), "cell 5 shows ValueError"),
     (notebooks.no_bare_show, with_last_cell(source="plt.show()"), "cell 5 calls plt.show"),
     (notebooks.no_tag_twice, with_last_cell(metadata={"tags": ["core", "core"]}), "a tag twice"),
+    (notebooks.solutions_are_folded, with_last_cell(metadata={"tags": ["solution"]}), "cell 5 is a solution"),
     (notebooks.short_cells, with_lines(7, 7, 7, 7, 7, 2), "median code cell has 7 lines"),
     (notebooks.short_cells, with_lines(26, *[2] * 48), "1 of 49 code cells have over 25 lines"),
     (notebooks.enough_compared_cells, with_lines(2, 2, 2, 2), "4 cells are compared"),

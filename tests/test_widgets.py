@@ -329,10 +329,12 @@ def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):
             net, inputs = models.encoder(width, depth), torch.zeros(1, 4, width)
             expected = depth + 1e-9 * profiling.flops(net, inputs)
             assert panel.sentence == (
-                f"{depth} layers of width {width}: {models.parameters(net) / 1e6:.1f} million parameters; "
+                f"{depth} layer{'s' * (depth > 1)} of width {width}: "
+                f"{models.parameters(net) / 1e6:.2f} million parameters; "
                 f"predicted {expected:.2f} ms for 4 tokens, measured {2 * depth:.2f} ms."
             )
             assert panel.sentence in panel.view.value and panel.sentence in panel.still()
+            assert panel.names.names == ["Depth, layers", "Width"] and panel.names.texts == [str(depth), str(width)]
 
 
 def test_the_network_is_timed_where_the_reader_computes(clock):

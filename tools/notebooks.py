@@ -93,6 +93,13 @@ def no_tag_twice(notebook, size):
             yield f"cell {number} (counting all cells) has a tag twice, and the format forbids that: {tags}"
 
 
+def solutions_are_folded(notebook, size):
+    for number, cell in code_cells(notebook):
+        folded = cell["metadata"].get("jupyter", {}).get("source_hidden", False)
+        if "solution" in cell["metadata"].get("tags", []) and not folded:
+            yield f"cell {number} is a solution that stands open: set metadata.jupyter.source_hidden"
+
+
 def small_enough(notebook, size, limit=1_500_000):
     if size > limit:
         yield f"{size / 1e6:.1f} MB, more than {limit / 1e6:.1f}"
@@ -174,6 +181,7 @@ RULES = (
     no_errors,
     no_bare_show,
     no_tag_twice,
+    solutions_are_folded,
     small_enough,
     short_cells,
     enough_compared_cells,

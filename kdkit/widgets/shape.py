@@ -2,9 +2,12 @@
 
 import functools
 import html
+from pathlib import Path
 
+import anywidget
 import ipywidgets
 import torch
+import traitlets
 
 from kdkit import models, profiling
 from kdkit.widgets.panel import Panel
@@ -28,21 +31,24 @@ class ShapePanel(Panel):
         self.depth = _slider("Depth, layers", DEPTHS, depth)
         self.width = _slider("Width", WIDTHS, width)
         self.view = ipywidgets.HTML()
+        self.names = Names(names=[self.depth.description, self.width.description])
         for slider in (self.depth, self.width):
             slider.observe(self._changed, "value")
-        super().__init__([self.depth, self.width, self.view])
+        super().__init__([self.depth, self.width, self.view, self.names])
         self._changed()
 
     @property
     def sentence(self):
         """What is to be seen, in words."""
-        words = f"{self.depth.value} layers of width {self.width.value}: {self.parameters / 1e6:.1f} million parameters"
+        layers = f"{self.depth.value} layer{'s' * (self.depth.value > 1)}"
+        words = f"{layers} of width {self.width.value}: {self.parameters / 1e6:.2f} million parameters"
         predicted = f"predicted {1000 * self.predicted:.2f} ms for {self.tokens} token{'s' * (self.tokens > 1)}"
         measured = "being measured" if self.measured is None else f"measured {1000 * self.measured.median:.2f} ms"
         return f"{words}; {predicted}, {measured}."
 
     def _changed(self, change=None):
         depth, width = self.depth.value, self.width.value
+        self.names.texts = [str(depth), str(width)]
         try:
             network = _encoder(width, depth, self.device)
             inputs = torch.zeros(1, self.tokens, width, device=self.device)
@@ -67,6 +73,14 @@ class ShapePanel(Panel):
     def still(self):
         """The two bars, as they stand."""
         return self._page()
+
+
+class Names(anywidget.AnyWidget):
+    """The browser's side: what a screen reader says of the sliders."""
+
+    _esm = Path(__file__).with_name("names.js")
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    texts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
 LOOKS = {"predicted": "#56B4E9", "measured": "repeating-linear-gradient(45deg, #E69F00 0 6px, #B87F00 6px 9px)"}

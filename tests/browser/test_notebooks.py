@@ -114,12 +114,15 @@ def test_the_sliders_of_05_measure_another_network(ran):
     notebook = ran("05_smaller_is_not_faster.ipynb")
     sentence = notebook.page.locator(".jp-OutputArea p")
     depth, width = notebook.slider(0), notebook.slider(1)
-    sentence.filter(has_text=re.compile(r"^3 layers of width 256: 2\.4 million .* measured [\d.]+ ms\.$")).wait_for(
+    sentence.filter(has_text=re.compile(r"^3 layers of width 256: 2\.37 million .* measured [\d.]+ ms\.$")).wait_for(
         timeout=20_000
     )
     depth.press("ArrowRight", times=2)
     sentence.filter(has_text=re.compile(r"^5 layers of width 256: .* measured [\d.]+ ms\.$")).wait_for(timeout=20_000)
     depth.handle.and_(notebook.page.get_by_role("slider", name="Depth")).wait_for(timeout=5000)
+    width.handle.and_(notebook.page.get_by_role("slider", name="Width")).wait_for(timeout=5000)
+    assert depth.handle.get_attribute("aria-valuetext") == "5"  # not the number of the stop
+    assert depth.handle.get_attribute("data-lm-suppress-shortcuts") == "true"  # Notebook 7 would take the arrow keys
     width.drag(2000)
     sentence.filter(has_text=re.compile(r"^5 layers of width 384: .* measured [\d.]+ ms\.$")).wait_for(timeout=20_000)
     notebook.check()
