@@ -130,6 +130,7 @@ def main():
     torch.set_num_threads(options.threads)
     about = {"settings": {"pairs": PAIRS, "rounds": options.rounds, "busy": options.busy}}
     about |= {"versions": doctor.versions(), "load": f"{os.getloadavg()[0]:.1f}"}
+    about |= {"waiting_threads": os.environ.get("OMP_WAIT_POLICY", "spin for a while, then sleep")}
     result = dict(about)
     with others(options.busy):
         for name, part in {"pairs": pairs, "berts": berts, "grid": grid}.items():

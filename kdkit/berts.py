@@ -25,8 +25,8 @@ def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
     ``words``: how many tokens it knows; ``length``: of the longest text. The same ``seed`` gives the same weights; the
     global random state is neither read nor changed. ``ValueError`` for a width that four heads cannot share.
 
-    >>> sum(weights.numel() for weights in teacher(8, 1, words=20, length=16).parameters())
-    1364
+    >>> teacher(8, 1, words=20, length=16)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
+    torch.Size([1, 5, 20])
     """
     if width % HEADS:
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")

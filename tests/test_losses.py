@@ -414,6 +414,35 @@ def test_examples_in_docstrings_are_true(module):
     assert result.attempted > 0 and result.failed == 0
 
 
+# --------------------------------------------------------------------------------------- hidden states
+
+
+@property_test
+@given(pairs(), st.floats(0.1, 10))
+def test_cosine_distance_equals_pytorchs_and_does_not_see_lengths(pair, factor):
+    student, teacher = (hidden.detach() for hidden in pair)
+    rows = student.flatten(0, -2), teacher.flatten(0, -2)
+    expected = F.cosine_embedding_loss(*rows, torch.ones(len(rows[0])))
+    for one, other in (student, teacher), (factor * student, teacher), (teacher, student):
+        assert torch.allclose(losses.cosine_distance(one, other), expected, atol=1e-4)
+
+
+def test_cosine_distance_is_0_1_and_2_for_the_same_a_right_and_the_opposite_angle():
+    ahead, aside = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+    found = [losses.cosine_distance(ahead, other).item() for other in (5 * ahead, aside, -ahead)]
+    assert found == pytest.approx([0, 1, 2], abs=1e-6)
+
+
+def test_cosine_distance_is_the_mean_over_the_tokens_that_count_and_the_teacher_gets_no_gradient():
+    student, teacher = random_logits(2, 3, 4).requires_grad_(), random_logits(2, 3, 4, seed=1).requires_grad_()
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    loss = losses.cosine_distance(student, teacher, mask)
+    kept = [1 - F.cosine_similarity(student[a, b], teacher[a, b], dim=0) for a, b in ((0, 0), (0, 1), (1, 0))]
+    assert torch.allclose(loss, sum(kept) / 3)
+    loss.backward()
+    assert teacher.grad is None and not student.grad[~mask.bool()].any() and student.grad[mask.bool()].any()
+
+
 # --------------------------------------------------------------------------------------- bad input
 
 S, T3 = torch.zeros(4, 10), torch.zeros(2, 3, 10)
@@ -438,6 +467,10 @@ def masked(mask, logits=T3):
 
 
 BAD = {
+    "hidden states of different sizes": (
+        lambda: losses.cosine_distance(S, torch.zeros(4, 9)),
+        r"must be alike in shape to have an angle; got student_hidden \[4, 10\], teacher_hidden \[4, 9\]",
+    ),
     # shapes that broadcasting would have let through
     "one class against ten": (lambda: kd_loss(S[:, :1], S), r"class counts differ.*\[4, 1\].*\[4, 10\]"),
     "one sample against four": (lambda: kd_loss(S, S[:1]), r"batch sizes differ.*\[4, 10\].*\[1, 10\]"),

@@ -1,0 +1,38 @@
+"""A small text to read, its tokenizer, and networks that read it in milliseconds."""
+
+import functools
+
+import torch
+
+from kdkit import berts
+from kdkit.data import tokens
+
+SUBJECTS = ("the cat", "a dog", "the old man", "a small student", "the teacher")
+VERBS = ("sees", "hears", "meets", "follows", "teaches")
+OBJECTS = ("a bird.", "the student.", "a long story.", "the other cat.", "nobody.")
+
+
+def documents(count=40):
+    """Documents of ten sentences each; whose subject it is tells the verb and the object: a dict of name to text."""
+    sentences = [" ".join(parts) for parts in zip(SUBJECTS, VERBS, OBJECTS, strict=True)]
+    drawn = torch.randint(len(sentences), (count, 10), generator=torch.Generator().manual_seed(0)).tolist()
+    return {f"document {n}": " ".join(sentences[k] for k in numbers) for n, numbers in enumerate(drawn)}
+
+
+@functools.cache
+def tokenizer():
+    return tokens.tokenizer(tokens.learn_words(documents().values(), 150))
+
+
+@functools.cache
+def corpus():
+    return tokens.corpus(documents(), tokenizer(), length=24)
+
+
+def teacher(seed=0, depth=4):
+    return berts.teacher(16, depth, words=len(tokenizer()), length=24, seed=seed)
+
+
+def hidden(count=6, seed=0):
+    """The first pieces of the training texts with some words hidden."""
+    return tokens.hide(corpus().train.at(slice(0, count)), tokenizer(), torch.Generator().manual_seed(seed))

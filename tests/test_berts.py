@@ -1,0 +1,169 @@
+"""A student is made of its teacher: the right layers, to the bit, in the right places."""
+
+import doctest
+import itertools
+
+import pytest
+import reading
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdkit import berts, models, zoo
+
+
+def test_examples_in_docstrings_are_true():
+    result = doctest.testmod(berts)
+    assert result.attempted > 0 and result.failed == 0
+
+
+@given(st.integers(1, 48), st.data())
+def test_layers_are_spread_from_the_first_to_the_last_and_none_comes_twice(depth, data):
+    few = data.draw(st.integers(1, depth))
+    layers = berts.layers_to_copy(depth, few)
+    assert len(set(layers)) == few and list(layers) == sorted(layers) and layers[0] == 0
+    assert few == 1 or layers[-1] == depth - 1
+    gaps = {later - earlier for earlier, later in itertools.pairwise(layers)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize("depth", [0, 5])
+def test_a_student_with_no_layer_or_more_than_its_teacher_is_refused(depth):
+    with pytest.raises(ValueError, match=f"1 to 4 layers can be made of 4; got {depth}"):
+        berts.layers_to_copy(4, depth)
+
+
+def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone():
+    before = torch.get_rng_state()
+    first, again, other = (reading.teacher(seed) for seed in (0, 0, 1))
+    students = [berts.student(first, seed=seed) for seed in (3, 3, 4)]
+    assert torch.equal(torch.get_rng_state(), before)
+    for one, two, three in (first, again, other), students:
+        assert models.fingerprint(one) == models.fingerprint(two) != models.fingerprint(three)
+
+
+def test_a_width_that_heads_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="multiple of 4, the number of heads; got 18"):
+        berts.teacher(18, 2)
+
+
+def test_a_student_has_half_the_layers_of_the_same_width():
+    teacher = reading.teacher()
+    student = berts.student(teacher)
+    assert student.config.n_layers == 2 and student.config.hidden_size == teacher.config.hidden_size
+    assert berts.student(teacher, depth=3).config.n_layers == 3
+
+
+def test_a_student_with_all_layers_copied_says_what_its_teacher_says():
+    """Held against the networks themselves, not against the list of names: a layer in a wrong place would show."""
+    teacher, hidden = reading.teacher(seed=5).eval(), reading.hidden()
+    with torch.no_grad():
+        for parameter in teacher.parameters():  # biases and norms too: fresh ones are all 0 or 1
+            parameter.add_(
+                0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+            )
+        teacher.bert.embeddings.token_type_embeddings.weight.zero_()  # what DistilBERT leaves out
+    student = berts.student(teacher, depth=4).eval()
+    assert berts.copy_layers(teacher, student) == (0, 1, 2, 3)
+    with torch.no_grad():
+        ours, theirs = (berts.answer(network, hidden.inputs, hidden.mask) for network in (student, teacher))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine[hidden.mask], other[hidden.mask], atol=1e-4)
+
+
+def test_copied_weights_are_equal_to_the_bit_and_are_copies():
+    teacher = reading.teacher()
+    student = berts.student(teacher)
+    assert berts.copy_layers(teacher, student) == (0, 3)
+    block, layer = student.distilbert.transformer.layer[1], teacher.bert.encoder.layer[3]
+    pairs = [
+        (block.attention.k_lin.weight, layer.attention.self.key.weight),
+        (block.ffn.lin2.bias, layer.output.dense.bias),
+        (student.distilbert.embeddings.word_embeddings.weight, teacher.bert.embeddings.word_embeddings.weight),
+        (student.vocab_projector.weight, teacher.cls.predictions.decoder.weight),
+        (student.vocab_transform.weight, teacher.cls.predictions.transform.dense.weight),
+    ]
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+    before = models.fingerprint(teacher)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(1)
+    assert models.fingerprint(teacher) == before
+
+
+def test_what_stands_in_padding_changes_nothing_to_the_bit():
+    hidden, teacher = reading.hidden(), reading.teacher().eval()
+    assert not hidden.mask.all()
+    other = hidden.inputs.where(hidden.mask, 9)
+    with torch.no_grad():
+        for network in teacher, berts.student(teacher).eval():
+            first, second = (berts.answer(network, inputs, hidden.mask) for inputs in (hidden.inputs, other))
+            for a, b in zip(first, second, strict=True):
+                assert torch.equal(a[hidden.mask], b[hidden.mask])
+
+
+def test_networks_that_do_not_fit_are_refused():
+    teacher = reading.teacher()
+    with pytest.raises(ValueError, match="must know the same words; the teacher has 30, the student"):
+        berts.check_fit(berts.teacher(16, 4, words=30, length=24), berts.student(teacher))
+    wide = berts.student(berts.teacher(20, 4, words=teacher.config.vocab_size, length=24))
+    with pytest.raises(ValueError, match="have 20 numbers, the teacher's 16: there is no angle between them"):
+        berts.copy_layers(teacher, wide)
+    berts.check_fit(teacher, wide, hidden=False)
+
+
+def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():
+    teacher = reading.teacher()
+    for network in teacher, berts.student(teacher):
+        before, made = models.fingerprint(network), berts.classifier(network, 3, seed=1)
+        body = network.base_model.state_dict()
+        assert all(torch.equal(made.base_model.state_dict()[name], weight) for name, weight in body.items())
+        hidden = reading.hidden()
+        logits = made(input_ids=hidden.inputs, attention_mask=hidden.mask.long()).logits
+        assert logits.shape == (6, 3)
+        logits.sum().backward()
+        with torch.no_grad():
+            made.base_model.embeddings.word_embeddings.weight.zero_()
+        assert models.fingerprint(network) == before
+        heads = [berts.classifier(network, 3, seed=seed).classifier.weight for seed in (1, 1, 2)]
+        assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+# --------------------------------------------------------------------------------------- in files
+
+
+def test_a_bert_comes_back_from_its_file_with_its_words(tmp_path):
+    teacher, path = reading.teacher(), tmp_path / "reader.safetensors"
+    zoo.save(teacher, path, {})
+    words = [reading.tokenizer().convert_ids_to_tokens(number) for number in range(len(reading.tokenizer()))]
+    zoo.save_words(words, path)
+    back, hidden = zoo.read(path), reading.hidden()
+    assert not back.training and back.architecture == teacher.architecture
+    assert back.cls.predictions.decoder.weight is back.bert.embeddings.word_embeddings.weight
+    with torch.no_grad():
+        kept, was = (berts.answer(net.eval(), hidden.inputs, hidden.mask)[0] for net in (back, teacher))
+    assert torch.allclose(kept, was, atol=1e-2) and was.std() > 0.01
+    assert zoo.read_tokenizer(path)("the teacher")["input_ids"] == reading.tokenizer()("the teacher")["input_ids"]
+    path.with_suffix(".txt").write_text("[PAD]\n[UNK]\n")
+    with pytest.raises(ValueError, match=r"reader\.txt holds 2 word pieces; .* are wanted"):
+        zoo.read_tokenizer(path)
+    path.with_suffix(".txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"reader\.txt does not exist: it holds the word pieces"):
+        zoo.read_tokenizer(path)
+
+
+def test_weights_that_are_tied_stand_in_the_file_once(tmp_path):
+    teacher, path = reading.teacher(), tmp_path / "reader.safetensors"
+    zoo.save(teacher, path, {})
+    assert path.stat().st_size < 2 * models.parameters(teacher) + 12_000
+
+
+def test_the_reader_that_ships_is_small_and_reads():
+    path = zoo.SHIPPED / "python-teacher.safetensors"
+    assert path.stat().st_size + path.with_suffix(".txt").stat().st_size < 6_000_000
+    teacher, tokenizer = zoo.load("python-teacher"), zoo.tokenizer("python-teacher")
+    asked = tokenizer("Raises a [MASK] if the key is not found.", return_tensors="pt")
+    with torch.no_grad():
+        logits, _ = berts.answer(teacher, asked.input_ids, asked.attention_mask)
+    place = (asked.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
+    assert tokenizer.convert_ids_to_tokens(int(logits[0, place].argmax())) == "keyerror"

@@ -1,0 +1,298 @@
+"""The triple loss is what it says, counts what it says, and a run of it is fair, kept and resumed."""
+
+import math
+
+import pytest
+import reading
+import torch
+from torch import nn
+
+from kdkit import berts, distilbert, losses, models, runs, zoo
+from kdkit.data import text, tokens
+
+WORDS = len(reading.tokenizer())
+WEIGHTS = {"soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
+
+
+def student(teacher, seed=0):
+    made = berts.student(teacher, seed=seed)
+    berts.copy_layers(teacher, made)
+    return made
+
+
+def train(teacher=None, seed=0, epochs=2, **settings):
+    network = student(reading.teacher(), seed)
+    shared = {"epochs": epochs, "batch_size": 16, "seed": seed, "progress": False}
+    return distilbert.train(network, reading.corpus(), teacher=teacher, **{**shared, **settings})
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    """One that has learnt something."""
+    return distilbert.train(
+        reading.teacher(seed=1), reading.corpus(), epochs=40, batch_size=16, lr=5e-3, progress=False
+    ).student
+
+
+# --------------------------------------------------------------------------------------- the loss
+
+
+def test_values_computed_by_hand():
+    """Two tokens that count and one of padding; one word of three is hidden; T = 2."""
+    e = math.exp
+    logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 0.0, 0.0], [9.0, 9.0, 0.0]]])
+    theirs = torch.tensor([[[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 5.0, 1.0]]])
+    hidden = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])
+    other = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]])
+    labels, mask = torch.tensor([[-100, 1, -100]]), torch.tensor([[True, True, False]])
+    found = distilbert.triple_loss((logits, hidden), (theirs, other), labels, mask)
+    peaked = [e(1) / (e(1) + 2), 1 / (e(1) + 2), 1 / (e(1) + 2)]  # softmax of (2, 0, 0) / 2
+    even = [1 / 3] * 3
+    kl = [sum(t * math.log(t / s) for t, s in zip(*pair, strict=True)) for pair in ((even, peaked), (peaked, even))]
+    assert found.soft.item() == pytest.approx(4 * sum(kl) / 2, rel=1e-5)
+    assert found.hard.item() == pytest.approx(math.log(3), rel=1e-5)
+    assert found.cosine.item() == pytest.approx((0 + 1) / 2, rel=1e-5)
+    total = 5 * found.soft + 2 * found.hard + found.cosine
+    assert found.total.item() == pytest.approx(total.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("without", ["soft_weight", "hard_weight", "cosine_weight"])
+def test_a_term_of_weight_0_reads_0_and_the_others_stay(without):
+    teacher = reading.teacher(seed=1).eval()
+    hidden, network = reading.hidden(), student(reading.teacher()).eval()
+    pair = [berts.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher)]
+    whole = distilbert.triple_loss(*pair, hidden.labels, hidden.mask)
+    part = distilbert.triple_loss(*pair, hidden.labels, hidden.mask, **{without: 0.0})
+    for weight, term in zip(WEIGHTS, ("soft", "hard", "cosine"), strict=True):
+        assert getattr(part, term) == (0 if weight == without else getattr(whole, term))
+    left = sum(
+        w * getattr(whole, t)
+        for (n, w), t in zip(WEIGHTS.items(), ("soft", "hard", "cosine"), strict=True)
+        if n != without
+    )
+    assert part.total.item() == pytest.approx(left.item(), rel=1e-6)
+
+
+def test_the_hard_loss_counts_hidden_words_only_and_the_others_all_but_padding():
+    teacher = reading.teacher(seed=1).eval()
+    hidden, network = reading.hidden(), student(reading.teacher()).eval()
+    mine, other = (berts.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher))
+    found = distilbert.triple_loss(mine, other, hidden.labels, hidden.mask)
+    m, asked = hidden.mask, hidden.labels != -100
+    assert found.soft == 4 * losses.kl_divergence(mine[0][m], other[0][m], 2.0)
+    assert torch.allclose(found.hard, nn.functional.cross_entropy(mine[0][asked], hidden.labels[asked]))
+    assert torch.allclose(found.cosine, 1 - nn.functional.cosine_similarity(mine[1][m], other[1][m], dim=-1).mean())
+
+
+def test_the_loss_does_not_see_padding_to_the_bit():
+    teacher = reading.teacher(seed=1).eval()
+    hidden, network = reading.hidden(), student(reading.teacher()).eval()
+    assert not hidden.mask.all()
+
+    def loss(inputs):
+        pair = [berts.answer(net, inputs, hidden.mask) for net in (network, teacher)]
+        total = distilbert.triple_loss(*pair, hidden.labels, hidden.mask).total
+        network.zero_grad()
+        total.backward()
+        return total, [parameter.grad.clone() for name, parameter in network.named_parameters() if "layer" in name]
+
+    (first, gradients), (second, others) = (
+        loss(inputs) for inputs in (hidden.inputs, hidden.inputs.where(hidden.mask, 9))
+    )
+    assert torch.equal(first, second)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, others, strict=True))
+
+
+# --------------------------------------------------------------------------------------- a step
+
+
+def test_a_step_moves_the_student_and_leaves_the_teacher_as_it_was(teacher):
+    network = student(reading.teacher())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    before, mine = models.fingerprint(teacher.train()), models.fingerprint(network)
+    seen = distilbert.step(teacher, network.eval(), reading.hidden(), optimizer)
+    assert models.fingerprint(teacher) == before and models.fingerprint(network) != mine
+    assert not any(module.training for module in teacher.modules()) and network.training
+    assert all(parameter.grad is None for net in (teacher, network) for parameter in net.parameters())
+    assert seen.total == pytest.approx(5 * seen.soft + 2 * seen.hard + seen.cosine, rel=1e-5)
+    assert all(isinstance(value, float) for value in seen)
+
+
+# --------------------------------------------------------------------------------------- a run
+
+
+def test_a_teacher_learns_more_than_frequencies(teacher):
+    found = distilbert.report(teacher, reading.corpus())
+    assert found["perplexity"] < 0.9 * found["by_frequency"]["perplexity"]
+    assert found["by_frequency"]["perplexity"] < 0.3 * found["untrained"]["perplexity"]
+
+
+def test_distillation_moves_the_student_towards_the_teacher(teacher):
+    asked = distilbert.hide_for_judging(reading.corpus().test, reading.tokenizer())
+    answers = distilbert.guesses(teacher, asked)
+    run = train(teacher, epochs=6, hard_weight=0.0, lr=5e-3)
+    before, after = (
+        distilbert.judge(distilbert.guesses(net, asked), asked, answers)
+        for net in (student(reading.teacher()), run.student)
+    )
+    assert after["kl"] < 0.2 * before["kl"]
+    assert run.history[-1]["cosine_loss"] < run.history[0]["cosine_loss"]
+
+
+def test_the_history_adds_up_and_says_nothing_of_a_teacher_where_there_is_none(teacher):
+    for line in train(teacher).history:
+        parts = 5 * line["soft_loss"] + 2 * line["hard_loss"] + line["cosine_loss"]
+        assert line["loss"] == pytest.approx(parts, rel=1e-5) and 0 <= line["val_agreement"] <= 1
+    for line in train().history:
+        assert line["loss"] == line["hard_loss"] and line["soft_loss"] == line["cosine_loss"] == 0
+        assert line["val_agreement"] is None and line["val_perplexity"] > 1
+
+
+def test_the_same_seed_gives_the_same_run_to_the_bit_and_leaves_the_global_state_alone(teacher):
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first, again, other = (train(teacher, seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.history == again.history != other.history
+    assert models.fingerprint(first.student) == models.fingerprint(again.student)
+
+
+def test_arms_of_one_seed_read_the_same_texts_with_the_same_words_hidden(teacher, monkeypatch):
+    seen, answer = {}, berts.answer
+
+    def watch(network, inputs, mask):
+        if network.training:
+            seen[arm].append(inputs.clone())
+        return answer(network, inputs, mask)
+
+    monkeypatch.setattr(berts, "answer", watch)
+    for arm, settings in {
+        "alone": {},
+        "distilled": {"teacher": teacher},
+        "soft": {"teacher": teacher, "hard_weight": 0.0},
+    }.items():
+        seen[arm] = []
+        train(**settings)
+    assert len(seen["alone"]) == len(seen["distilled"]) == len(seen["soft"]) > 4
+    for other in "distilled", "soft":
+        assert all(torch.equal(a, b) for a, b in zip(seen["alone"], seen[other], strict=True))
+    assert not torch.equal(seen["alone"][0], seen["alone"][-1])
+
+
+@pytest.mark.parametrize("distilled", [True, False])
+def test_a_run_that_was_killed_goes_on_to_the_bit(teacher, tmp_path, distilled):
+    def pull_the_plug(run):
+        if len(run.history) == 1:
+            raise KeyboardInterrupt
+
+    who = teacher if distilled else None
+    whole = train(who, epochs=3)
+    with pytest.raises(runs.TrainingInterrupted, match="1 epoch is kept"):
+        train(who, epochs=3, checkpoint=tmp_path / "c", progress=pull_the_plug)
+    resumed = train(who, epochs=3, checkpoint=tmp_path / "c")
+    assert resumed.history == whole.history
+    assert models.fingerprint(resumed.student) == models.fingerprint(whole.student)
+    with pytest.raises(ValueError, match=r"belongs to another run: .*lr 0\.002, now 0\.1"):
+        train(who, epochs=3, checkpoint=tmp_path / "c", lr=0.1)
+
+
+def test_the_test_texts_are_never_looked_at(teacher):
+    corpus = reading.corpus()._replace(test=None)
+    distilbert.train(student(reading.teacher()), corpus, teacher=teacher, epochs=1, progress=False)
+
+
+def test_the_rate_rises_over_a_tenth_and_falls_to_almost_nothing():
+    rates = [distilbert._lr(number, 100, 1.0) for number in range(100)]
+    assert max(rates) == pytest.approx(1.0) and rates.index(max(rates)) in (9, 10)
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[0] <= 0.11 and 0 < rates[-1] < 0.02
+    assert distilbert._lr(0, 1, 1.0) > 0
+
+
+# --------------------------------------------------------------------------------------- judging
+
+
+def test_whoever_finds_all_words_alike_has_the_perplexity_of_their_number():
+    hidden = reading.hidden()
+    asked = hidden.labels[hidden.labels != -100]
+    found = distilbert.judge(torch.zeros(len(asked), WORDS), hidden)
+    assert found["perplexity"] == pytest.approx(WORDS, rel=1e-5) and "kl" not in found
+    sure = distilbert.judge(50 * nn.functional.one_hot(asked, WORDS).float(), hidden)
+    assert sure == {"perplexity": pytest.approx(1, abs=1e-5), "accuracy": 1.0}
+
+
+def test_guesses_are_those_for_the_hidden_words_in_order_whatever_the_batch(monkeypatch):
+    network, hidden = reading.teacher(seed=2).train(), reading.hidden(20)
+    found = distilbert.guesses(network, hidden)
+    assert network.training
+    with torch.no_grad():
+        logits, _ = berts.answer(network.eval(), hidden.inputs, hidden.mask)
+    assert torch.allclose(found, logits[hidden.labels != -100], atol=1e-5)
+    monkeypatch.setattr(distilbert, "ASKED_AT_ONCE", 8)
+    assert torch.allclose(distilbert.guesses(network, hidden), found, atol=1e-5)
+
+
+def test_the_shipped_teacher_is_as_good_as_its_card_says():
+    """On the Python that it learnt from to the digit; another version brings slightly other texts."""
+    card = zoo.card("python-teacher")
+    corpus = tokens.corpus(text.python(), zoo.tokenizer("python-teacher"))
+    found, said = distilbert.report(zoo.load("python-teacher"), corpus), card["results"]
+    assert found["perplexity"] == pytest.approx(said["perplexity"], rel=0.15)
+    assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.03)
+    if found["hidden_words"] == said["hidden_words"]:
+        assert found["perplexity"] == pytest.approx(said["perplexity"], rel=1e-3)
+        assert found["accuracy"] == pytest.approx(said["accuracy"], abs=1e-4)
+
+
+# --------------------------------------------------------------------------------------- refused
+
+TEACHER = reading.teacher()
+REFUSED = {
+    "teacher and student are the same network": lambda: distilbert.check(TEACHER, TEACHER),
+    "cosine_weight must be a finite number of at least 0; got -1": lambda: distilbert.check(
+        TEACHER, student(TEACHER), cosine_weight=-1
+    ),
+    "soft_weight must be a finite number of at least 0; got nan": lambda: distilbert.check(
+        TEACHER, student(TEACHER), soft_weight=math.nan
+    ),
+    "all three weights are 0": lambda: distilbert.check(
+        TEACHER, student(TEACHER), soft_weight=0, hard_weight=0, cosine_weight=0
+    ),
+    "do not teach the head which word to say": lambda: distilbert.check(
+        TEACHER, student(TEACHER), soft_weight=0, hard_weight=0
+    ),
+    "temperature must be a finite number above 0; got 0": lambda: distilbert.check(
+        TEACHER, student(TEACHER), temperature=0
+    ),
+    "the student's hidden states have 20 numbers": lambda: distilbert.check(
+        TEACHER, berts.student(berts.teacher(20, 2, words=TEACHER.config.vocab_size, length=24))
+    ),
+    "must know the same words": lambda: distilbert.check(
+        TEACHER, berts.student(berts.teacher(16, 2, words=30, length=24))
+    ),
+    "the tokenizer knows .* tokens, the network 30": lambda: distilbert.check_reads(
+        berts.teacher(16, 2, words=30, length=24), reading.corpus()
+    ),
+    "pieces of 24 tokens are longer than the 8": lambda: distilbert.check_reads(
+        berts.teacher(16, 2, words=TEACHER.config.vocab_size, length=8), reading.corpus()
+    ),
+    "lr must be a finite number above 0; got 0": lambda: train(lr=0),
+    "epochs must be a whole number of at least 1; got 0": lambda: train(epochs=0),
+    "seed must be a whole number; got 0.5": lambda: distilbert.train(
+        student(TEACHER), reading.corpus(), epochs=1, seed=0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_settings_that_contradict_each_other_are_refused_at_the_start(words):
+    with pytest.raises(ValueError, match=words):
+        REFUSED[words]()
+
+
+def test_a_tokenizer_that_cannot_hide_is_refused():
+    from transformers import PreTrainedTokenizerFast
+
+    blind = PreTrainedTokenizerFast(tokenizer_object=reading.tokenizer().backend_tokenizer, pad_token="[PAD]")
+    with pytest.raises(ValueError, match=r"has no \[MASK\] token: no word can be hidden"):
+        distilbert.check_reads(TEACHER, reading.corpus()._replace(tokenizer=blind))

@@ -1,0 +1,49 @@
+"""The task that no network was told of: unseen documents, few labels, and a network that is left as it was."""
+
+import reading
+import torch
+
+from kdkit import berts, models, transfer
+from kdkit.data import text
+
+
+def pairs():
+    """Docstrings that tell their module by a word."""
+    subjects = dict(
+        zip(transfer.MODULES, ("cat", "dog", "man", "bird", "story", "student", "teacher", "nobody"), strict=True)
+    )
+    for module, subject in subjects.items():
+        for number in range(30):
+            yield module, f"the {subject} sees {'the other ' * (number % 3)}{subject} and a {subject}. {number}"
+    yield "email", "too short"
+    yield "json", "a module that is not asked about at all"
+
+
+def test_ten_of_each_module_are_learnt_from_and_the_others_tested():
+    task = transfer.which_module(reading.tokenizer(), pairs())
+    assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().tolist() == [20] * 8
+    rows = {tuple(row) for row in task.train.ids.tolist()}
+    assert len(rows) > 1 and task.train.ids.shape == (80, transfer.LENGTH) and task.classes == transfer.MODULES
+    other = transfer.which_module(reading.tokenizer(), pairs(), seed=1)
+    assert not torch.equal(task.train.ids, other.train.ids)
+
+
+def test_nobody_has_learnt_from_these_modules():
+    names = {f"module {module}": "text" for module in transfer.MODULES}
+    others = {f"topic {number}": "text" for number in range(200)}
+    assert not set(text.split({**names, **others}).train) & set(names)
+
+
+def test_this_machine_has_enough_of_them():
+    task = transfer.which_module(reading.tokenizer())
+    assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().min() >= 10
+
+
+def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():
+    network = berts.teacher(32, 1, words=len(reading.tokenizer()), length=transfer.LENGTH)
+    task, before = transfer.which_module(reading.tokenizer(), pairs()), models.fingerprint(network)
+    state = torch.get_rng_state()
+    scores = [transfer.fine_tune(network, task, epochs=20, lr=5e-3, seed=seed) for seed in (0, 0)]
+    assert scores[0] == scores[1] > 0.8 and models.fingerprint(network) == before
+    assert torch.equal(torch.get_rng_state(), state)
+    assert transfer.fine_tune(network, task, epochs=1, lr=1e-6) < 0.25
