@@ -21,7 +21,10 @@ def documents(count=40):
 
 @functools.cache
 def tokenizer():
-    return tokens.tokenizer(tokens.learn_words(documents().values(), 150))
+    """Of whole words and letters. (The trainer of word pieces chooses as it happens where some are equally common.)"""
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = sorted({word for text in documents().values() for word in text.replace(".", " . ").split()} - {"a"})
+    return tokens.tokenizer([*tokens.SPECIAL, *words, *letters, *(f"##{letter}" for letter in letters)])
 
 
 @functools.cache

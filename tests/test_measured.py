@@ -8,14 +8,14 @@ import pytest
 
 from benchmarks import original_pixels, shapes, shapes_learnt, usual_loop
 from kdkit import experiments, measured, models, profiling, zoo
-from kdkit.metrics import paired_interval
+from kdkit.metrics import paired_interval, rank_correlation
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
 README = (measured.FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_was_not_measured_is_refused_with_the_names_of_what_was():
-    with pytest.raises(ValueError, match="'luck'; there are: cache, cifar10-distill"):
+    with pytest.raises(ValueError, match="'luck'; there are: ablation, bert-teachers, cache"):
         measured.load("luck")
 
 
@@ -156,12 +156,13 @@ def test_original_pixels():
     assert f"without {result['sample']:,} of the training images" in PAGE and result["pixels"] == "JPEG copies"
 
 
-@pytest.mark.parametrize(("name", "others"), [("shapes", 0), ("shapes-busy", 2)])
+@pytest.mark.parametrize(("name", "others"), [("shapes", 0), ("shapes-one-thread", 0), ("shapes-busy", 2)])
 def test_shapes(name, others):
     result = measured.load(name)
     for row in shapes.table(result):
         assert row in PAGE, row
     assert result["settings"]["busy"] == others and f"load {result['load']}" in PAGE
+    assert result["versions"]["threads"] == (1 if "one" in name else 2)
     assert {len(row["ratio"]) for row in result["pairs"]} == {result["settings"]["rounds"]} == {11}
 
 
@@ -180,6 +181,15 @@ def test_notebook_05_says_no_more_than_these_results():
         return profiling.Ratio(profiling.Spread(tuple(row["ratio"])), profiling.Spread(tuple(row["noise"])))
 
     quiet, busy, learnt = (measured.load(name) for name in ("shapes", "shapes-busy", "shapes-learnt"))
+    single = measured.load("shapes-one-thread")
+    assert of(single, 1, 1).shown and of(single, 1, 1).spread.median < of(quiet, 1, 1).spread.median
+    told = {}
+    for name, result in {"quiet": quiet, "one thread": single, "busy": busy}.items():
+        rows = [row for row in result["grid"] if row["kind"] == "convnet" and row["work"] == [1]]
+        taken = [statistics.median(row["seconds"]) for row in rows]
+        told[name] = [rank_correlation([row[key] for row in rows], taken).value for key in ("depth", "flops")]
+    assert told["quiet"][0] > told["quiet"][1]
+    assert all(layers < operations for layers, operations in (told["one thread"], told["busy"]))
     assert of(quiet, 1, 1).shown and not of(busy, 1, 1).shown and max(of(busy, 1, 1).noise.values) > 2
     for tokens in (1, 16, 128):
         found = {row["name"]: statistics.median(row["ratio"]) for row in quiet["berts"] if row["work"][1] == tokens}
