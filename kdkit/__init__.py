@@ -2,11 +2,12 @@
 
 The modules, lowest floor first (each imports only from the floors below it):
 
-1. ``losses``, ``models``, ``data``, ``files``, ``memory``, ``measured``: pure functions, networks, images, the machine,
-   stored figures
-2. ``cache``, ``metrics``, ``profiling``, ``checkpoints``: teacher logits kept; what is measured; what a network costs;
-   a training on disk
-3. ``training``, ``zoo``: ``kd_step``, ``train``, ``Run``; trained weights that ship with the kit
+1. ``losses``, ``models``, ``data``, ``checkpoints``, ``files``, ``memory``, ``measured``: pure functions, networks,
+   images and text, a training on disk, the machine, stored figures
+2. ``cache``, ``metrics``, ``profiling``, ``runs``, ``berts``: teacher logits kept; what is measured; what a network
+   costs; a training from its first epoch to its last; networks that read
+3. ``training``, ``distilbert``, ``transfer``, ``zoo``: ``kd_step``, ``train``; DistilBERT's recipe, and what its
+   student is good for; trained weights that ship with the kit
 4. ``figures``, ``workbench``, ``experiments``: pictures; quick trainings for trying out a step; fair comparisons
 5. ``widgets``, ``check``, ``museum``: sliders; exercises; the symptoms of bugs
 6. ``__main__``: ``python -m kdkit``
@@ -20,9 +21,11 @@ __version__ = "0.1.0"
 
 _FUNCTIONS = {"kd_step": "training", "train": "training", "show": "figures"}
 _MODULES = (
+    "berts",
     "cache",
     "check",
     "data",
+    "distilbert",
     "experiments",
     "figures",
     "losses",
@@ -32,6 +35,7 @@ _MODULES = (
     "museum",
     "profiling",
     "training",
+    "transfer",
     "widgets",
     "workbench",
     "zoo",

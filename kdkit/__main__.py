@@ -83,7 +83,7 @@ def _command(commands, name, run, summary, data=True):
     if data:
         parser.add_argument("--data", default="things", help=DATA_HELP)
     parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
-    where = "where to compute; its authors have run kdkit on the CPU only, not yet on cuda and mps"
+    where = "where to compute; its authors have run train-bert on cuda, nothing else yet but on the CPU"
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=where)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to FILE as JSON")
     return parser
@@ -202,7 +202,7 @@ def _train_bert(options, doctor):
     out = zoo.check_path(options.out or options.runs / f"{name}-bert.safetensors")
     network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
     if not out.with_suffix(".txt").exists():
-        zoo.save_words(tokens.learn_words(text.split(documents).train.values(), options.words), out)
+        zoo.save_words(_learn_words(documents, options.words), out)
     corpus = tokens.corpus(documents, zoo.read_words(out, options.words))
     print(f"{len(documents)} documents; teacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
@@ -218,6 +218,15 @@ def _train_bert(options, doctor):
     print(f"test perplexity {found['perplexity']:.2f}, {found['accuracy']:.2%} of hidden words; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
     return 0
+
+
+def _learn_words(documents, count):
+    from kdkit.data import text, tokens
+
+    words = tokens.learn_words(text.split(documents).train.values(), count)
+    if len(words) < count:
+        raise ValueError(f"these texts hold {len(words)} word pieces, fewer than --words {count}. Ask for fewer.")
+    return words
 
 
 def _distill(options, doctor):

@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "ipywidgets", "safetensors", "pooch", "jupyterlab", "nbval")
+PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "ipywidgets", "safetensors", "pooch", "transformers")
+PACKAGES += ("jupyterlab", "nbval")
 OPTIONAL = ("jupyterlab", "nbval")  # Colab and a copied training loop do without
 
 

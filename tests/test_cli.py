@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import reading
 import torch
 from PIL import Image
 from tiny import net
@@ -265,3 +266,47 @@ def test_doctor_without_torch_still_speaks(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     good, text = line_about("does not load")
     assert good is False and "pip install" in text
+
+
+# --------------------------------------------------------------------------------------- text
+
+
+@pytest.fixture
+def texts(tmp_path):
+    for name, text in reading.documents().items():
+        (tmp_path / "texts").mkdir(exist_ok=True)
+        (tmp_path / "texts" / f"{name}.txt").write_text(text)
+    return ["train-bert", "--data", "texts", *reading.FEW]
+
+
+def test_a_bert_learns_from_a_folder_and_is_kept_with_its_words_and_card(texts, capsys):
+    assert cli.main([*texts, "--json", "b.json"]) == 0
+    card = json.loads(Path("b.json").read_text())
+    network = zoo.read("runs/texts-bert.safetensors")
+    assert network.architecture == {"width": 8, "depth": 1, "words": 97, "length": 128}
+    assert len(zoo.read_tokenizer("runs/texts-bert.safetensors")) == 97
+    assert card["results"]["perplexity"] > 1 and {"by_frequency", "untrained"} <= set(card["results"])
+    assert card["device"] == "cpu" and card["settings"]["words"] == 97 and "text files" in card["source"]
+    assert f"test perplexity {card['results']['perplexity']:.2f}" in capsys.readouterr().out
+
+
+def test_the_words_that_stand_beside_the_network_are_used_again(texts):
+    assert cli.main(texts) == 0
+    words = Path("runs/texts-bert.txt").read_text()
+    assert cli.main([*texts, "--seed", "1"]) == 0
+    assert Path("runs/texts-bert.txt").read_text() == words
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--width", "9"], "multiple of 4, the number of heads; got 9"),
+        (["--data", "nothing-there"], "holds no .txt file"),
+        (["--out", "b.pt"], "ends in .safetensors; got b.pt"),
+        (["--words", "9999"], r"word pieces, fewer than --words 9999. Ask for fewer."),
+        (["--lr", "0"], "lr must be a finite number above 0"),
+    ],
+)
+def test_what_a_bert_cannot_be_trained_with_is_said_in_a_line(texts, more, said, capsys):
+    assert cli.main([*texts, *more]) == 1
+    assert said in capsys.readouterr().err

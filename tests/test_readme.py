@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import reading
 import tiny
 import torch
 
@@ -59,11 +60,14 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "THINGS_PER_CLASS", 20)
     small = Setting(images=100, epochs=1, students=((2, 3),), shift=0, batch_size=50)
     monkeypatch.setitem(experiments.SETTINGS, "things", {"small": small})
+    for name, text in reading.documents().items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    fewer = {"train-teacher": FEW, "distill": FEW, "train-bert": [*reading.FEW, "--data", str(tmp_path)]}
     names = [shlex.split(line)[3] for line in commands()]
-    assert names == ["doctor", "train-teacher", "distill", "evaluate", "experiments"]
+    assert names == ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert"]
     for line in commands():
         arguments = shlex.split(line)[3:]
-        assert cli.main(arguments + (FEW if arguments[0] in ("train-teacher", "distill") else [])) == 0, line
+        assert cli.main(arguments + fewer.get(arguments[0], [])) == 0, line
 
 
 def test_something_to_run_comes_within_130_words():

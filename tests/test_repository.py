@@ -106,7 +106,7 @@ FLOORS = {
     **dict.fromkeys(("files", "measured", "memory"), 0),  # the ground: they know nothing of networks or images
     **dict.fromkeys(("losses", "models", "data", "checkpoints"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "runs", "berts"), 2),
-    **dict.fromkeys(("training", "zoo", "distilbert"), 3),
+    **dict.fromkeys(("training", "zoo", "distilbert", "transfer"), 3),
     **dict.fromkeys(("figures", "workbench", "experiments"), 4),
     **dict.fromkeys(("widgets", "check", "museum", "doctor"), 5),
     "__main__": 6,
