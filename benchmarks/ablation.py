@@ -12,7 +12,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from kdkit import berts, distilbert, doctor, experiments, metrics, models, transfer, zoo
+from kdkit import berts, distilbert, doctor, experiments, metrics, transfer, zoo
 from kdkit.data import text, tokens
 
 TEACHER = "python-teacher"
@@ -97,7 +97,7 @@ def run(arms, seeds, device="cpu", path=None):
     teacher, tokenizer = zoo.load(TEACHER).to(device), zoo.tokenizer(TEACHER)
     corpus, pairs = tokens.corpus(text.python(), tokenizer), list(text.docstrings())
     about = {"experiment": "ablation", "settings": {"epochs": EPOCHS, "batch_size": 32}, "rates": RATES}
-    about |= {"teacher": models.fingerprint(teacher), "temperature": distilbert.TEMPERATURE, "device": device}
+    about |= {"teacher": zoo.card(TEACHER)["sha256"], "temperature": distilbert.TEMPERATURE, "device": device}
     about["data_fingerprint"] = "/".join(tokens.fingerprint(part) for part in corpus[1:])
     ledger = experiments.Ledger({**about, "versions": doctor.versions()}, path, say=lambda row: print(row, flush=True))
     ablation = Ablation(teacher, corpus, pairs, ledger)

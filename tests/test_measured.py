@@ -5,9 +5,11 @@ import statistics
 from dataclasses import asdict
 
 import pytest
+import reading
 
-from benchmarks import original_pixels, shapes, shapes_learnt, usual_loop
-from kdkit import experiments, measured, models, profiling, zoo
+from benchmarks import ablation, original_pixels, shapes, shapes_learnt, usual_loop
+from kdkit import distilbert, experiments, measured, models, profiling, transfer, zoo
+from kdkit.data import text, tokens
 from kdkit.metrics import paired_interval, rank_correlation
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
@@ -191,8 +193,8 @@ def test_notebook_05_says_no_more_than_these_results():
     assert told["quiet"][0] > told["quiet"][1]
     assert all(layers < operations for layers, operations in (told["one thread"], told["busy"]))
     assert of(quiet, 1, 1).shown and not of(busy, 1, 1).shown and max(of(busy, 1, 1).noise.values) > 2
-    for tokens in (1, 16, 128):
-        found = {row["name"]: statistics.median(row["ratio"]) for row in quiet["berts"] if row["work"][1] == tokens}
+    for length in (1, 16, 128):
+        found = {row["name"]: statistics.median(row["ratio"]) for row in quiet["berts"] if row["work"][1] == length}
         assert found["DistilBERT's 6 x 768"] < found["thin, 12 x 544"] < 0.7
     one = {(row["width"], row["depth"]): row["seconds"] for row in learnt["times"] if row["batch"] == 1}
     shallow = [statistics.median(one[width, 3]) for width in (4, 8, 16, 24)]
@@ -224,3 +226,85 @@ def test_notebook_04_says_no_more_than_these_results():
         all_labels, few = (found["full", student, budget, answers] for budget in (1.0, 0.02))
         assert all_labels.low < 0 < all_labels.high
         assert few.low > found["full", student, None, softness].high
+
+
+def test_the_reader_that_ships_and_those_that_do_not():
+    card, tried = zoo.card("python-teacher"), measured.load("bert-teachers")["rows"]
+    results = card["results"]
+    words = f"**{results['accuracy']:.1%}** of {results['hidden_words']:,} hidden tokens"
+    assert f"perplexity **{results['perplexity']:.1f}**, {words}" in PAGE and card["command"] in PAGE
+    by_frequency = results["by_frequency"]
+    assert f"against {by_frequency['perplexity']:.0f} and {by_frequency['accuracy']:.1%}" in PAGE
+    for row in tried:
+        last = row["history"][-1]
+        assert f"| {row['batch_size']} | {row['lr']:g} | {row['epochs']} | {last['val_perplexity']:.1f} | " in PAGE
+    shipped = min(tried, key=lambda row: row["history"][-1]["val_perplexity"])
+    assert {name: card["settings"][name] for name in ("batch_size", "lr", "epochs")}.items() <= shipped.items()
+    assert shipped["lr"] == max(row["lr"] for row in tried)
+
+
+def test_ablation():
+    result = measured.load("ablation")
+    for row in ablation.table(result):
+        assert row in PAGE, row
+    assert result["settings"]["epochs"] == ablation.EPOCHS and result["rates"] == list(ablation.RATES)
+    assert result["teacher"] == zoo.card(ablation.TEACHER)["sha256"]
+    for setting in ablation.EPOCHS:
+        for arm in ablation.ARMS:
+            assert len(ablation.values(result, setting, arm, "accuracy")) == 5
+
+
+def test_notebook_06_says_no_more_than_these_results():
+    """Its words on the stored results, which it does not compute anew."""
+    result = measured.load("ablation")
+
+    def missed(setting, arm, measure="accuracy"):
+        arms = [ablation.values(result, setting, name, measure) for name in ("triple loss", arm)]
+        return paired_interval(*arms)
+
+    for setting in ablation.EPOCHS:
+        assert missed(setting, "no distillation loss").high < 0
+        assert missed(setting, "random weights").high < -0.1
+        for arm in "no masked LM", "no cosine":
+            assert missed(setting, arm).low < 0 < missed(setting, arm).high
+    means = {arm: statistics.mean(ablation.values(result, "full", arm, "accuracy")) for arm in ablation.ARMS}
+    assert means["random weights"] > means["no teacher at all"] + 0.01
+    rates = {
+        (setting, arm): ablation.values(result, setting, arm, "lr")[0]
+        for setting in ablation.EPOCHS
+        for arm in ablation.ARMS
+    }
+    assert {arm for (_, arm), rate in rates.items() if rate < max(ablation.RATES)} == {"no teacher at all"}
+    quick, full = (missed(setting, "no teacher at all", "transfer") for setting in ("quick", "full"))
+    assert quick.high < -0.1 and full.low < 0 < full.high
+    mean = {
+        name: statistics.mean(ablation.values(result, *name, "transfer"))
+        for name in (("quick", "no teacher at all"), ("none", "untrained"))
+    }
+    assert mean["quick", "no teacher at all"] < mean["none", "untrained"]
+    teacher = result["teacher_results"]["accuracy"]
+    assert 0.85 < means["triple loss"] / teacher < 0.95
+
+
+def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):
+    corpus = reading.corpus()
+    monkeypatch.setattr(zoo, "load", lambda name: reading.teacher().eval())
+    monkeypatch.setattr(zoo, "tokenizer", lambda name: corpus.tokenizer)
+    monkeypatch.setattr(tokens, "corpus", lambda documents, tokenizer: corpus)
+    monkeypatch.setattr(transfer, "which_module", lambda *arguments: "a task")
+    monkeypatch.setattr(transfer, "fine_tune", lambda network, task, seed: 0.5)
+    monkeypatch.setattr(ablation, "EPOCHS", {"quick": 1})
+    monkeypatch.setattr(ablation, "RATES", (1e-3, 1e-2))
+    monkeypatch.setattr(text, "python", dict)
+    monkeypatch.setattr(text, "docstrings", list)
+    arms = ["triple loss", "no masked LM", "no teacher at all"]
+    result = ablation.run(arms, 2, path=tmp_path / "a.json")
+    assert len(result["rows"]) == 2 * 2 + 3 * (2 + 2)
+    trained, train = [], distilbert.train
+    monkeypatch.setattr(distilbert, "train", lambda *a, **k: trained.append(k) or train(*a, **k))
+    again = ablation.run(arms, 3, path=tmp_path / "a.json")
+    assert len(trained) == 3 and again["rows"][: len(result["rows"])] == result["rows"]
+    assert [row["seed"] for row in again["rows"] if row["arm"] == "no masked LM" and row["seed"] < 1000] == [0, 1, 2]
+    for arm, best in ((arm, ablation.values(again, "quick", arm, "lr")) for arm in arms):
+        tried = {row["lr"]: row["val_perplexity"] for row in again["rows"] if row["arm"] == arm and row["seed"] == 1000}
+        assert best == [min(tried, key=tried.get)] * 3
