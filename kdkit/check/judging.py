@@ -192,7 +192,13 @@ HINTS = {  # what torch's commonest complaints mean for somebody who writes a lo
     r"Dimension out of range": "classes are the last dimension: dim=1 of [B, C], or dim=-1",
     r"must be real number, not Tensor|numpy.*dimension|can't convert type 'Tensor'": "tensors are handed in: use their "
     "own .std(), or hand .tolist() on",
-    r"Expected input batch_size": "one label for each picture is wanted: classes are the last dimension, dim=1",
+    r"Expected input batch_size": "one label for each picture, or for each token, is wanted: classes are the last "
+    "dimension",
+    r"Expected target size": "F.cross_entropy looks for the classes in dimension 1: make sentences and tokens one "
+    "dimension first, with .flatten(0, 1) and .flatten()",
+    r"index -100 is out of bounds": "-100 is no word: leave those tokens out first",
+    r"shape of the mask .* does not match": "print the .shape of both sides; where a function goes over a dimension, "
+    "say dim=-1 for the last",
     r"expected scalar type|Expected floating point|not implemented for 'Long'": "logits are floats, labels whole "
     "numbers: look at which of the two stands there",
     r"does not require grad": "the student's answer is not in the loss, stands in the teacher's place, or was cut "

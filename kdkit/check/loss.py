@@ -245,6 +245,6 @@ def and_trains(verdict, function, case, right, shielded=False):
             "cut off, or something small is added inside the logarithm",
         )
     if any(other is not None and other.abs().max() > 0 for other in others):
-        what = "a gradient flows into the teacher as well: take teacher_logits.detach()"
+        what = "a gradient flows into the teacher as well: take .detach() of what the teacher gave"
         return Verdict(False, f"not yet: the number is right, but {what}")
     return verdict

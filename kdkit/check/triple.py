@@ -29,6 +29,7 @@ def masked_lm(function):
         "tokens that are not hidden count in yours, as if their label were word 0: leave out those with label -100": (
             first_words
         ),
+        "word 0 is a word too: hidden is where the label is not -100": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
         "you added and did not divide: by the number of hidden words": lambda s, y: each(s, y).sum(),
         "you divided by the number of sentences: by that of the hidden words is wanted": (
             lambda s, y: each(s, y).sum() / len(s)
@@ -99,6 +100,9 @@ def cosine_distance(function):
         "you averaged each sentence first: all tokens count alike": lambda s, z, m: (
             ((1 - cos(s, z)) * m).sum(1) / m.sum(1)
         ).mean(),
+        "you took one angle for all tokens together: one for each token, then the mean": (
+            lambda s, z, m: 1 - F.cosine_similarity(s[m].flatten(), z[m].flatten(), dim=0)
+        ),
         "this is a dot product: divide by the lengths of both vectors": lambda s, z, m: (1 - (s * z).sum(-1))[m].mean(),
         "the cosine runs over the tokens (dim=1): the vector of a token is the last dimension, dim=-1": (
             lambda s, z, m: (1 - F.cosine_similarity(s, z, dim=1)).mean()

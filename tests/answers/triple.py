@@ -24,6 +24,9 @@ EXERCISES = {
         {
             "you divided by all tokens": lambda s, y: F.cross_entropy(s.transpose(1, 2), y, reduction="none").mean(),
             "as if their label were word 0": lambda s, y: F.cross_entropy(s.flatten(0, 1), y.clamp(0).flatten()),
+            "word 0 is a word too": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
+            "make sentences and tokens one dimension first": lambda s, y: F.cross_entropy(s, y),
+            "-100 is no word": lambda s, y: -s.log_softmax(-1).flatten(0, 1)[range(12), y.flatten()].mean(),
             "you added and did not divide": lambda s, y: F.cross_entropy(s.transpose(1, 2), y, reduction="sum"),
             "divided by the number of sentences": lambda s, y: (
                 F.cross_entropy(s.transpose(1, 2), y, reduction="sum") / len(y)
@@ -35,7 +38,6 @@ EXERCISES = {
             "log_softmax first": lambda s, y: F.nll_loss(s.transpose(1, 2), y),
             "one number is wanted": lambda s, y: F.cross_entropy(s.transpose(1, 2), y, reduction="none"),
             "no gradient reaches the student": lambda s, y: F.cross_entropy(s.detach().transpose(1, 2), y),
-            "your code stopped": lambda s, y: F.cross_entropy(s, y),
         },
     ),
     "cosine_distance": (
@@ -61,6 +63,10 @@ EXERCISES = {
             "averaged each sentence first": lambda s, z, m: (
                 sum((1 - cos(a[b], c[b])).mean() for a, c, b in zip(s, z, m, strict=True)) / len(s)
             ),
+            "one angle for all tokens together": lambda s, z, m: (
+                1 - F.cosine_similarity(s[m].view(-1), z[m].view(-1), dim=0)
+            ),
+            "dim=-1 for the last": lambda s, z, m: (1 - F.cosine_similarity(s, z))[m].mean(),
             "this is a dot product": lambda s, z, m: (1 - (s * z).sum(-1))[m].mean(),
             "a token is the last dimension": lambda s, z, m: (1 - F.cosine_similarity(s, z)).mean(),
             "one number is wanted": lambda s, z, m: (1 - cos(s, z))[m],
