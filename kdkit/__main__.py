@@ -191,7 +191,7 @@ def _train_teacher(options, doctor):
 def _train_bert(options, doctor):
     """Train a BERT to guess hidden words, on English text that is on every machine with Python, or on your own.
 
-    Word pieces are learnt first, and kept beside the network; those that stand there already are used again.
+    Word pieces are learnt first. They are kept for these texts, so that a run that was stopped goes on with the same.
     """
     from kdkit import berts, distilbert, models, zoo
     from kdkit.data import text, tokens
@@ -201,9 +201,8 @@ def _train_bert(options, doctor):
     name = "python" if options.data == "python" else Path(options.data).resolve().name
     out = zoo.check_path(options.out or options.runs / f"{name}-bert.safetensors")
     network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
-    if not out.with_suffix(".txt").exists():
-        zoo.save_words(_learn_words(documents, options.words), out)
-    corpus = tokens.corpus(documents, zoo.read_words(out, options.words))
+    tokenizer = _word_pieces(documents, options)
+    corpus = tokens.corpus(documents, tokenizer)
     print(f"{len(documents)} documents; teacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
     schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
@@ -211,6 +210,7 @@ def _train_bert(options, doctor):
     card = {"name": out.stem, **_made(options, doctor), "data": name, "source": _text_source(options)}
     card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
     card["device"] = _hardware(network)
+    zoo.save_words(tokenizer.convert_ids_to_tokens(range(len(tokenizer))), out)
     zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
     card["results"] = distilbert.report(zoo.read(out), corpus)
     zoo.save(network, out, card)
@@ -220,13 +220,21 @@ def _train_bert(options, doctor):
     return 0
 
 
-def _learn_words(documents, count):
+def _word_pieces(documents, options):
+    """The tokenizer of the word pieces of these texts, learnt unless that has been done."""
+    from kdkit import zoo
     from kdkit.data import text, tokens
 
-    words = tokens.learn_words(text.split(documents).train.values(), count)
-    if len(words) < count:
-        raise ValueError(f"these texts hold {len(words)} word pieces, fewer than --words {count}. Ask for fewer.")
-    return words
+    texts = [*text.split(documents).train.values()]
+    digest = hashlib.sha256(json.dumps([options.words, texts]).encode()).hexdigest()[:8]
+    kept = options.runs / f"words-{digest}.safetensors"  # beside no network: the .txt alone
+    if not kept.with_suffix(".txt").exists():
+        words = tokens.learn_words(texts, options.words)
+        if len(words) < options.words:
+            said = f"these texts hold {len(words)} word pieces, fewer than --words {options.words}"
+            raise ValueError(f"{said}. Ask for fewer.")
+        zoo.save_words(words, kept)
+    return zoo.read_words(kept, options.words)
 
 
 def _distill(options, doctor):
@@ -379,7 +387,10 @@ def _network(name, data):
     from kdkit import zoo
 
     in_file = name.endswith(".safetensors")
-    known = (zoo.read_card if in_file else zoo.card)(name).get("classes", data.train.classes)
+    card = (zoo.read_card if in_file else zoo.card)(name)
+    if "words" in card["architecture"]:
+        raise ValueError(f"{name} reads text, and {data.name} is pictures: take a network that sees.")
+    known = card.get("classes", data.train.classes)
     if tuple(known) != data.train.classes:
         raise ValueError(
             f"{name} was trained on {', '.join(known)}; {data.name} has {', '.join(data.train.classes)}. "

@@ -50,27 +50,40 @@ def student(teacher, depth=None, seed=0):
     Its layers are like the teacher's, only fewer; what BERT has for pairs of sentences (token types, pooler) is left
     out. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
     """
+    _check_bert(teacher)
     known = teacher.config
     config = DistilBertConfig(
         vocab_size=known.vocab_size,
         dim=known.hidden_size,
-        n_layers=known.num_hidden_layers // 2 if depth is None else depth,
+        n_layers=max(1, known.num_hidden_layers // 2) if depth is None else depth,
         n_heads=known.num_attention_heads,
         hidden_dim=known.intermediate_size,
         max_position_embeddings=known.max_position_embeddings,
+        activation=known.hidden_act,
+        dropout=known.hidden_dropout_prob,
+        attention_dropout=known.attention_probs_dropout_prob,
         pad_token_id=known.pad_token_id,
     )
     return _seeded(DistilBertForMaskedLM, config, seed)
 
 
 def _seeded(kind, config, seed):
+    """Weights are drawn on the CPU; torch.manual_seed would also seed every GPU, and leave it so."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return kind(config)
 
 
+def _check_bert(teacher):
+    """``ValueError`` unless ``teacher`` is a BERT that guesses words, with the same table for reading and guessing."""
+    if not isinstance(teacher, BertForMaskedLM):
+        raise ValueError(f"a student is made of a BertForMaskedLM; got {type(teacher).__name__}.")
+    if teacher.cls.predictions.decoder.weight is not teacher.bert.embeddings.word_embeddings.weight:
+        raise ValueError("this BERT has one table of words to read and another to guess; DistilBERT has one for both.")
+
+
 def layers_to_copy(teacher_depth, student_depth):
-    """Which of the teacher's layers a student begins with: spread evenly, from the first to the last.
+    """Which of the teacher's layers a student begins with: spread evenly from the first to the last (one: the first).
 
     >>> layers_to_copy(12, 6)  # as in DistilBERT's own code
     (0, 2, 4, 7, 9, 11)
@@ -92,6 +105,7 @@ def copy_layers(teacher, student):
     What BERT adds for token types is left out, as in DistilBERT's code. Returns the numbers of the layers. Raises
     ``ValueError`` where the two do not fit.
     """
+    _check_bert(teacher)
     check_fit(teacher, student)
     layers = layers_to_copy(teacher.config.num_hidden_layers, student.config.n_layers)
     ours, theirs = student.distilbert, teacher.bert

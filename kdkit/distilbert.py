@@ -3,9 +3,14 @@
 Read it top to bottom: ``triple_loss`` is the idea, ``step`` one step of it, ``train`` repeats that over epochs, for
 the student as for a teacher of its own. Networks are built in ``kdkit.berts``, text is read in ``kdkit.data``.
 
-The teacher is asked at each step. A cache as for images cannot serve: which words are hidden is drawn anew in each
-epoch, so that no question comes twice, and an answer has as many numbers as there are words, for each token. Those who
-store answers all the same keep the few largest of each.
+The teacher is asked at each step, not a cache as for images: which words are hidden is drawn anew in each epoch, so
+that no question comes twice, and an answer has as many numbers as there are words, for each token. Those who store
+answers all the same keep the few largest of each.
+
+Of DistilBERT's code this is the three losses, the initialisation and the schedule's shape. Left out are its larger
+batches, its choice of rarer words to hide, and its few exceptions from weight decay. As there, gradients longer than 5
+are cut, after the losses were weighted: with weights of 5 and 2 that is nearly every step, for a loss of weight 1
+hardly one.
 """
 
 import math
@@ -60,18 +65,27 @@ def triple_loss(
     Each loss is a mean over the tokens that it counts. Raises ``ValueError`` as ``kdkit.losses`` does.
     Source: Sanh et al. 2019 (arXiv:1910.01108), section 3; the defaults are those of its code.
     """
+    _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
     (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
     zero = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
-    total, terms = zero, losses.KDTerms(zero, zero, zero)
-    if soft_weight > 0 or hard_weight > 0:
-        weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
-        terms = losses.kd_terms(logits, teacher_logits, labels, mask=mask, **weights)
-        total = terms.total
-    cosine = zero
-    if cosine_weight > 0:
-        cosine = losses.cosine_distance(hidden, teacher_hidden, mask)
-        total = total + cosine_weight * cosine
-    return TripleLoss(total, terms.soft, terms.hard, cosine)
+    weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
+    total, soft, hard = losses.kd_terms(logits, teacher_logits, labels, mask=mask, **weights)
+    if cosine_weight == 0:
+        return TripleLoss(total, soft, hard, zero)
+    cosine = losses.cosine_distance(hidden, teacher_hidden, mask)
+    return TripleLoss(total + cosine_weight * cosine, soft, hard, cosine)
+
+
+def _check_weights(temperature, soft_weight, hard_weight, cosine_weight):
+    losses.check_temperature(temperature)
+    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight, "cosine_weight": cosine_weight}
+    if not any([losses.check_weight(*weight) for weight in weights.items()]):
+        raise ValueError("all three weights are 0: nothing is left to learn from. Give one above 0.")
+    if soft_weight == hard_weight == 0:
+        raise ValueError(
+            "soft_weight and hard_weight are both 0: hidden states alone do not teach the head which word to say. "
+            "Give one of them above 0."
+        )
 
 
 def step(teacher, student, hidden, optimizer, **weights):
@@ -166,7 +180,7 @@ def train(
 
     def prepare():
         asked = hide_for_judging(corpus.val, corpus.tokenizer)
-        teacher_val = None if teacher is None else guesses(teacher, asked)
+        teacher_val = None if teacher is None else guesses(teacher, asked).argmax(-1)
 
         def one_epoch(epoch, bar):
             means = _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar)
@@ -201,8 +215,10 @@ def _lr(number, steps, peak):
 
 
 def _validate(student, asked, teacher_val):
-    found = judge(guesses(student, asked), asked, teacher_val)
-    return {f"val_{name}": found.get(name) for name in ("perplexity", "accuracy", "agreement")}
+    answers = guesses(student, asked)
+    found = {f"val_{name}": value for name, value in judge(answers, asked).items()}
+    agreement = None if teacher_val is None else (answers.argmax(-1) == teacher_val).double().mean().item()
+    return {**found, "val_agreement": agreement}
 
 
 # --------------------------------------------------------------------------------------------- judging
@@ -217,15 +233,18 @@ def hide_for_judging(pieces, tokenizer):
 def guesses(network, hidden):
     """What ``network``, in eval mode, says of each hidden word of ``hidden``: logits ``[words, V]``, on the CPU.
 
-    The mode of the network is put back afterwards.
+    The mode of the network, and of each module in it, is put back afterwards.
     """
-    training, device = network.training, next(network.parameters()).device
+    modes, device = {module: module.training for module in network.modules()}, next(network.parameters()).device
     network.eval()
     found = []
-    for start in range(0, len(hidden.inputs), ASKED_AT_ONCE):
-        part = tokens.Hidden(*(tensor[start : start + ASKED_AT_ONCE] for tensor in hidden)).to(device)
-        found.append(_answer(network, part)[0][part.labels != tokens.NOT_ASKED].float().cpu())
-    network.train(training)
+    try:
+        for start in range(0, len(hidden.inputs), ASKED_AT_ONCE):
+            part = tokens.Hidden(*(tensor[start : start + ASKED_AT_ONCE] for tensor in hidden)).to(device)
+            found.append(_answer(network, part)[0][part.labels != tokens.NOT_ASKED].float().cpu())
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
     return torch.cat(found)
 
 
@@ -250,7 +269,7 @@ def report(network, corpus):
     """``judge`` on the test texts; beside it whoever guesses by how common words are, and random weights: a dict."""
     asked = hide_for_judging(corpus.test, corpus.tokenizer)
     logits = guesses(network, asked)
-    common = tokens.log_frequencies(corpus.train, logits.shape[1]).float().expand_as(logits)
+    common = tokens.log_frequencies(corpus.train, corpus.tokenizer).float().expand_as(logits)
     untrained = berts.teacher(**network.architecture).to(next(network.parameters()).device)
     others = {"by_frequency": judge(common, asked), "untrained": judge(guesses(untrained, asked), asked)}
     return {**judge(logits, asked), "hidden_words": len(logits), **others}
@@ -263,27 +282,15 @@ def check(teacher, student, *, temperature=TEMPERATURE, soft_weight=SOFT, hard_w
     """``ValueError`` for settings of ``triple_loss`` that contradict each other, or do not fit these two networks."""
     if teacher is student:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
-    losses.check_temperature(temperature)
-    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight, "cosine_weight": cosine_weight}
-    for name, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
-            raise ValueError(f"{name} must be a finite number of at least 0; got {weight!r}.")
-    if not any(weights.values()):
-        raise ValueError("all three weights are 0: nothing is left to learn from. Give one above 0.")
-    if not (soft_weight or hard_weight):
-        raise ValueError(
-            "soft_weight and hard_weight are both 0: hidden states alone do not teach the head which word to say. "
-            "Give one of them above 0."
-        )
+    _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
     berts.check_fit(teacher, student, hidden=cosine_weight > 0)
 
 
 def check_reads(network, corpus):
     """``ValueError`` unless ``network`` can read ``corpus``: its words, their length, and a mark for hidden ones."""
     tokenizer, known = corpus.tokenizer, network.config
-    if tokenizer.mask_token_id is None:
-        raise ValueError("this tokenizer has no [MASK] token: no word can be hidden with it. Take one made for BERT.")
-    if len(tokenizer) != known.vocab_size:
+    tokens.check(tokenizer)
+    if len(tokenizer) > known.vocab_size:
         raise ValueError(
             f"the tokenizer knows {len(tokenizer)} tokens, the network {known.vocab_size}: they do not belong together."
         )

@@ -154,8 +154,8 @@ def resolve_weights(soft_weight, hard_weight, have_labels):
     Returns ``(soft_weight, hard_weight)`` as floats. Raises ``ValueError``.
     """
     default_soft, default_hard = (0.9, 0.1) if have_labels else (1.0, 0.0)
-    soft_weight = _check_weight("soft_weight", default_soft if soft_weight is None else soft_weight)
-    hard_weight = _check_weight("hard_weight", default_hard if hard_weight is None else hard_weight)
+    soft_weight = check_weight("soft_weight", default_soft if soft_weight is None else soft_weight)
+    hard_weight = check_weight("hard_weight", default_hard if hard_weight is None else hard_weight)
     if soft_weight == 0 and hard_weight == 0:
         raise ValueError("soft_weight and hard_weight are both 0: nothing is left to learn from. Give one above 0.")
     if hard_weight > 0 and not have_labels:
@@ -267,7 +267,8 @@ def _check_mask(mask, logits):
     return chosen
 
 
-def _check_weight(name, weight):
+def check_weight(name, weight):
+    """``weight`` as a float; ``ValueError`` unless it is a finite number of at least 0."""
     value = _number(name, weight)
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number of at least 0; got {value:g}.")

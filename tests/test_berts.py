@@ -102,6 +102,28 @@ def test_what_stands_in_padding_changes_nothing_to_the_bit():
                 assert torch.equal(a[hidden.mask], b[hidden.mask])
 
 
+def test_a_student_computes_as_its_teacher_does_activation_and_dropout_too():
+    config = reading.teacher().config
+    odd = type(config)(**{**config.to_dict(), "hidden_act": "relu", "hidden_dropout_prob": 0.3, "num_hidden_layers": 1})
+    student = berts.student(berts.BertForMaskedLM(odd))
+    assert (student.config.activation, student.config.dropout, student.config.n_layers) == ("relu", 0.3, 1)
+
+
+def test_a_student_is_made_of_a_bert_whose_words_are_one_table():
+    teacher = reading.teacher()
+    with pytest.raises(ValueError, match="made of a BertForMaskedLM; got DistilBertForMaskedLM"):
+        berts.student(berts.student(teacher))
+    untied = reading.teacher()
+    untied.cls.predictions.decoder.weight = torch.nn.Parameter(untied.cls.predictions.decoder.weight.clone())
+    with pytest.raises(ValueError, match="one table of words to read and another to guess"):
+        berts.copy_layers(untied, berts.student(teacher))
+
+
+def test_building_a_network_does_not_seed_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU was seeded"))
+    berts.student(reading.teacher(seed=3), seed=4)
+
+
 def test_networks_that_do_not_fit_are_refused():
     teacher = reading.teacher()
     with pytest.raises(ValueError, match="must know the same words; the teacher has 30, the student"):

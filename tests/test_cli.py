@@ -290,11 +290,20 @@ def test_a_bert_learns_from_a_folder_and_is_kept_with_its_words_and_card(texts, 
     assert f"test perplexity {card['results']['perplexity']:.2f}" in capsys.readouterr().out
 
 
-def test_the_words_that_stand_beside_the_network_are_used_again(texts):
+def test_words_are_kept_for_these_texts_and_for_no_others(texts):
     assert cli.main(texts) == 0
     words = Path("runs/texts-bert.txt").read_text()
     assert cli.main([*texts, "--seed", "1"]) == 0
-    assert Path("runs/texts-bert.txt").read_text() == words
+    assert Path("runs/texts-bert.txt").read_text() == words and len(list(Path("runs").glob("words-*.txt"))) == 1
+    for path in Path("texts").iterdir():
+        path.write_text(path.read_text().replace("teacher", "lecturer"))
+    assert cli.main([*texts, "--seed", "2"]) == 0
+    assert Path("runs/texts-bert.txt").read_text() != words
+
+
+def test_a_network_that_reads_is_not_asked_about_pictures(capsys):
+    assert cli.main(["evaluate", "python-teacher", "--data", "things"]) == 1
+    assert "python-teacher reads text, and things is pictures" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def test_a_term_of_weight_0_reads_0_and_the_others_stay(without):
     assert part.total.item() == pytest.approx(left.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "weights", [{"cosine_weight": -1.0}, {"soft_weight": math.nan}, {"soft_weight": 0.0, "hard_weight": 0.0}]
+)
+def test_weights_that_mean_nothing_are_refused_by_the_loss_itself(weights):
+    pair = torch.zeros(1, 2, 3), torch.ones(1, 2, 4)
+    with pytest.raises(ValueError, match="weight"):
+        distilbert.triple_loss(pair, pair, torch.zeros(1, 2).long(), torch.ones(1, 2).bool(), **weights)
+
+
 def test_the_hard_loss_counts_hidden_words_only_and_the_others_all_but_padding():
     teacher = reading.teacher(seed=1).eval()
     hidden, network = reading.hidden(), student(reading.teacher()).eval()
@@ -276,6 +285,7 @@ REFUSED = {
     "pieces of 24 tokens are longer than the 8": lambda: distilbert.check_reads(
         berts.teacher(16, 2, words=TEACHER.config.vocab_size, length=8), reading.corpus()
     ),
+    "hard_weight must be a plain number; got '2'": lambda: distilbert.check(TEACHER, student(TEACHER), hard_weight="2"),
     "lr must be a finite number above 0; got 0": lambda: train(lr=0),
     "epochs must be a whole number of at least 1; got 0": lambda: train(epochs=0),
     "seed must be a whole number; got 0.5": lambda: distilbert.train(
@@ -288,11 +298,3 @@ REFUSED = {
 def test_settings_that_contradict_each_other_are_refused_at_the_start(words):
     with pytest.raises(ValueError, match=words):
         REFUSED[words]()
-
-
-def test_a_tokenizer_that_cannot_hide_is_refused():
-    from transformers import PreTrainedTokenizerFast
-
-    blind = PreTrainedTokenizerFast(tokenizer_object=reading.tokenizer().backend_tokenizer, pad_token="[PAD]")
-    with pytest.raises(ValueError, match=r"has no \[MASK\] token: no word can be hidden"):
-        distilbert.check_reads(TEACHER, reading.corpus()._replace(tokenizer=blind))

@@ -65,3 +65,18 @@ def test_ones_own_files(tmp_path):
         text.folder(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"holds no \.txt file"):
         text.folder(tmp_path / "nothing")
+
+
+def test_what_stands_elsewhere_too_is_counted_by_runs_of_words():
+    words = [f"word{number}" for number in range(40)]
+    document = {"here": " ".join(words)}
+    assert text.overlap(document, {"there": "quite other words"}) == 0
+    assert text.overlap(document, document) == 1
+    assert text.overlap(document, {"there": " ".join(["and", *words[10:30], "so"])}) == 20 / 40
+    assert text.overlap(document, {"there": " ".join(words[: text.RUN - 1])}) == 0
+
+
+def test_what_nobody_learnt_from_is_nearly_new(documents):
+    """Not quite: help topics repeat each other. Notebook 06 says how much."""
+    parts = text.split(documents)
+    assert 0 < text.overlap(parts.test, parts.train) < 0.1 and text.overlap(parts.val, parts.train) < 0.15

@@ -52,10 +52,38 @@ def test_a_piece_is_of_one_text_and_beginnings_are_the_first_piece_of_each():
     assert torch.equal(first.ids, torch.stack([part.ids[0] for part in single]))
 
 
-@pytest.mark.parametrize(("texts", "length", "words"), [([""], 9, "hold no token"), (["a"], 2, "at least 3; got 2")])
-def test_what_cannot_be_cut_is_refused(texts, length, words):
+@pytest.mark.parametrize("beginnings", [False, True])
+@pytest.mark.parametrize(
+    ("texts", "length", "words"),
+    [([""], 9, "hold no token"), (["a"], 2, "at least 3; got 2"), ("the cat", 9, "several strings.*; got one string")],
+)
+def test_what_cannot_be_cut_is_refused(texts, length, words, beginnings):
     with pytest.raises(ValueError, match=words):
-        tokens.encode(texts, reading.tokenizer(), length)
+        tokens.encode(texts, reading.tokenizer(), length, beginnings)
+
+
+def test_a_tokenizer_without_berts_own_tokens_is_refused():
+    from transformers import PreTrainedTokenizerFast
+
+    names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    blind = PreTrainedTokenizerFast(tokenizer_object=reading.tokenizer().backend_tokenizer, **names)
+    with pytest.raises(ValueError, match=r"has no \[MASK\] token: take one that was made for BERT"):
+        tokens.encode(["the cat"], blind)
+
+
+def test_a_sentence_that_is_asked_about_begins_and_ends_as_the_pieces_do():
+    ids = reading.tokenizer()("the cat sees")["input_ids"]
+    piece = tokens.encode(["the cat sees"], reading.tokenizer(), 9)
+    assert ids == piece.ids[0][piece.mask[0]].tolist()
+
+
+def test_pieces_without_a_known_word_are_left_out_of_a_corpus():
+    documents = reading.documents() | {f"snow {n}": "☃ ☃ ☃" for n in range(40)}
+    corpus = tokens.corpus(documents, reading.tokenizer(), 24)
+    for part, kept in zip(corpus[1:], reading.corpus()[1:], strict=True):
+        assert torch.equal(part.ids, kept.ids)
+    with pytest.raises(ValueError, match="knows no token of these texts"):
+        tokens.corpus({f"snow {n}": "☃ ☃ ☃" for n in range(40)}, reading.tokenizer(), 24)
 
 
 def test_labels_are_the_hidden_words_and_minus_100_elsewhere():
@@ -108,11 +136,13 @@ def test_what_is_hidden_depends_on_the_generator_alone_and_pieces_stay_as_they_a
 def test_frequencies_are_probabilities_and_no_token_is_impossible():
     pieces = reading.corpus().train
     count = len(reading.tokenizer())
-    found = tokens.log_frequencies(pieces, count)
+    tokenizer = reading.tokenizer()
+    found = tokens.log_frequencies(pieces, tokenizer)
     assert found.exp().sum().item() == pytest.approx(1) and found.isfinite().all()
-    counted = pieces.mask.sum().item() + count
-    cls = reading.tokenizer().cls_token_id
-    assert found[cls].exp().item() == pytest.approx((len(pieces.ids) + 1) / counted)
+    seen = [number for ids in pieces.ids.tolist() for number in ids if number not in tokenizer.all_special_ids]
+    cat = tokenizer.convert_tokens_to_ids("cat")
+    assert found[cat].exp().item() == pytest.approx((seen.count(cat) + 1) / (len(seen) + count))
+    assert found[tokenizer.cls_token_id].exp().item() == pytest.approx(1 / (len(seen) + count))
 
 
 def test_a_corpus_keeps_whole_documents_apart():

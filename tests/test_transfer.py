@@ -47,3 +47,12 @@ def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():
     assert scores[0] == scores[1] > 0.8 and models.fingerprint(network) == before
     assert torch.equal(torch.get_rng_state(), state)
     assert transfer.fine_tune(network, task, epochs=1, lr=1e-6) < 0.25
+
+
+def test_counting_words_solves_what_a_word_tells_and_not_what_it_does_not():
+    task = transfer.which_module(reading.tokenizer(), pairs())
+    assert transfer.count_words(task) == 1
+    mixed = task._replace(
+        train_labels=task.train_labels[torch.randperm(80, generator=torch.Generator().manual_seed(0))]
+    )
+    assert transfer.count_words(mixed) < 0.4

@@ -78,6 +78,30 @@ def folder(path):
     return documents
 
 
+RUN = 13  # words: as many in a row are hardly the same by chance
+
+
+def overlap(documents, others):
+    """Share of the words of ``documents`` that stand in ``others``, too, as part of the same ``RUN`` words in a row.
+
+    Both are dicts of name to text. What was learnt from ``others`` may be known by heart there. (Python's help topics
+    repeat each other here and there: a split by names does not part them all.)
+    """
+    known = {run for text in others.values() for run in _runs(text.split())}
+    shared = total = 0
+    for text in documents.values():
+        words, found = text.split(), set()
+        for start, run in enumerate(_runs(words)):
+            if run in known:
+                found.update(range(start, start + RUN))
+        shared, total = shared + len(found), total + len(words)
+    return shared / total
+
+
+def _runs(words):
+    return (tuple(words[start : start + RUN]) for start in range(len(words) - RUN + 1))
+
+
 def split(documents):
     """``Texts``: about a tenth of the documents for ``val``, a tenth for ``test``, the rest for ``train``.
 

@@ -79,9 +79,12 @@ def tokenizer(words):
 
 
 def _word_pieces(numbers=None):
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     made = Tokenizer(models.WordPiece(numbers or {UNKNOWN: 0}, unk_token=UNKNOWN))
+    if numbers:  # a sentence that is asked about begins and ends as the pieces do that were learnt from
+        ends = [(name, numbers[name]) for name in (START, END)]
+        made.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ends)
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
@@ -93,12 +96,17 @@ def encode(texts, tokenizer, length=LENGTH, beginnings=False):
 
     A piece begins with [CLS] and ends with [SEP]; what is left over at the end of a text is padded. A piece holds
     tokens of one text only. ``beginnings``: take the first piece of each text and leave the rest. Raises ``ValueError``
-    where there is nothing to cut.
+    where there is nothing to cut, and for a tokenizer without BERT's own tokens.
     """
+    if isinstance(texts, str):
+        raise ValueError("texts must be several strings, such as a list; got one string.")
+    check(tokenizer)
     if length < 3:
         raise ValueError(f"length must leave room for [CLS], a token and [SEP]: at least 3; got {length!r}.")
     found, room = tokenizer([*texts], add_special_tokens=False, verbose=False)["input_ids"], length - 2
-    pieces = [part[at : at + room] for part in found for at in range(0, 1 if beginnings else len(part), room)]
+    if beginnings:
+        found = [part[:room] for part in found]
+    pieces = [part[at : at + room] for part in found for at in range(0, len(part), room)]
     if not pieces:
         raise ValueError("the texts hold no token: give at least one that is not empty.")
     ids = torch.full((len(pieces), length), tokenizer.pad_token_id)
@@ -111,22 +119,50 @@ def encode(texts, tokenizer, length=LENGTH, beginnings=False):
 
 
 def corpus(documents, tokenizer, length=LENGTH):
-    """``documents``, a dict of name to text, split by their names (``text.split``) and encoded: a ``Corpus``."""
-    return Corpus(tokenizer, *(encode(part.values(), tokenizer, length) for part in text.split(documents)))
+    """``documents``, a dict of name to text, split by their names (``text.split``) and encoded: a ``Corpus``.
+
+    Pieces in which the tokenizer knows no token are left out: nothing could be hidden there.
+    """
+    return Corpus(tokenizer, *(_readable(part, tokenizer, length) for part in text.split(documents)))
+
+
+def _readable(documents, tokenizer, length):
+    pieces = encode(documents.values(), tokenizer, length)
+    kept = words(pieces, tokenizer).any(1)
+    if not kept.any():
+        raise ValueError("the tokenizer knows no token of these texts: they are of another language, or it is.")
+    return pieces.at(kept)
+
+
+def words(pieces, tokenizer):
+    """Which tokens may be hidden, bool ``[N, L]``: all but padding and BERT's own, such as [CLS]."""
+    return pieces.mask & ~torch.isin(pieces.ids, torch.tensor(tokenizer.all_special_ids))
+
+
+def check(tokenizer):
+    """``ValueError`` unless ``tokenizer`` has BERT's own tokens: for padding, beginning, end and what is hidden."""
+    for name, number in (
+        (PAD, tokenizer.pad_token_id),
+        (START, tokenizer.cls_token_id),
+        (END, tokenizer.sep_token_id),
+        (MASK, tokenizer.mask_token_id),
+    ):
+        if number is None:
+            raise ValueError(f"this tokenizer has no {name} token: take one that was made for BERT.")
 
 
 def hide(pieces, tokenizer, generator):
     """Hide some tokens of each piece, anew with each call: ``Hidden``.
 
-    Of the tokens, 15 % are to be guessed, at least one in each piece, and never one of BERT's own such as [CLS]. Of
-    these, 80 % are shown as [MASK], 10 % as some other token, and 10 % as they are: so that a network cannot trust what
-    it reads, either. Source: Devlin et al. 2019 (arXiv:1810.04805), section 3.1.
+    Of the tokens, 15 % are to be guessed, at least one in each piece that has a word, and never one of BERT's own such
+    as [CLS]. Of these, 80 % are shown as [MASK], 10 % as any token of all, and 10 % as they are: so that a network
+    cannot trust what it reads, either. Source: Devlin et al. 2019 (arXiv:1810.04805), section 3.1.
     """
     ids, mask = pieces
-    words = mask & ~torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    count = (HIDDEN * words.sum(1)).round().clamp(min=1)
-    order = torch.rand(ids.shape, generator=generator).masked_fill(~words, 2.0).argsort(1).argsort(1)  # a rank for each
-    chosen = words & (order < count[:, None])
+    may_be = words(pieces, tokenizer)
+    count = (HIDDEN * may_be.sum(1)).round().clamp(min=1)
+    rank = torch.rand(ids.shape, generator=generator).masked_fill(~may_be, 2.0).argsort(1).argsort(1)
+    chosen = may_be & (rank < count[:, None])
     how = torch.rand(ids.shape, generator=generator)
     another = torch.randint(len(tokenizer), ids.shape, generator=generator)
     inputs = ids.where(~chosen | (how >= SHOWN_AS_MASK), tokenizer.mask_token_id)
@@ -134,13 +170,13 @@ def hide(pieces, tokenizer, generator):
     return Hidden(inputs, ids.where(chosen, NOT_ASKED), mask)
 
 
-def log_frequencies(pieces, count):
-    """How common each of ``count`` tokens is in ``pieces``: log probabilities ``[count]``.
+def log_frequencies(pieces, tokenizer):
+    """How common each token is among those of ``pieces`` that may be hidden: log probabilities ``[tokens]``.
 
     Whoever knows nothing else guesses by these. Each token counts once more than it was seen, so that none is
     impossible.
     """
-    seen = pieces.ids[pieces.mask].bincount(minlength=count).double() + 1
+    seen = pieces.ids[words(pieces, tokenizer)].bincount(minlength=len(tokenizer)).double() + 1
     return (seen / seen.sum()).log()
 
 
