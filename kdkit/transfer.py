@@ -1,7 +1,8 @@
 """What a network that has read is good for: fine-tuned on a small task that it was never told of.
 
 The task: which module is this docstring from? The modules are those of documents that nobody learnt from
-(``text.split`` gives them to ``val`` and ``test``), so no network has seen these texts.
+(``text.split`` gives them to ``val`` and ``test``), so no network has seen these texts, but for what other documents
+repeat of them (``text.overlap``).
 """
 
 from typing import NamedTuple
