@@ -203,7 +203,9 @@ def _train_bert(options, doctor):
     network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
     tokenizer = _word_pieces(documents, options)
     corpus = tokens.corpus(documents, tokenizer)
-    print(f"{len(documents)} documents; teacher: {models.parameters(network):,} parameters", flush=True)
+    parts = ", ".join(f"{len(getattr(corpus, part).ids):,} for {part}" for part in text.Texts._fields)
+    print(f"{len(documents)} documents; pieces of text: {parts}", flush=True)
+    print(f"teacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
     schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
     run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)

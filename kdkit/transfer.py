@@ -1,8 +1,8 @@
 """What a network that has read is good for: fine-tuned on a small task that it was never told of.
 
 The task: which module is this docstring from? The modules are those of documents that nobody learnt from
-(``text.split`` gives them to ``val`` and ``test``), so no network has seen these texts, but for what other documents
-repeat of them (``text.overlap``).
+(``text.split`` gives them to ``val`` and ``test``), and what other documents repeat of them is cut out. That holds for
+networks that learnt from this machine's texts; the teacher that ships has read those of another Python, perhaps.
 """
 
 from typing import NamedTuple
@@ -29,25 +29,38 @@ class Task(NamedTuple):
     classes: tuple
 
 
-def which_module(tokenizer, pairs=None, seed=0):
+def unseen_docstrings(documents):
+    """The docstrings of ``MODULES``, without what stands in documents to learn from: a list of pairs (module, text).
+
+    ``documents``: as ``text.python`` gives them.
+    """
+    return _unseen([pair for pair in text.docstrings() if pair[0] in MODULES], text.split(documents).train)
+
+
+def _unseen(pairs, documents):
+    """Pairs (anything, text) without what stands in ``documents``, and without texts that are too short then."""
+    left = text.unseen(dict(enumerate(words for _, words in pairs)), documents)
+    return [(pairs[number][0], words) for number, words in left.items() if len(words.split()) >= SHORTEST]
+
+
+def which_module(tokenizer, pairs, seed=0):
     """The task above, with few labels: a ``Task``; ten docstrings of each module to learn from, the others to test.
 
-    ``pairs``: (module, docstring), by default this machine's (``text.docstrings``). ``seed``: which are learnt from.
+    ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
+    others repeat of these is cut out.
     """
-    generator = torch.Generator().manual_seed(seed)
-    found = {module: [] for module in MODULES}
-    for module, words in text.docstrings() if pairs is None else pairs:
-        if module in found and len(words.split()) >= SHORTEST:
-            found[module].append(words)
-    learnt, tested = ([], []), ([], [])
-    for label, texts in enumerate(found.values()):
-        for place, number in enumerate(torch.randperm(len(texts), generator=generator)[:MOST].tolist()):
-            pieces, labels = learnt if place < LABELLED else tested
-            pieces.append(texts[number])
-            labels.append(label)
-    (train, train_labels), (test, test_labels) = learnt, tested
-    encoded = [tokens.encode(part, tokenizer, LENGTH, beginnings=True) for part in (train, test)]
-    return Task(encoded[0], torch.tensor(train_labels), encoded[1], torch.tensor(test_labels), MODULES)
+    generator, learnt, tested = torch.Generator().manual_seed(seed), [], []
+    for label, module in enumerate(MODULES):
+        texts = [words for name, words in pairs if name == module]
+        chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:MOST]]
+        learnt, tested = learnt + chosen[:LABELLED], tested + chosen[LABELLED:]
+    tested = _unseen(tested, dict(enumerate(words for _, words in learnt)))
+    return Task(*_encoded(learnt, tokenizer), *_encoded(tested, tokenizer), MODULES)
+
+
+def _encoded(pairs, tokenizer):
+    labels, texts = zip(*pairs, strict=True)
+    return tokens.encode(texts, tokenizer, LENGTH, beginnings=True), torch.tensor(labels)
 
 
 def count_words(task):

@@ -14,17 +14,24 @@ OBJECTS = ("a bird.", "the student.", "a long story.", "the other cat.", "nobody
 
 
 def documents(count=40):
-    """Documents of ten sentences each; whose subject it is tells the verb and the object: a dict of name to text."""
+    """Documents of ten sentences each; whose subject it is tells the verb and the object: a dict of name to text.
+
+    Between sentences stands a number that comes once, so that no document repeats another. No token, never hidden.
+    """
     sentences = [" ".join(parts) for parts in zip(SUBJECTS, VERBS, OBJECTS, strict=True)]
     drawn = torch.randint(len(sentences), (count, 10), generator=torch.Generator().manual_seed(0)).tolist()
-    return {f"document {n}": " ".join(sentences[k] for k in numbers) for n, numbers in enumerate(drawn)}
+    return {
+        f"document {n}": " ".join(f"{sentences[k]} {10 * n + place}" for place, k in enumerate(numbers))
+        for n, numbers in enumerate(drawn)
+    }
 
 
 @functools.cache
 def tokenizer():
     """Of whole words and letters. (The trainer of word pieces chooses as it happens where some are equally common.)"""
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    words = sorted({word for text in documents().values() for word in text.replace(".", " . ").split()} - {"a"})
+    words = sorted({word for text in documents().values() for word in text.replace(".", " . ").split()})
+    words = [word for word in words if word != "a" and not word.isdigit()]
     return tokens.tokenizer([*tokens.SPECIAL, *words, *letters, *(f"##{letter}" for letter in letters)])
 
 

@@ -1,6 +1,8 @@
 """Text to learn from: read where it lies, each text once, and split so that nothing leaks."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdkit.data import text
 
@@ -37,20 +39,47 @@ def test_a_broken_file_has_no_docstrings_and_stops_nothing(tmp_path):
     assert list(text._docstrings(path)) == ["Said.", "Also."]
 
 
-def test_no_document_is_in_two_parts_and_none_is_lost(documents):
+def test_each_document_is_in_one_part_or_was_all_known_before(documents):
     parts = text.split(documents)
-    assert {**parts.train, **parts.val, **parts.test} == documents
-    assert sum(map(len, parts)) == len(documents)
+    assert len({*parts.train, *parts.val, *parts.test}) == sum(map(len, parts))
+    others = {name: words for name, words in documents.items() if name not in parts.train}
+    assert {**parts.train, **others} == documents
+    for name in set(others) - {*parts.val, *parts.test}:
+        assert text.unseen({name: others[name]}, {**documents, name: ""}) == {}
     for part in (parts.val, parts.test):
         assert 0.03 * len(documents) < len(part) < 0.2 * len(documents)
 
 
-def test_where_a_document_goes_depends_on_its_name_alone(documents):
+def test_nothing_that_was_learnt_from_or_chosen_by_stands_in_the_test_texts(documents):
     parts = text.split(documents)
-    others = {name: "another text" for name in documents if name != "module json"}
+    by_name = {name: words for name, words in documents.items() if name not in parts.train}
+    assert text.overlap(by_name, parts.train) > 0.01  # help topics repeat each other
+    assert text.overlap(parts.val, parts.train) == 0
+    assert text.overlap(parts.test, parts.train | parts.val) == 0
+    assert sum(map(len, parts.test.values())) > 80_000  # there is enough left to judge by
+
+
+def test_test_texts_go_without_what_is_learnt_from_and_what_is_chosen_by():
+    one, other = (" ".join(f"{name}{number}" for number in range(20)) for name in ("one", "other"))
+    names = text.split({f"document {number}": f"new{number}" for number in range(50)})
+    documents = {name: f"{name}\n\n{one}" for part in names for name in part}
+    documents |= {name: f"{name}\n\n{one}\n\n{other}" for part in names[1:] for name in part}
+    parts = text.split(documents)
+    assert all(words == documents[name] for name, words in parts.train.items())
+    assert all(words == f"{name}\n\n{other}" for name, words in parts.val.items())
+    assert all(words == name for name, words in parts.test.items())
+    for nothing in "", one:
+        with pytest.raises(ValueError, match=r"nothing is left for test: .* empty, or each paragraph has 13 words"):
+            text.split({**documents, **dict.fromkeys(names.test, nothing)})
+
+
+def test_where_a_document_goes_depends_on_its_name_alone():
+    documents = {f"document {number}": f"word{number}" for number in range(50)}
+    parts = text.split(documents)
+    others = {name: "another text" for name in documents if name != "document 7"}
     again = text.split({**others, "one more": "text"})
     for before, after in zip(parts, again, strict=True):
-        assert set(before) - {"module json"} == set(after) - {"one more"}
+        assert set(before) - {"document 7"} == set(after) - {"one more"}
 
 
 def test_ones_own_files(tmp_path):
@@ -67,16 +96,47 @@ def test_ones_own_files(tmp_path):
         text.folder(tmp_path / "nothing")
 
 
+WORDS = [f"word{number}" for number in range(40)]
+
+
 def test_what_stands_elsewhere_too_is_counted_by_runs_of_words():
-    words = [f"word{number}" for number in range(40)]
-    document = {"here": " ".join(words)}
-    assert text.overlap(document, {"there": "quite other words"}) == 0
+    document = {"here": " ".join(WORDS)}
+    assert text.overlap(document, {"there": "quite other words"}) == 0 == text.overlap({}, document)
     assert text.overlap(document, document) == 1
-    assert text.overlap(document, {"there": " ".join(["and", *words[10:30], "so"])}) == 20 / 40
-    assert text.overlap(document, {"there": " ".join(words[: text.RUN - 1])}) == 0
+    assert text.overlap(document, {"there": " ".join(["and", *WORDS[10:30], "so"])}) == 20 / 40
+    assert text.overlap(document, {"there": ", ".join(WORDS[10:30]).upper()}) == 20 / 40
+    assert text.overlap(document, {"there": " ".join(WORDS[: text.RUN - 1])}) == 0
 
 
-def test_what_nobody_learnt_from_is_nearly_new(documents):
-    """Not quite: help topics repeat each other. Notebook 06 says how much."""
-    parts = text.split(documents)
-    assert 0 < text.overlap(parts.test, parts.train) < 0.1 and text.overlap(parts.val, parts.train) < 0.15
+def test_paragraphs_that_stand_elsewhere_too_are_cut_out_whole():
+    new, known = "One that is\n  new.", f"It says {' '.join(WORDS[:13])} in the end."
+    others = {"there": " ".join(WORDS)}
+    assert text.unseen({"here": f"{new}\n\n{known}\n\n{new}"}, others) == {"here": f"{new}\n\n{new}"}
+    assert text.unseen({"here": f"{new}\r\n \t\r\n{known}"}, others) == {"here": new}
+    assert text.unseen({"here": f"{known}\n\n", "one more": new}, others) == {"one more": new}
+    across = {"here": f"{' '.join(WORDS[:7])}\n\n{' '.join(WORDS[7:13])}\n\n{new}"}  # the run is in no paragraph alone
+    assert text.unseen(across, others) == {"here": new}
+
+
+def test_what_cutting_brings_together_is_cut_as_well():
+    known = " ".join(f"known{number}" for number in range(13))
+    halves = " ".join(WORDS[:10]), " ".join(WORDS[10:20])
+    documents = {"here": f"{halves[0]}\n\n{known}\n\n{halves[1]}\n\nAnd so on."}
+    assert text.unseen(documents, {"there": known, "and there": " ".join(WORDS)}) == {"here": "And so on."}
+
+
+few_words = st.lists(st.sampled_from(["a ", "b ", "a, ", "B\n\n", "\n\n"]), max_size=60).map("".join)
+
+
+@given(st.lists(few_words, max_size=4), st.lists(few_words, max_size=2))
+def test_what_is_left_stands_nowhere_else_and_what_stood_nowhere_else_is_left(documents, others):
+    documents, others = dict(enumerate(documents)), dict(enumerate(others))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "RUN", 3)
+        left = text.unseen(documents, others)
+        assert text.overlap(left, others) == 0
+        for number, words in documents.items():
+            paragraphs = iter(part.strip() for part in words.split("\n\n"))
+            assert number not in left or all(part.strip() in paragraphs for part in left[number].split("\n\n"))
+            if words.strip() and text.overlap({number: words}, others) == 0:
+                assert left[number] == words

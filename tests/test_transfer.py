@@ -8,15 +8,15 @@ from kdkit.data import text
 
 
 def pairs():
-    """Docstrings that tell their module by a word."""
+    """Docstrings that tell their module by a word: a list of pairs."""
     subjects = dict(
         zip(transfer.MODULES, ("cat", "dog", "man", "bird", "story", "student", "teacher", "nobody"), strict=True)
     )
-    for module, subject in subjects.items():
-        for number in range(30):
-            yield module, f"the {subject} sees {'the other ' * (number % 3)}{subject} and a {subject}. {number}"
-    yield "email", "too short"
-    yield "json", "a module that is not asked about at all"
+    return [
+        (module, f"the {subject} sees {'the other ' * (number % 3)}{subject} and a {subject}. {number}{subject}")
+        for module, subject in subjects.items()
+        for number in range(30)
+    ]
 
 
 def test_ten_of_each_module_are_learnt_from_and_the_others_tested():
@@ -28,15 +28,36 @@ def test_ten_of_each_module_are_learnt_from_and_the_others_tested():
     assert not torch.equal(task.train.ids, other.train.ids)
 
 
+def test_no_text_is_tested_that_stands_among_those_to_learn_from():
+    known = " ".join(f"known{number}" for number in range(20))
+    repeats = [(module, f"{words}\n\n{known}") for module, words in pairs()]
+    task, again = (transfer.which_module(reading.tokenizer(), given) for given in (pairs(), repeats))
+    assert torch.equal(task.test.ids, again.test.ids) and not torch.equal(task.train.ids, again.train.ids)
+
+
+def test_docstrings_to_sort_are_those_that_no_network_has_learnt_from(monkeypatch):
+    known = " ".join(f"known{number}" for number in range(20))
+    found = [("email", f"A new one of six words.\n\n{known}"), ("enum", known), ("json", "This is of another module.")]
+    found += [("enum", "Too short."), ("enum", "But this one is long enough.")]
+    monkeypatch.setattr(text, "docstrings", lambda: found)
+    documents = {f"topic {number}": f"{number} {known}" for number in range(50)}
+    documents |= {f"new {number}": f"{number} and nothing else" for number in range(50)}
+    left = transfer.unseen_docstrings(documents)
+    assert left == [("email", "A new one of six words."), ("enum", "But this one is long enough.")]
+
+
 def test_nobody_has_learnt_from_these_modules():
-    names = {f"module {module}": "text" for module in transfer.MODULES}
-    others = {f"topic {number}": "text" for number in range(200)}
+    names = {f"module {module}": module for module in transfer.MODULES}
+    others = {f"topic {number}": str(number) for number in range(200)}
     assert not set(text.split({**names, **others}).train) & set(names)
 
 
 def test_this_machine_has_enough_of_them():
-    task = transfer.which_module(reading.tokenizer())
+    documents = text.python()
+    found = transfer.unseen_docstrings(documents)
+    task = transfer.which_module(reading.tokenizer(), found)
     assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().min() >= 10
+    assert text.overlap(dict(enumerate(words for _, words in found)), text.split(documents).train) == 0
 
 
 def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():

@@ -1,4 +1,4 @@
-"""English text that is on every machine with Python, or your own: documents by name, split by their names.
+"""English text that is on every machine with Python, or your own: documents by name, split so that nothing leaks.
 
 Python's documentation is read where it is installed, and copied nowhere: the help topics, and the docstrings of the
 standard library, from its source (nothing of it is imported). It differs a little from one version to another.
@@ -6,6 +6,7 @@ standard library, from its source (nothing of it is imported). It differs a litt
 
 import ast
 import hashlib
+import re
 import sysconfig
 from pathlib import Path
 from typing import NamedTuple
@@ -78,35 +79,66 @@ def folder(path):
     return documents
 
 
-RUN = 13  # words: as many in a row are hardly the same by chance
+RUN = 13  # words: as many in a row are hardly the same by chance; fewer often are
 
 
 def overlap(documents, others):
     """Share of the words of ``documents`` that stand in ``others``, too, as part of the same ``RUN`` words in a row.
 
-    Both are dicts of name to text. What was learnt from ``others`` may be known by heart there. (Python's help topics
-    repeat each other here and there: a split by names does not part them all.)
+    Both are dicts of name to text. Case and punctuation do not count. For scripts with spaces between words.
     """
-    known = {run for text in others.values() for run in _runs(text.split())}
-    shared = total = 0
-    for text in documents.values():
-        words, found = text.split(), set()
-        for start, run in enumerate(_runs(words)):
-            if run in known:
-                found.update(range(start, start + RUN))
-        shared, total = shared + len(found), total + len(words)
-    return shared / total
+    known = _shared(documents, others)
+    marks = [mark for text in documents.values() for mark in _repeated(_words(text), known)]
+    return sum(marks) / max(1, len(marks))
+
+
+def unseen(documents, others):
+    """``documents`` without each paragraph that holds one of the words that ``overlap`` counts: a dict.
+
+    Whoever learnt from ``others`` could know them by heart. A paragraph ends at an empty line. A document of which
+    nothing is left is left out.
+    """
+    known, left = _shared(documents, others), {}
+    for name, text in documents.items():
+        repeated = _repeated(_words(text), known)
+        if any(repeated):
+            marks = iter(repeated)  # one for each word, paragraph after paragraph
+            paragraphs = re.split(r"\s*\n\s*\n", text)
+            text = "\n\n".join(part for part in paragraphs if not any([next(marks) for _ in _words(part)]))
+        if text.strip():
+            left[name] = text
+    return left if left == documents else unseen(left, others)  # cutting may have brought others together
+
+
+def _words(text):
+    return re.findall(r"\w+", text.lower())
 
 
 def _runs(words):
     return (tuple(words[start : start + RUN]) for start in range(len(words) - RUN + 1))
 
 
+def _shared(documents, others):
+    """The runs of words that stand in both: a set."""
+    wanted = {run for text in documents.values() for run in _runs(_words(text))}
+    return {run for text in others.values() for run in _runs(_words(text)) if run in wanted}
+
+
+def _repeated(words, known):
+    """Which of ``words`` belong to a run that is ``known``: a list of bools."""
+    found = [False] * len(words)
+    for start, run in enumerate(_runs(words)):
+        if run in known:
+            found[start : start + RUN] = [True] * RUN
+    return found
+
+
 def split(documents):
     """``Texts``: about a tenth of the documents for ``val``, a tenth for ``test``, the rest for ``train``.
 
-    Where a document goes depends on a hash of its name alone: it stays there whatever else comes or goes. Raises
-    ``ValueError`` where a part would be empty.
+    Which part a document falls to depends on a hash of its name alone, whatever else comes or goes. But documents
+    repeat each other: ``val`` goes without what stands in ``train``, and ``test`` without what stands in either
+    (``unseen``). Raises ``ValueError`` where a part would be empty.
     """
     parts = Texts({}, {}, {})
     for name, text in documents.items():
@@ -118,4 +150,11 @@ def split(documents):
         raise ValueError(
             f"{len(documents)} documents are too few: none fell to {' and '.join(empty)}. Cut large ones into several."
         )
-    return parts
+    val, test = unseen(parts.val, parts.train), unseen(parts.test, parts.train | parts.val)
+    for name, left in ("val", val), ("test", test):
+        if not left:
+            raise ValueError(
+                f"nothing is left for {name}: its documents are empty, or each paragraph has {RUN} words in a row that "
+                "stand in other documents, too. (Without empty lines a document is one paragraph.)"
+            )
+    return Texts(parts.train, val, test)

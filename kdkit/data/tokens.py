@@ -119,7 +119,7 @@ def encode(texts, tokenizer, length=LENGTH, beginnings=False):
 
 
 def corpus(documents, tokenizer, length=LENGTH):
-    """``documents``, a dict of name to text, split by their names (``text.split``) and encoded: a ``Corpus``.
+    """``documents``, a dict of name to text, split (``text.split``) and encoded: a ``Corpus``.
 
     Pieces in which the tokenizer knows no token are left out: nothing could be hidden there.
     """
