@@ -20,21 +20,22 @@ ROUNDS = 7
 def student_in_budget(function):
     """Check ``function() -> (width, depth)``: a student that is quick enough, as timed now, and knows nearly the most.
 
-    The budget is ``SHARE`` of the time that the student of shape ``REFERENCE`` takes for ``PICTURES`` pictures. What
-    each shape learns is stored (``measured/shapes-learnt.json``).
+    The budget is ``SHARE`` of the time that the student of shape ``REFERENCE`` takes for ``PICTURES`` pictures. Where
+    the clock cannot tell, the reader is right: an answer is too slow, or another shape quick enough, if the middle half
+    of the rounds says so. What each shape learns is stored (``measured/shapes-learnt.json``).
     """
     shape = function()
     if shape is Ellipsis:
         return Verdict(None, judging.NOT_ATTEMPTED)
     if (refused := _refused(shape)) is not None:
         return refused
-    shape, learnt = tuple(shape), accuracies()
-    ratio = profiling.compare({"reference": _call(REFERENCE), "yours": _call(shape)}, ROUNDS)["yours"]
-    shares()[shape] = ratio.spread.median  # the newest time counts: what is refused is not named as the best
-    took = f"{_name(shape)} takes {ratio.spread.median:.2f} of the time of {_name(REFERENCE)} here"
-    if ratio.spread.median > SHARE:
-        return Verdict(False, f"{took}: more than {SHARE}. {_advice(shape)}")
-    kept = [other for other, share in shares().items() if share <= SHARE]
+    shape, learnt, taken = tuple(shape), accuracies(), shares()
+    low, high = taken[shape].quartiles
+    clock = f"(middle half {low:.2f} to {high:.2f})"
+    took = f"{_name(shape)} takes {taken[shape].median:.2f} of the time of {_name(REFERENCE)} here {clock}"
+    if low > SHARE or shape == REFERENCE:
+        return Verdict(False, f"{took}: more than {SHARE}. {_advice(shape, taken)}")
+    kept = [other for other in learnt if other != REFERENCE and taken[other].quartiles[1] <= SHARE]
     best = max([*kept, shape], key=learnt.get)
     reached = f"{took}, and its students reached {learnt[shape]:.1%}"
     if learnt[best] - learnt[shape] > CLOSE:
@@ -54,11 +55,10 @@ def accuracies():
     return {shape: statistics.mean(values) for shape, values in seeds.items()}
 
 
-@functools.cache
 def shares():
-    """Time of each shape in shares of the reference's, as measured once on this machine."""
+    """Time of each shape in shares of the reference's, as measured now, all in turns: a ``Spread`` each."""
     calls = {REFERENCE: _call(REFERENCE), **{shape: _call(shape) for shape in accuracies()}}
-    return {shape: ratio.spread.median for shape, ratio in profiling.compare(calls, ROUNDS).items()}
+    return {shape: ratio.spread for shape, ratio in profiling.compare(calls, ROUNDS).items()}
 
 
 def _call(shape):
@@ -84,11 +84,11 @@ def _refused(shape):
     return Verdict(False, f"no students of shape {_name(shape)} were trained: widths {widths}, depths {depths}")
 
 
-def _advice(shape):
+def _advice(shape, taken):
     """What to change, from the times of the shapes that differ from this one in one number."""
-    shallower = [other for other in accuracies() if other[0] == shape[0] and other[1] < shape[1]]
-    narrower = [other for other in accuracies() if other[1] == shape[1] and other[0] < shape[0]]
+    shallower = [other for other in taken if other[0] == shape[0] and other[1] < shape[1]]
+    narrower = [other for other in taken if other[1] == shape[1] and other[0] < shape[0]]
     nearest = {"depth": max(shallower, default=None), "width": max(narrower, default=None)}
-    saved = {what: shares()[shape] - shares()[other] for what, other in nearest.items() if other}
+    saved = {what: taken[shape].median - taken[other].median for what, other in nearest.items() if other}
     worth = [f"one step less {what} would save {share:.2f}" for what, share in saved.items() if share > 0]
     return f"Here, {' and '.join(worth)}" if worth else ""

@@ -98,7 +98,14 @@ def unseen(documents, others):
     Whoever learnt from ``others`` could know them by heart. A paragraph ends at an empty line. A document of which
     nothing is left is left out.
     """
-    known, left = _shared(documents, others), {}
+    while (left := _cut(documents, _shared(documents, others))) != documents:
+        documents = left  # what stood apart may stand together now
+    return documents
+
+
+def _cut(documents, known):
+    """``documents`` without the paragraphs in which a run stands that is ``known``, whole or in part: a dict."""
+    left = {}
     for name, text in documents.items():
         repeated = _repeated(_words(text), known)
         if any(repeated):
@@ -107,7 +114,7 @@ def unseen(documents, others):
             text = "\n\n".join(part for part in paragraphs if not any([next(marks) for _ in _words(part)]))
         if text.strip():
             left[name] = text
-    return left if left == documents else unseen(left, others)  # cutting may have brought others together
+    return left
 
 
 def _words(text):

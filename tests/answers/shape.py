@@ -1,4 +1,4 @@
-"""Answers to the exercise of notebook 05: what they take is measured, so these are far from the limit."""
+"""Answers to the exercise of notebook 05."""
 
 EXERCISES = {
     "student_in_budget": (
