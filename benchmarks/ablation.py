@@ -3,17 +3,20 @@
     python benchmarks/ablation.py --json kdkit/measured/ablation.json
 
 The students of a seed read the same texts in the same order with the same words hidden. Each student is then
-fine-tuned on a task that it was never told of (``kdkit.transfer``), and so are the teacher and a student that never
-learnt anything. Each arm has its own learning rate, the best of three by one more seed on validation texts, found
-beforehand:
+fine-tuned on a task that it was never told of (``kdkit.transfer``), and so are the teacher, and a teacher and a student
+that never learnt anything. What stands in the JSON file is not trained again.
 
-    python benchmarks/ablation.py --tune --json kdkit/measured/ablation-rates.json
+Each arm has its own learning rate, the best of three by one more seed on validation texts, found beforehand and kept in
+``kdkit/measured/ablation-rates.json``:
 
-(The rates that are kept there were found with five epochs in the full setting, where the students have three, and on
-validation texts of which 8 % stood in training texts.) What stands in the JSON file is not trained again.
+    python benchmarks/ablation.py --tune --json ablation-rates.json
+
+(Those that are kept were found with five epochs in the full setting, where the students have three, and on validation
+texts of which 8 % stood in training texts.)
 """
 
 import argparse
+import importlib.metadata
 import statistics
 from pathlib import Path
 
@@ -32,6 +35,7 @@ ARMS = {  # copied layers or random weights, and what the triple loss goes witho
 }
 EPOCHS = {"quick": 1, "full": 3}
 RATES = (5e-4, 1e-3, 2e-3)
+BATCH = 32
 
 
 class Ablation:
@@ -57,9 +61,12 @@ class Ablation:
                     self.row(setting, arm, experiments.TUNING_SEED, rate)
 
     def untaught(self, seeds):
-        """The task without distillation: the teacher, and a student with random weights."""
+        """The task without distillation: the teacher, and both networks with random weights."""
+        device = next(self.teacher.parameters()).device
         for seed in range(seeds):
-            for name, network in ("teacher", self.teacher), ("untrained", self.student(seed)):
+            untrained = berts.teacher(**self.teacher.architecture, seed=seed).to(device)
+            networks = {"teacher": self.teacher, "untrained teacher": untrained, "untrained": self.student(seed)}
+            for name, network in networks.items():
                 key = {"setting": "none", "arm": name, "seed": seed, "lr": None}
                 if not self.kept(key):
                     self.ledger.add(key | {"transfer": self.transfer(network, seed)})
@@ -80,7 +87,7 @@ class Ablation:
         if copied:
             berts.copy_layers(self.teacher, student)
         taught = {} if without is None else {"teacher": self.teacher, **without}
-        settings = {"epochs": EPOCHS[setting], "lr": rate, "seed": seed, "progress": False}
+        settings = {"epochs": EPOCHS[setting], "batch_size": BATCH, "lr": rate, "seed": seed, "progress": False}
         run = distilbert.train(student, self.corpus, **settings, **taught)
         row = {"val_perplexity": run.history[-1]["val_perplexity"], "seconds": round(run.seconds, 1)}
         if seed == experiments.TUNING_SEED:  # nothing that is tuned looks at the test texts
@@ -110,11 +117,27 @@ def prepare(experiment, rates, device="cpu", path=None):
     teacher, tokenizer = zoo.load(TEACHER).to(device), zoo.tokenizer(TEACHER)
     documents = text.python()
     corpus, pairs = tokens.corpus(documents, tokenizer), transfer.unseen_docstrings(documents)
-    about = {"experiment": experiment, "settings": {"epochs": EPOCHS, "batch_size": 32}, "rates": rates}
+    about = {"experiment": experiment, "settings": settings(), "rates": rates}
     about |= {"teacher": zoo.card(TEACHER)["sha256"], "temperature": distilbert.TEMPERATURE, "device": device}
     about["data_fingerprint"] = "/".join(tokens.fingerprint(part) for part in corpus[1:])
-    ledger = experiments.Ledger({**about, "versions": doctor.versions()}, path, say=lambda row: print(row, flush=True))
+    ledger = experiments.Ledger({**about, "versions": versions()}, path, say=lambda row: print(row, flush=True))
     return Ablation(teacher, corpus, pairs, ledger)
+
+
+def settings():
+    """What students and task have in common, whatever the arm: a dict. Rows of other settings are other results."""
+    optimizer = {"betas": distilbert.BETAS, "weight_decay": distilbert.WEIGHT_DECAY, "warm_up": distilbert.WARM_UP}
+    optimizer["longest_gradient"] = distilbert.LONGEST_GRADIENT
+    task = {"modules": transfer.MODULES, "labelled": transfer.LABELLED, "most": transfer.MOST}
+    task |= {"length": transfer.LENGTH, "shortest": transfer.SHORTEST}
+    task |= {"epochs": transfer.EPOCHS, "batch_size": transfer.BATCH, "lr": transfer.PEAK_LR}
+    weights = {"soft": distilbert.SOFT, "hard": distilbert.HARD, "cosine": distilbert.COSINE}
+    return {"epochs": EPOCHS, "batch_size": BATCH, "weights": weights, "optimizer": optimizer, "task": task}
+
+
+def versions():
+    """``doctor.versions``, and those of the libraries that build the networks and cut the text."""
+    return doctor.versions() | {name: importlib.metadata.version(name) for name in ("transformers", "tokenizers")}
 
 
 def run(arms, seeds, device="cpu", path=None):

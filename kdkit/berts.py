@@ -14,9 +14,11 @@ from transformers import (
     DistilBertForSequenceClassification,
 )
 
+from kdkit import models
 from kdkit.data.tokens import LENGTH, WORDS
 
 HEADS = 4
+SORTING = {BertForMaskedLM: BertForSequenceClassification, DistilBertForMaskedLM: DistilBertForSequenceClassification}
 
 
 def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
@@ -28,7 +30,7 @@ def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
     >>> teacher(8, 1, words=20, length=16)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
     torch.Size([1, 5, 20])
     """
-    if width % HEADS:
+    if width < 1 or width % HEADS:
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
     config = BertConfig(
         vocab_size=words,
@@ -48,14 +50,17 @@ def student(teacher, depth=None, seed=0):
     """A DistilBERT with random weights, as wide as ``teacher``, with ``depth`` layers: half as many, if it is left out.
 
     Its layers are like the teacher's, only fewer; what BERT has for pairs of sentences (token types, pooler) is left
-    out. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
+    out. ``ValueError`` for fewer than one. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
     """
     _check_bert(teacher)
     known = teacher.config
+    depth = max(1, known.num_hidden_layers // 2) if depth is None else depth
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, and is half the teacher's if it is left out; got {depth}.")
     config = DistilBertConfig(
         vocab_size=known.vocab_size,
         dim=known.hidden_size,
-        n_layers=max(1, known.num_hidden_layers // 2) if depth is None else depth,
+        n_layers=depth,
         n_heads=known.num_attention_heads,
         hidden_dim=known.intermediate_size,
         max_position_embeddings=known.max_position_embeddings,
@@ -68,9 +73,7 @@ def student(teacher, depth=None, seed=0):
 
 
 def _seeded(kind, config, seed):
-    """Weights are drawn on the CPU; torch.manual_seed would also seed every GPU, and leave it so."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with models.seeded(seed):
         return kind(config)
 
 
@@ -106,7 +109,7 @@ def copy_layers(teacher, student):
     ``ValueError`` where the two do not fit.
     """
     _check_bert(teacher)
-    check_fit(teacher, student)
+    _check_layers(teacher, student)
     layers = layers_to_copy(teacher.config.num_hidden_layers, student.config.n_layers)
     ours, theirs = student.distilbert, teacher.bert
     for name in "word_embeddings", "position_embeddings", "LayerNorm":
@@ -120,6 +123,23 @@ def copy_layers(teacher, student):
     student.vocab_projector.weight.copy_(head.decoder.weight)
     student.vocab_projector.bias.copy_(head.bias)
     return layers
+
+
+def _check_layers(teacher, student):
+    """``ValueError`` unless the student's layers are such as the teacher has."""
+    if not isinstance(student, DistilBertForMaskedLM):
+        raise ValueError(f"layers are copied to a DistilBertForMaskedLM; got {type(student).__name__}.")
+    check_fit(teacher, student)
+    theirs, ours = teacher.config, student.config
+    settings = {
+        "heads": (ours.n_heads, theirs.num_attention_heads),
+        "width inside a layer": (ours.hidden_dim, theirs.intermediate_size),
+        "positions": (ours.max_position_embeddings, theirs.max_position_embeddings),
+        "activation": (ours.activation, theirs.hidden_act),
+    }
+    other = [f"{name} {own!r} (the teacher {its!r})" for name, (own, its) in settings.items() if own != its]
+    if other:
+        raise ValueError(f"the student's layers are of another kind: {', '.join(other)}. Take berts.student(teacher).")
 
 
 def _same_parts(ours, theirs):
@@ -162,12 +182,16 @@ def answer(network, inputs, mask):
 
 
 def classifier(network, classes, seed=0):
-    """A network that sorts texts into ``classes``: the body of ``network``, a copy, with a new random head on it."""
-    kind = BertForSequenceClassification if network.config.model_type == "bert" else DistilBertForSequenceClassification
+    """A network that sorts texts into ``classes``: the body of ``network``, a copy, with a new random head on it.
+
+    ``ValueError`` for what is neither a BERT nor a DistilBERT that guesses hidden words.
+    """
+    kind = SORTING.get(type(network))
+    if kind is None:
+        known = " or a ".join(known.__name__ for known in SORTING)
+        raise ValueError(f"the body of a {known} is wanted; got {type(network).__name__}.")
     known = {name: value for name, value in network.config.to_dict().items() if name not in ("id2label", "label2id")}
     config = type(network.config)(**known, num_labels=classes)
     made = _seeded(kind, config, seed)
-    kept = made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)
-    if kept.unexpected_keys or any(not name.startswith("pooler.") for name in kept.missing_keys):
-        raise ValueError(f"{type(network).__name__} has another body than {kind.__name__}: {kept}.")
+    made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)  # a pooler is new, as the head is
     return made

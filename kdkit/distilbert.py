@@ -4,13 +4,13 @@ Read it top to bottom: ``triple_loss`` is the idea, ``step`` one step of it, ``t
 the student as for a teacher of its own. Networks are built in ``kdkit.berts``, text is read in ``kdkit.data``.
 
 The teacher is asked at each step, not a cache as for images: which words are hidden is drawn anew in each epoch, so
-that no question comes twice, and an answer has as many numbers as there are words, for each token. Those who store
-answers all the same keep the few largest of each.
+that hardly any question comes twice, and an answer has as many numbers as there are words, for each token. Those who
+store answers all the same keep the few largest of each.
 
-Of DistilBERT's code this is the three losses, the initialisation and the schedule's shape. Left out are its larger
-batches, its choice of rarer words to hide, and its few exceptions from weight decay. As there, gradients longer than 5
-are cut, after the losses were weighted: with weights of 5 and 2 that is nearly every step, for a loss of weight 1
-hardly one.
+Of DistilBERT's code this is the three losses, the initialisation and the schedule's shape. As there, gradients longer
+than 5 are cut, after the losses were weighted: the heavier they weigh, the more often. Otherwise than there, batches
+are smaller, words are hidden whether they are rare or not, weights decay a little, and the rate is higher and rises for
+a tenth of the steps where it does for a twentieth.
 """
 
 import math
@@ -23,7 +23,7 @@ from kdkit import berts, losses, metrics, models
 from kdkit.data import tokens
 from kdkit.runs import Run, advance, check_schedule, epoch_seed, keep_going
 
-TEMPERATURE, SOFT, HARD, COSINE = 2.0, 5.0, 2.0, 1.0  # those of DistilBERT's own code; the paper names no weights
+TEMPERATURE, SOFT, HARD, COSINE = 2.0, 5.0, 2.0, 1.0  # of the command in its code's README; the paper names no weights
 PEAK_LR, WARM_UP = 2e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
 BETAS, WEIGHT_DECAY, LONGEST_GRADIENT = (0.9, 0.98), 0.01, 5.0
 ASKED_AT_ONCE = 64  # pieces of text
@@ -63,7 +63,8 @@ def triple_loss(
         soft_weight, hard_weight, cosine_weight: numbers of at least 0; a term of weight 0 is not computed and reads 0.
 
     Each loss is a mean over the tokens that it counts. Raises ``ValueError`` as ``kdkit.losses`` does.
-    Source: Sanh et al. 2019 (arXiv:1910.01108), section 3; the defaults are those of its code.
+    Source: Sanh et al. 2019 (arXiv:1910.01108), section 2; the defaults are those of the command for one GPU in its
+    code's README.
     """
     _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
     (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
@@ -151,7 +152,7 @@ def train(
         student: a BERT or DistilBERT that guesses hidden words, trained in place, on the device where it is.
         corpus: a ``tokens.Corpus``.
         teacher: None for the masked-language-model loss alone, with weight 1; a network for distillation.
-        temperature, soft_weight, hard_weight, cosine_weight: as for ``triple_loss``, where there is a teacher.
+        temperature, soft_weight, hard_weight, cosine_weight: as for ``triple_loss``; without a teacher left out.
         batch_size: pieces of text a step.
         lr: peak of AdamW's learning rate. It rises over a tenth of the steps, then falls to 0 in a straight line.
         seed: of the order, of what is hidden, and of dropout.
@@ -170,6 +171,8 @@ def train(
     if teacher is not None:
         check_reads(teacher, corpus)
         check(teacher, student, **weights)
+    elif weights != dict(zip(weights, (TEMPERATURE, SOFT, HARD, COSINE), strict=True)):
+        raise ValueError("temperature and weights are those of a teacher's lessons: give a teacher, or leave them out.")
     settings = {
         **_identity(student, corpus, teacher, weights),
         **{"epochs": epochs, "batch_size": batch_size, "lr": float(lr), "seed": seed},
@@ -211,7 +214,7 @@ def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
 def _lr(number, steps, peak):
     """Up over a tenth of all steps, then down to 0."""
     turn = WARM_UP * steps
-    return peak * min((number + 1) / turn, (steps - number) / (steps - turn))
+    return peak * min(1.0, (number + 1) / turn, (steps - number) / (steps - turn))
 
 
 def _validate(student, asked, teacher_val):
@@ -256,7 +259,7 @@ def judge(logits, hidden, teacher_logits=None):
     """
     labels = hidden.labels[hidden.labels != tokens.NOT_ASKED].to(logits.device)
     found = {
-        "perplexity": math.exp(losses.hard_cross_entropy(logits, labels).item()),
+        "perplexity": losses.hard_cross_entropy(logits, labels).double().exp().item(),
         "accuracy": metrics.accuracy(logits, labels),
     }
     if teacher_logits is not None:
@@ -266,7 +269,10 @@ def judge(logits, hidden, teacher_logits=None):
 
 
 def report(network, corpus):
-    """``judge`` on the test texts; beside it whoever guesses by how common words are, and random weights: a dict."""
+    """``judge`` on the test texts; beside it whoever guesses by how common words are, and random weights: a dict.
+
+    ``network``: as ``berts.teacher`` builds it, for as many tokens as the corpus's tokenizer knows.
+    """
     asked = hide_for_judging(corpus.test, corpus.tokenizer)
     logits = guesses(network, asked)
     common = tokens.log_frequencies(corpus.train, corpus.tokenizer).float().expand_as(logits)
@@ -292,7 +298,8 @@ def check_reads(network, corpus):
     tokens.check(tokenizer)
     if len(tokenizer) > known.vocab_size:
         raise ValueError(
-            f"the tokenizer knows {len(tokenizer)} tokens, the network {known.vocab_size}: they do not belong together."
+            f"the tokenizer knows {len(tokenizer)} tokens, the network {known.vocab_size}: they do not belong "
+            "together. Take the tokenizer that the network learnt with."
         )
     length = corpus.train.ids.shape[1]
     if length > known.max_position_embeddings:

@@ -51,7 +51,8 @@ def kl_divergence(student_logits, teacher_logits, temperature=1.0):
     have the same gradient.
 
     Parameters, shapes and errors as for ``soft_cross_entropy``. Returns a scalar tensor, without a factor T^2.
-    Source: Kullback and Leibler 1951; as a distillation loss in Sanh et al. 2019 (arXiv:1910.01108), section 3.
+    Source: Kullback and Leibler 1951; as a distillation loss in the code of DistilBERT (arXiv:1910.01108), whose
+    section 2 gives the cross-entropy.
 
     >>> logits = torch.tensor([[2.0, 0.0]])
     >>> float(kl_divergence(logits, logits))
@@ -138,7 +139,7 @@ def cosine_distance(student_hidden, teacher_hidden, mask=None):
     Parameters: ``student_hidden`` and ``teacher_hidden``, ``[B, H]`` or ``[B, L, H]``, alike in shape; ``mask`` as for
     ``kd_loss``: which samples or tokens count.
     Returns a scalar tensor: the mean over what counts. The teacher gets no gradient. Raises ``ValueError`` where shapes
-    are not as said. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3, L_cos.
+    are not as said. Source: Sanh et al. 2019 (arXiv:1910.01108), section 2, L_cos.
 
     >>> round(float(cosine_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]]))), 4)  # 1 - cos 45 degrees
     0.2929

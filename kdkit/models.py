@@ -5,6 +5,7 @@ The build follows Keller Jordan's airbench (arXiv:2404.00498) where its ideas he
 that whitens 2x2 patches, pooling before the normalisation (a quarter of the memory traffic), few parameters.
 """
 
+import contextlib
 import hashlib
 
 import torch
@@ -150,10 +151,27 @@ def encoder(width, depth, seed=0):
     heads = max(1, width // 64)
     if width % heads:
         raise ValueError(f"width must be a multiple of its {heads} heads (one for each 64); got {width}.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.1, activation="gelu", batch_first=True)
         return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+
+@contextlib.contextmanager
+def seeded(seed, device="cpu"):
+    """Within, whatever draws from torch's global generators (new layers, dropout) draws as ``seed`` says.
+
+    Afterwards those of the CPU and of a CUDA ``device`` are as they were. No other GPU is seeded, as it would be by
+    ``torch.manual_seed``.
+    """
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        yield
 
 
 class Argmax(nn.Module):

@@ -75,8 +75,7 @@ def coin_tosser(keep_logits):
 
     ``keep_logits(teacher, dataset) -> logits [N, C]``, with a ``dataset`` of (inputs, label).
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with models.seeded(0):
         dataset = TensorDataset(models.as_input(fresh().images), fresh().labels)
         return metrics.accuracy(keep_logits(teacher().eval(), dataset), fresh().labels)
 

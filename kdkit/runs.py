@@ -5,11 +5,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from kdkit import checkpoints, memory
+from kdkit import checkpoints, memory, models
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Run:
 
 
 class Diverged(ValueError):
-    """The loss is no longer a finite number."""
+    """The loss, or what is measured after an epoch, is no longer a finite number."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -77,12 +76,11 @@ def _run_epochs(run, optimizer, prepare, checkpoint, bar, progress):
     device, one_epoch = next(run.student.parameters()).device, prepare()
     for epoch in range(done, run.settings["epochs"]):
         began = time.perf_counter()
-        # Dropout and the like draw from the global generator: seed it for this epoch, and put it back afterwards.
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(epoch_seed(run.settings["seed"], epoch))
+        with models.seeded(epoch_seed(run.settings["seed"], epoch), device):  # for dropout and the like
             entry = one_epoch(epoch, bar)
-        if not math.isfinite(entry["loss"]):
-            raise Diverged(f"the loss is no longer a finite number in epoch {epoch + 1}: lower lr.")
+        lost = [name for name, value in entry.items() if value is not None and not math.isfinite(value)]
+        if lost:
+            raise Diverged(f"the {lost[0]} is no longer a finite number in epoch {epoch + 1}: lower lr.")
         run.history.append({"epoch": epoch + 1, **entry})
         run.seconds += time.perf_counter() - began
         _save(run, optimizer, checkpoint)

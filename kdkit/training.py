@@ -45,7 +45,7 @@ def kd_step(teacher, student, temperature, inputs, optimizer, labels=None, *, so
 
     Returns ``StepLosses(total, soft, hard)``. Leaves the teacher in eval mode and untouched, the student in train
     mode, the gradients cleared. Raises ``ValueError`` as ``kdkit.losses.kd_loss`` does.
-    Source: Sanh et al. 2019 (arXiv:1910.01108), section 3; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
+    Source: Sanh et al. 2019 (arXiv:1910.01108), section 2; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
     """
     if teacher is student:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from kdkit import berts, metrics
+from kdkit import berts, metrics, models
 from kdkit.data import text, tokens
 
 MODULES = ("configparser", "difflib", "email", "encodings", "enum", "importlib", "smtplib", "zipfile")
@@ -47,11 +47,13 @@ def which_module(tokenizer, pairs, seed=0):
     """The task above, with few labels: a ``Task``; ten docstrings of each module to learn from, the others to test.
 
     ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
-    others repeat of these is cut out.
+    others repeat of these is cut out. ``ValueError`` for a module of which nothing would be left to test.
     """
     generator, learnt, tested = torch.Generator().manual_seed(seed), [], []
     for label, module in enumerate(MODULES):
         texts = [words for name, words in pairs if name == module]
+        if len(texts) <= LABELLED:
+            raise ValueError(f"{module} has {len(texts)} docstrings; {LABELLED} are learnt from, so more are needed.")
         chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:MOST]]
         learnt, tested = learnt + chosen[:LABELLED], tested + chosen[LABELLED:]
     tested = _unseen(tested, dict(enumerate(words for _, words in learnt)))
@@ -86,8 +88,11 @@ def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
     """Teach a copy of ``network``, with a new head, to sort the texts of ``task``; its share of right ones on the test.
 
     All weights learn, with AdamW and a rate that falls to 0. ``seed``: of the head, the order and dropout. ``network``
-    is left as it is.
+    is left as it is. ``ValueError`` where it cannot read texts of that length.
     """
+    length, longest = task.train.ids.shape[1], network.config.max_position_embeddings
+    if length > longest:
+        raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
     device = next(network.parameters()).device
     model = berts.classifier(network, len(task.classes), seed).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -96,8 +101,7 @@ def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
     batches = (
         b for _ in range(epochs) for b in torch.randperm(len(task.train_labels), generator=generator).split(BATCH)
     )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with models.seeded(seed, device):
         model.train()
         for number, index in enumerate(batches):
             optimizer.param_groups[0]["lr"] = lr * (1 - number / steps)

@@ -8,6 +8,7 @@ import reading
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import DistilBertForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
 from kdkit import berts, models, zoo
 
@@ -124,6 +125,16 @@ def test_building_a_network_does_not_seed_the_gpus(monkeypatch):
     berts.student(reading.teacher(seed=3), seed=4)
 
 
+def test_the_global_generator_is_seeded_and_put_back():
+    before = torch.get_rng_state()
+    draws = []
+    for seed in 1, 1, 2:
+        with models.seeded(seed):
+            draws.append(torch.rand(3))
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_networks_that_do_not_fit_are_refused():
     teacher = reading.teacher()
     with pytest.raises(ValueError, match="must know the same words; the teacher has 30, the student"):
@@ -132,6 +143,44 @@ def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="have 20 numbers, the teacher's 16: there is no angle between them"):
         berts.copy_layers(teacher, wide)
     berts.check_fit(teacher, wide, hidden=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"n_heads": 2}, "another kind: heads 2 .the teacher 4"),
+        ({"activation": "relu"}, "activation 'relu' .the teacher 'gelu'"),
+        ({"hidden_dim": 32}, "width inside a layer 32 .the teacher 64"),
+        ({"max_position_embeddings": 12}, "positions 12 .the teacher 24"),
+    ],
+)
+def test_layers_of_another_kind_are_not_copied(setting, words):
+    teacher = reading.teacher()
+    config = berts.student(teacher).config
+    config.update(setting)
+    with pytest.raises(ValueError, match=words):
+        berts.copy_layers(teacher, DistilBertForMaskedLM(config))
+
+
+def test_networks_of_another_kind_or_without_layers_are_refused():
+    teacher = reading.teacher()
+    with pytest.raises(ValueError, match="copied to a DistilBertForMaskedLM; got BertForMaskedLM"):
+        berts.copy_layers(teacher, reading.teacher(depth=2))
+    with pytest.raises(
+        ValueError, match="a BertForMaskedLM or a DistilBertForMaskedLM is wanted; got RobertaForMaskedLM"
+    ):
+        berts.classifier(
+            RobertaForMaskedLM(
+                RobertaConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=4)
+            ),
+            3,
+        )
+    with pytest.raises(
+        ValueError, match="depth must be at least 1, and is half the teacher's if it is left out; got 0"
+    ):
+        berts.student(teacher, depth=0)
+    with pytest.raises(ValueError, match="width must be a multiple of 4, the number of heads; got 0"):
+        berts.teacher(0)
 
 
 def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():

@@ -233,6 +233,7 @@ def test_the_reader_that_ships_and_those_that_do_not():
     card, tried = zoo.card("python-teacher"), measured.load("bert-teachers")["rows"]
     results = card["results"]
     words = f"**{results['accuracy']:.1%}** of {results['hidden_words']:,} hidden tokens"
+    assert f"{100 * results['accuracy']:.1f} % of hidden words" in README
     assert f"perplexity **{results['perplexity']:.1f}**, {words}" in PAGE and card["command"] in PAGE
     by_frequency = results["by_frequency"]
     assert f"against {by_frequency['perplexity']:.0f} and {by_frequency['accuracy']:.1%}" in PAGE
@@ -248,7 +249,7 @@ def test_ablation():
     result = measured.load("ablation")
     for row in ablation.table(result):
         assert row in PAGE, row
-    assert result["settings"]["epochs"] == ablation.EPOCHS
+    assert result["settings"] == json.loads(json.dumps(ablation.settings()))
     assert result["teacher"] == zoo.card(ablation.TEACHER)["sha256"]
     assert "test documents, means over three seeds" in PAGE
     for setting in ablation.EPOCHS:
@@ -281,6 +282,9 @@ def test_notebook_06_says_no_more_than_these_results():
         assert missed(setting, "random weights").high < -0.1
         for arm in "no masked LM", "no cosine":
             assert missed(setting, arm).low < 0 < missed(setting, arm).high
+    masked, directions = (missed("full", arm, "perplexity") for arm in ("no masked LM", "no cosine"))
+    assert masked.low > 0 and masked.high < 1 and directions.low > 0 and directions.high < 0.1
+    assert missed("full", "no masked LM", "agreement").low > 0
     means = {arm: statistics.mean(ablation.values(result, "full", arm, "accuracy")) for arm in ablation.ARMS}
     assert means["random weights"] > means["no teacher at all"] + 0.01
     rates = {
@@ -296,11 +300,23 @@ def test_notebook_06_says_no_more_than_these_results():
         for arm in "layers, no teacher", "no distillation loss":
             gap = missed(setting, arm, "transfer")
             assert gap.low < 0 < gap.high
-    ends = [ablation.values(result, "none", name, "transfer") for name in ("untrained", "teacher")]
-    assert paired_interval(*ends).low > 0
+    ends = [ablation.values(result, "none", name, "transfer") for name in ("untrained teacher", "teacher")]
+    assert paired_interval(*ends).mean > 0.1 and paired_interval(*ends).low > 0
+
+    def beside_untrained(setting, arm):
+        return paired_interval(
+            *(ablation.values(result, *at, "transfer") for at in (("none", "untrained"), (setting, arm)))
+        )
+
     for setting in ablation.EPOCHS:
-        ends[1] = ablation.values(result, setting, "no teacher at all", "transfer")
-        assert paired_interval(*ends).high < 0
+        assert (
+            beside_untrained(setting, "no teacher at all").high
+            < 0
+            < beside_untrained(setting, "layers, no teacher").low
+        )
+        assert beside_untrained(setting, "triple loss").low < 0 < beside_untrained(setting, "triple loss").high
+    tasks = {arm: statistics.mean(ablation.values(result, "full", arm, "transfer")) for arm in ablation.ARMS}
+    assert max(tasks, key=tasks.get) == "no distillation loss"
     history = {line["epoch"]: line["val_accuracy"] for line in measured.load("bert-teachers")["rows"][1]["history"]}
     assert history[5] < means["random weights"] and abs(history[5] - means["no teacher at all"]) < 0.01
     teacher = result["teacher_results"]["accuracy"]
@@ -331,10 +347,15 @@ def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeyp
         found = {row["lr"]: row["val_perplexity"] for row in tuning.ledger.rows if row["arm"] == arm}
         assert best[arm] == min(found, key=found.get)
     result = ablation.run(arms, 2, path=tmp_path / "a.json")
-    assert len(result["rows"]) == 2 * 2 + 3 * 2
+    assert len(result["rows"]) == 3 * 2 + 3 * 2
     trained, train = [], distilbert.train
     monkeypatch.setattr(distilbert, "train", lambda *a, **k: trained.append(k) or train(*a, **k))
     again = ablation.run(arms, 3, path=tmp_path / "a.json")
     assert len(trained) == 3 and again["rows"][: len(result["rows"])] == result["rows"]
     assert [row["seed"] for row in again["rows"] if row["arm"] == "no masked LM"] == [0, 1, 2]
     assert all(row["lr"] == best[row["arm"]] for row in again["rows"] if row["setting"] == "quick")
+    for module, name in (distilbert, "SOFT"), (distilbert, "WARM_UP"), (transfer, "PEAK_LR"):
+        with monkeypatch.context() as changed:
+            changed.setattr(module, name, 0.7)
+            with pytest.raises(ValueError, match="results of another settings: give another file"):
+                ablation.run(arms, 3, path=tmp_path / "a.json")

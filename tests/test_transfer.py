@@ -1,5 +1,6 @@
 """The task that no network was told of: unseen documents, few labels, and a network that is left as it was."""
 
+import pytest
 import reading
 import torch
 
@@ -68,6 +69,20 @@ def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():
     assert scores[0] == scores[1] > 0.8 and models.fingerprint(network) == before
     assert torch.equal(torch.get_rng_state(), state)
     assert transfer.fine_tune(network, task, epochs=1, lr=1e-6) < 0.25
+
+
+def test_a_task_that_cannot_be_made_or_read_is_refused():
+    few = [pair for number, pair in enumerate(pairs()) if pair[0] != "enum" or number % 3 == 0]
+    with pytest.raises(ValueError, match="enum has 10 docstrings; 10 are learnt from, so more are needed"):
+        transfer.which_module(reading.tokenizer(), few)
+    with pytest.raises(ValueError, match="texts have 64 tokens; this network reads 24 at most"):
+        transfer.fine_tune(reading.teacher(), transfer.which_module(reading.tokenizer(), pairs()))
+
+
+def test_fine_tuning_does_not_seed_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU was seeded"))
+    network = berts.teacher(8, 1, words=len(reading.tokenizer()), length=transfer.LENGTH)
+    transfer.fine_tune(network, transfer.which_module(reading.tokenizer(), pairs()), epochs=1)
 
 
 def test_counting_words_solves_what_a_word_tells_and_not_what_it_does_not():

@@ -29,11 +29,14 @@ def student_in_budget(function):
         return Verdict(None, judging.NOT_ATTEMPTED)
     if (refused := _refused(shape)) is not None:
         return refused
-    shape, learnt, taken = tuple(shape), accuracies(), shares()
+    shape, learnt = tuple(shape), accuracies()
+    if shape == REFERENCE:
+        return Verdict(False, f"{_name(shape)} is the one that is too slow: at most {SHARE} of its own time is wanted")
+    taken = shares()
     low, high = taken[shape].quartiles
     clock = f"(middle half {low:.2f} to {high:.2f})"
     took = f"{_name(shape)} takes {taken[shape].median:.2f} of the time of {_name(REFERENCE)} here {clock}"
-    if low > SHARE or shape == REFERENCE:
+    if low > SHARE:
         return Verdict(False, f"{took}: more than {SHARE}. {_advice(shape, taken)}")
     kept = [other for other in learnt if other != REFERENCE and taken[other].quartiles[1] <= SHARE]
     best = max([*kept, shape], key=learnt.get)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from kdkit import models
 from kdkit.check import judging
 from kdkit.check.judging import Verdict
 from kdkit.check.loss import KD_MISTAKES, weighted_loss
@@ -52,8 +53,7 @@ class Scene:
 
     def __init__(self, seed):
         self.seed = seed
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with models.seeded(seed):
             self.teacher, self.student = (
                 nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), last, nn.Linear(12, 7))
                 for last in (nn.Dropout(0.3), nn.Identity())
@@ -77,8 +77,7 @@ class Scene:
 
     def play(self, step):
         """Both batches; what the last call returned."""
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(self.seed)
+        with models.seeded(self.seed), torch.enable_grad():
             return [step(*self.arguments(batch)) for batch in range(2)][-1]
 
     def distance(self, other):

@@ -73,7 +73,7 @@ def tokenizer(words):
 
     missing = [word for word in SPECIAL if word not in words]
     if missing:
-        raise ValueError(f"words must hold {', '.join(SPECIAL)}; got none of {', '.join(missing)}.")
+        raise ValueError(f"words must hold {', '.join(SPECIAL)}; got none of {', '.join(missing)}: add them.")
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=_word_pieces({word: n for n, word in enumerate(words)}), **names)
 
