@@ -25,13 +25,16 @@ def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
     """A BERT that guesses hidden words, with random weights: ``depth`` layers of ``width``, four heads in each.
 
     ``words``: how many tokens it knows; ``length``: of the longest text. The same ``seed`` gives the same weights; the
-    global random state is neither read nor changed. ``ValueError`` for a width that four heads cannot share.
+    global random state is neither read nor changed. ``ValueError`` for a width that four heads cannot share, and for
+    fewer than one layer.
 
     >>> teacher(8, 1, words=20, length=16)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
     torch.Size([1, 5, 20])
     """
     if width < 1 or width % HEADS:
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1; got {depth}.")
     config = BertConfig(
         vocab_size=words,
         hidden_size=width,
@@ -186,12 +189,14 @@ def classifier(network, classes, seed=0):
 
     ``ValueError`` for what is neither a BERT nor a DistilBERT that guesses hidden words.
     """
-    kind = SORTING.get(type(network))
+    kind = next((sorting for guessing, sorting in SORTING.items() if isinstance(network, guessing)), None)
     if kind is None:
         known = " or a ".join(known.__name__ for known in SORTING)
         raise ValueError(f"the body of a {known} is wanted; got {type(network).__name__}.")
     known = {name: value for name, value in network.config.to_dict().items() if name not in ("id2label", "label2id")}
     config = type(network.config)(**known, num_labels=classes)
     made = _seeded(kind, config, seed)
-    made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)  # a pooler is new, as the head is
+    kept = made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)
+    if kept.unexpected_keys or any(not name.startswith("pooler.") for name in kept.missing_keys):
+        raise ValueError(f"{type(network).__name__} has another body than its config says: {kept}.")
     return made

@@ -152,7 +152,8 @@ def train(
         student: a BERT or DistilBERT that guesses hidden words, trained in place, on the device where it is.
         corpus: a ``tokens.Corpus``.
         teacher: None for the masked-language-model loss alone, with weight 1; a network for distillation.
-        temperature, soft_weight, hard_weight, cosine_weight: as for ``triple_loss``; without a teacher left out.
+        temperature, soft_weight, hard_weight, cosine_weight: as for ``triple_loss``. Without a teacher they mean
+            nothing, and others than the defaults are refused.
         batch_size: pieces of text a step.
         lr: peak of AdamW's learning rate. It rises over a tenth of the steps, then falls to 0 in a straight line.
         seed: of the order, of what is hidden, and of dropout.

@@ -125,7 +125,7 @@ def train(
     On Linux the process keeps, from then on, the memory that it frees (``kdkit.memory``): steps are quicker for it.
 
     Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
-    damaged or belongs to another run; ``Diverged``, one of these, for a loss that is no number any more;
+    damaged or belongs to another run; ``Diverged``, one of these, for a loss or a result that is no number any more;
     ``TrainingInterrupted`` on Ctrl-C.
     """
     _check_arguments(student, data, teacher, cache, epochs, batch_size, seed)

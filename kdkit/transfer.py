@@ -52,11 +52,16 @@ def which_module(tokenizer, pairs, seed=0):
     generator, learnt, tested = torch.Generator().manual_seed(seed), [], []
     for label, module in enumerate(MODULES):
         texts = [words for name, words in pairs if name == module]
-        if len(texts) <= LABELLED:
-            raise ValueError(f"{module} has {len(texts)} docstrings; {LABELLED} are learnt from, so more are needed.")
         chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:MOST]]
         learnt, tested = learnt + chosen[:LABELLED], tested + chosen[LABELLED:]
     tested = _unseen(tested, dict(enumerate(words for _, words in learnt)))
+    for label, module in enumerate(MODULES):
+        if label not in {number for number, _ in tested}:
+            count = sum(name == module for name, _ in pairs)
+            raise ValueError(
+                f"{module} has {count} docstrings: {LABELLED} are learnt from, and nothing else is left to test. "
+                "Give more of them."
+            )
     return Task(*_encoded(learnt, tokenizer), *_encoded(tested, tokenizer), MODULES)
 
 

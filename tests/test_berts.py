@@ -1,5 +1,6 @@
 """A student is made of its teacher: the right layers, to the bit, in the right places."""
 
+import contextlib
 import doctest
 import itertools
 
@@ -125,6 +126,21 @@ def test_building_a_network_does_not_seed_the_gpus(monkeypatch):
     berts.student(reading.teacher(seed=3), seed=4)
 
 
+def test_a_gpu_is_seeded_where_it_is_named(monkeypatch):
+    """Without a GPU: what torch would be told."""
+    told = []
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: told.append(devices) or contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda device: told.append(device) or contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "manual_seed", told.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", told.append)
+    before, cuda = torch.get_rng_state(), torch.device("cuda:1")
+    for device, seed in (cuda, 5), ("mps", 6):
+        with models.seeded(seed, device):
+            pass
+    torch.set_rng_state(before)
+    assert told == [[cuda], cuda, 5, [], 6]
+
+
 def test_the_global_generator_is_seeded_and_put_back():
     before = torch.get_rng_state()
     draws = []
@@ -181,6 +197,11 @@ def test_networks_of_another_kind_or_without_layers_are_refused():
         berts.student(teacher, depth=0)
     with pytest.raises(ValueError, match="width must be a multiple of 4, the number of heads; got 0"):
         berts.teacher(0)
+    with pytest.raises(ValueError, match="depth must be at least 1; got 0"):
+        berts.teacher(8, 0)
+    teacher.bert.encoder.layer = teacher.bert.encoder.layer[:1]
+    with pytest.raises(ValueError, match="BertForMaskedLM has another body than its config says"):
+        berts.classifier(teacher, 3)
 
 
 def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():

@@ -301,7 +301,7 @@ def test_notebook_06_says_no_more_than_these_results():
             gap = missed(setting, arm, "transfer")
             assert gap.low < 0 < gap.high
     ends = [ablation.values(result, "none", name, "transfer") for name in ("untrained teacher", "teacher")]
-    assert paired_interval(*ends).mean > 0.1 and paired_interval(*ends).low > 0
+    assert paired_interval(*ends).low > 0.09
 
     def beside_untrained(setting, arm):
         return paired_interval(

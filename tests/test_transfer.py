@@ -73,8 +73,12 @@ def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():
 
 def test_a_task_that_cannot_be_made_or_read_is_refused():
     few = [pair for number, pair in enumerate(pairs()) if pair[0] != "enum" or number % 3 == 0]
-    with pytest.raises(ValueError, match="enum has 10 docstrings; 10 are learnt from, so more are needed"):
-        transfer.which_module(reading.tokenizer(), few)
+    same = [(module, "the cat sees " * 9 if module == "enum" else words) for module, words in pairs()]
+    for given, count in (few, 10), (same, 30):
+        with pytest.raises(
+            ValueError, match=f"enum has {count} docstrings: 10 are learnt from, and nothing else is left"
+        ):
+            transfer.which_module(reading.tokenizer(), given)
     with pytest.raises(ValueError, match="texts have 64 tokens; this network reads 24 at most"):
         transfer.fine_tune(reading.teacher(), transfer.which_module(reading.tokenizer(), pairs()))
 

@@ -259,11 +259,12 @@ def restless_kl(function):
 @exercise
 def too_good(function):
     """Check ``function(val_accuracies [E], test_accuracies [E]) -> epoch``. The last epoch is right too."""
-    generator, cases = judging.fresh_generator(), []
+    generator, cases, ties = judging.fresh_generator(), [], []
     for epochs in range(5, 5 + judging.ROUNDS):
         val, test = torch.rand(2, epochs, generator=generator)
         best, runner_up = val.topk(2).indices
-        val[runner_up] = val[best] - 1e-4  # a picture of 10,000: if the test set counts at all, it decides here
+        ties.append((val.where(torch.arange(epochs) != runner_up, val[best]), test))
+        val[best] += 0.1  # so that an answer may round
         cases.append((val, test))
     mistakes = {
         "that is the worst epoch": lambda val, test: val.argmin(),
@@ -274,14 +275,13 @@ def too_good(function):
     ):  # -1 is the last one too
         return Verdict(True, "right: the last epoch, which nobody chose")
     verdict = judge(function, cases, lambda val, test: val.argmax(), mistakes, lambda val, test: test.argmax())
-    if verdict.passed:
-        return Verdict(True, "right: chosen by the validation pictures alone")
-    if verdict.passed is False and _looks_at_test(function, cases):
+    if verdict.passed is not None and _looks_at_test(function, cases + ties):
         return Verdict(False, "not yet: it still looks at the test set: other test accuracies, another epoch")
-    return verdict
+    return Verdict(True, "right: chosen by the validation pictures alone") if verdict.passed else verdict
 
 
 def _looks_at_test(function, cases):
+    """Where two epochs are equally good on validation, the test set decides if it counts for anything."""
     return any(function(val.clone(), test.clone()) != function(val.clone(), test.flip(0)) for val, test in cases)
 
 

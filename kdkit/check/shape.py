@@ -41,12 +41,16 @@ def student_in_budget(function):
     kept = [other for other in learnt if other != REFERENCE and taken[other].quartiles[1] <= SHARE]
     best = max([*kept, shape], key=learnt.get)
     reached = f"{took}, and its students reached {learnt[shape]:.1%}"
+    within = "Within the budget" if high <= SHARE else "Perhaps within the budget"
     if learnt[best] - learnt[shape] > CLOSE:
         lost = 100 * (learnt[best] - learnt[shape])
+        return Verdict(False, f"{reached}. {within}, but another shape that keeps it is {lost:.1f} points better")
+    if not kept:
         return Verdict(
-            False, f"{reached}. Within the budget, but another shape that keeps it is {lost:.1f} points better"
+            True, f"{reached}. But this clock is so noisy that no shape surely keeps the budget: check again"
         )
-    return Verdict(True, f"{reached}; the best that keeps the budget here is {_name(best)} with {learnt[best]:.1%}")
+    best = max(kept, key=learnt.get)
+    return Verdict(True, f"{reached}; the best that surely keeps the budget is {_name(best)} with {learnt[best]:.1%}")
 
 
 @functools.cache
