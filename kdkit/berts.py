@@ -131,7 +131,9 @@ def copy_layers(teacher, student):
 def _check_layers(teacher, student):
     """``ValueError`` unless the student's layers are such as the teacher has."""
     if not isinstance(student, DistilBertForMaskedLM):
-        raise ValueError(f"layers are copied to a DistilBertForMaskedLM; got {type(student).__name__}.")
+        raise ValueError(
+            f"layers are copied to a DistilBertForMaskedLM; got {type(student).__name__}. Take berts.student(teacher)."
+        )
     check_fit(teacher, student)
     theirs, ours = teacher.config, student.config
     settings = {

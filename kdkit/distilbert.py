@@ -173,7 +173,8 @@ def train(
         check_reads(teacher, corpus)
         check(teacher, student, **weights)
     elif weights != dict(zip(weights, (TEMPERATURE, SOFT, HARD, COSINE), strict=True)):
-        raise ValueError("temperature and weights are those of a teacher's lessons: give a teacher, or leave them out.")
+        got = ", ".join(f"{name}={value!r}" for name, value in weights.items())
+        raise ValueError(f"without a teacher these mean nothing: {got}. Give a teacher, or leave them out.")
     settings = {
         **_identity(student, corpus, teacher, weights),
         **{"epochs": epochs, "batch_size": batch_size, "lr": float(lr), "seed": seed},
