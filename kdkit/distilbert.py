@@ -13,15 +13,13 @@ are smaller, words are hidden whether they are rare or not, weights decay a litt
 a tenth of the steps where it does for a twentieth.
 """
 
-import math
-import numbers
 from typing import NamedTuple
 
 import torch
 
 from kdkit import berts, losses, metrics, models
 from kdkit.data import tokens
-from kdkit.runs import Run, advance, check_schedule, epoch_seed, keep_going
+from kdkit.runs import Run, advance, check_idle, check_schedule, epoch_seed, keep_going, learning_rate, positive
 
 TEMPERATURE, SOFT, HARD, COSINE = 2.0, 5.0, 2.0, 1.0  # of the command in its code's README; the paper names no weights
 PEAK_LR, WARM_UP = 2e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
@@ -164,20 +162,17 @@ def train(
     that contradict each other, and otherwise as ``kdkit.train`` does.
     """
     check_schedule(student, teacher, epochs, batch_size, seed)
-    if isinstance(lr, bool) or not isinstance(lr, numbers.Real) or not 0 < lr < math.inf:
-        raise ValueError(f"lr must be a finite number above 0; got {lr!r}.")
     check_reads(student, corpus)
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     weights["cosine_weight"] = cosine_weight
     if teacher is not None:
         check_reads(teacher, corpus)
         check(teacher, student, **weights)
-    elif weights != dict(zip(weights, (TEMPERATURE, SOFT, HARD, COSINE), strict=True)):
-        got = ", ".join(f"{name}={value!r}" for name, value in weights.items())
-        raise ValueError(f"without a teacher these mean nothing: {got}. Give a teacher, or leave them out.")
+    else:
+        check_idle(weights, dict(zip(weights, (TEMPERATURE, SOFT, HARD, COSINE), strict=True)))
     settings = {
         **_identity(student, corpus, teacher, weights),
-        **{"epochs": epochs, "batch_size": batch_size, "lr": float(lr), "seed": seed},
+        **{"epochs": epochs, "batch_size": batch_size, "lr": positive("lr", lr), "seed": seed},
     }
     run = Run(student, settings)
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY)
@@ -200,23 +195,19 @@ def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
     settings, device = run.settings, next(run.student.parameters()).device
     generator = torch.Generator().manual_seed(epoch_seed(settings["seed"], epoch))
     order = torch.randperm(len(corpus.train.ids), generator=generator)
-    sums = torch.zeros(4, dtype=torch.double)
+    sums, first = torch.zeros(4, dtype=torch.double), None
     for number, index in enumerate(order.split(settings["batch_size"]), start=epoch * steps):
         hidden = tokens.hide(corpus.train.at(index), corpus.tokenizer, generator).to(device)
-        optimizer.param_groups[0]["lr"] = _lr(number, settings["epochs"] * steps, settings["lr"])
+        optimizer.param_groups[0]["lr"] = learning_rate(number, settings["epochs"] * steps, settings["lr"], WARM_UP)
         if teacher is None:
             seen = _step_alone(run.student, hidden, optimizer)
         else:
             seen = step(teacher, run.student, hidden, optimizer, **weights)
         sums += torch.tensor(seen, dtype=torch.double)
+        first = seen.total if first is None else first
         advance(bar, seen.total, run)
-    return dict(zip(("loss", "soft_loss", "hard_loss", "cosine_loss"), (sums / steps).tolist(), strict=True))
-
-
-def _lr(number, steps, peak):
-    """Up over a tenth of all steps, then down to 0."""
-    turn = WARM_UP * steps
-    return peak * min(1.0, (number + 1) / turn, (steps - number) / (steps - turn))
+    means = dict(zip(("loss", "soft_loss", "hard_loss", "cosine_loss"), (sums / steps).tolist(), strict=True))
+    return {"first_loss": first, **means}
 
 
 def _validate(student, asked, teacher_val):

@@ -127,15 +127,16 @@ class Fight:
         channels, classes = data.train.images.shape[1], len(data.train.classes)
         student = models.student(width, depth, classes, channels, seed)
         # on all images, which takes no label: so all arms of a seed begin with the same first layer, too
-        student.fit_input(models.as_input(data.train.images[: training.STATISTICS_IMAGES]))
+        training.fit_input(student, data)
         if budget is not None:
             data = with_labels(data, budget, seed)
         schedule = {"epochs": setting.epochs, "batch_size": setting.batch_size, "seed": seed}
-        schedule |= {"lr": rate * setting.batch_size / 512, "checkpoint": checkpoint}
+        # gradients are not cut: how long they are differs between the arms, which is what each one's rate is tuned for
+        schedule |= {"lr": rate * setting.batch_size / 512, "max_grad_norm": None, "checkpoint": checkpoint}
         try:
             run = kdkit.train(student.to(device), data, **schedule, **self._targets(arm), progress=False)
         except training.Diverged:
-            return {"val_accuracy": 0.0, "seconds": 0.0}
+            return {"val_accuracy": 0.0, "seconds": 0.0, "diverged": True}
         row = {"val_accuracy": run.val_accuracy, "seconds": round(run.seconds, 1)}
         if seed == TUNING_SEED:  # nothing that is tuned looks at the test images
             return row
@@ -295,6 +296,12 @@ def _reported(result, setting, student):
     return [row for row in _rows(result, setting, student) if row["seed"] != TUNING_SEED]
 
 
+def _ended(rows, arm, budget):
+    """Those of ``rows`` that belong to an arm and did not diverge."""
+    wanted = {"arm": arm, "budget": budget}
+    return [row for row in rows if wanted.items() <= row.items() and not row.get("diverged")]
+
+
 def _rows(result, setting, student):
     wanted = {"setting": setting, "student": student}
     return [row for row in result["rows"] if wanted.items() <= row.items()]
@@ -303,7 +310,7 @@ def _rows(result, setting, student):
 def compare(result, setting, student, first, second, measure="accuracy"):
     """Paired difference, second minus first, of two (arm, budget) of a stored ``result``: a ``metrics.Paired``.
 
-    Over the seeds that both have. ``ValueError`` where there is none.
+    Over the seeds that both have, without those of which one diverged. ``ValueError`` where none is left.
     """
     one, other = (_by_seed(result, setting, student, *arm, measure) for arm in (first, second))
     both = sorted(one.keys() & other.keys())
@@ -329,45 +336,59 @@ def comparisons(result, measure="accuracy"):
         for question, (first, second) in QUESTIONS.items():
             for budget in budgets if "labels" in (first, second) else [None]:
                 arms = [(arm, budget if arm == "labels" else None) for arm in (first, second)]
-                if all(any((row["arm"], row["budget"]) == arm for row in own) for arm in arms):
+                if set.intersection(*({row["seed"] for row in _ended(own, *arm)} for arm in arms)):
                     found[setting, student, budget, question] = compare(result, setting, student, *arms, measure)
     return found
 
 
 def summary(result):
-    """One row for each arm of a stored ``result``: a dict of what it is and the means over its seeds."""
+    """One row for each arm of a stored ``result``: a dict of what it is and the means over its seeds.
+
+    ``diverged`` says how many of the ``seeds`` did; the means are over the others, and None where there are none.
+    """
     arms = {}
     for row in result["rows"]:
         if row["seed"] != TUNING_SEED:
             arms.setdefault((row["setting"], row["student"], row["arm"], row["budget"]), []).append(row)
     for (setting, student, arm, budget), rows in arms.items():
-        means = {name: sum(row[name] for row in rows) / len(rows) for name in MEASURES}
+        ended = _ended(rows, arm, budget)
+        means = {name: sum(row[name] for row in ended) / len(ended) if ended else None for name in MEASURES}
         about = {"setting": setting, "student": student, "arm": arm, "budget": budget, "seeds": len(rows)}
-        yield {**about, "lr": rows[0]["lr"], **means}
+        yield {**about, "diverged": len(rows) - len(ended), "lr": rows[0]["lr"], **means}
 
 
 def verdicts(result):
-    """A sentence for each of ``comparisons``, with the t interval, which decides, and the bootstrap's."""
+    """A sentence for each of ``comparisons``, with the t interval, which decides, and the bootstrap's.
+
+    Then one for each arm of which students diverged: the comparisons leave them out.
+    """
     for (setting, student, budget, question), pair in comparisons(result).items():
         labelled = "" if budget is None else f", {budget:.0%} of the images labelled"
         drawn = metrics.bootstrap_interval([0.0] * len(pair.differences), pair.differences)
         bootstrap = f"{100 * drawn.low:+.2f} to {100 * drawn.high:+.2f}"
         yield f"{setting}, student {student}{labelled}: {question}: {pair.verdict}; bootstrap {bootstrap}"
+    for row in summary(result):
+        if row["diverged"]:
+            labelled = "" if row["budget"] is None else f" with {row['budget']:.0%} of the images labelled"
+            yield (
+                f"{row['setting']}, student {row['student']}, {row['arm']}{labelled}: {row['diverged']} of "
+                f"{row['seeds']} trainings diverged at rate {row['lr']:g} and are left out above."
+            )
 
 
 def by_seed(result, setting, student, arm, budget=None, measure="accuracy"):
-    """``measure`` of the students of one arm, in the order of their seeds: a list.
+    """``measure`` of the students of one arm, in the order of their seeds: a list, without trainings that diverged.
 
-    ``ValueError`` where no such student was trained, or one seed was trained twice, with two learning rates.
+    ``ValueError`` where no such student was trained to its end, or one seed was trained twice, with two learning rates.
     """
     return list(_by_seed(result, setting, student, arm, budget, measure).values())
 
 
 def _by_seed(result, setting, student, arm, budget, measure):
     wanted = {"arm": arm, "budget": budget}
-    found = [row for row in _reported(result, setting, student) if wanted.items() <= row.items()]
+    found = _ended(_reported(result, setting, student), arm, budget)
     values = {row["seed"]: row[measure] for row in sorted(found, key=lambda row: row["seed"])}
     if not found or len(values) < len(found):
-        problem = "was trained" if not found else "was trained once only for each seed"
+        problem = "was trained to its end" if not found else "was trained once only for each seed"
         raise ValueError(f"no student {student} of {setting!r} {problem} with {wanted}.")
     return values

@@ -208,6 +208,15 @@ def as_input(images, device="cpu"):
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
+def unwrapped(model):
+    """The network itself, without what ``torch.compile``, DataParallel or DistributedDataParallel have put round it."""
+    for name in "_orig_mod", "module":
+        inner = model._modules.get(name)
+        if inner is not None and type(model).__module__.startswith("torch."):
+            return unwrapped(inner)
+    return model
+
+
 def device_of(model):
     """Where ``model`` computes: the device of its first parameter, else of its first buffer, else the CPU.
 

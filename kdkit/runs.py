@@ -1,6 +1,7 @@
 """A training from its first epoch to its last, whatever comes between: kept on disk, resumed, watched, stopped."""
 
 import math
+import numbers
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from kdkit import checkpoints, memory, models
+
+EXPLODED = 10  # so many times the loss at the beginning: no training has come back from there
 
 
 @dataclass
@@ -31,7 +34,7 @@ class Run:
 
 
 class Diverged(ValueError):
-    """The loss, or what is measured after an epoch, is no longer a finite number."""
+    """The loss has grown without end, or what is measured after an epoch is no longer a finite number."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -48,7 +51,7 @@ def keep_going(run, optimizer, prepare, steps, checkpoint=None, progress=True):
         run: a ``Run`` whose settings name "epochs" and "seed", and with "teacher" whether there is one.
         optimizer: over the student's parameters.
         prepare: called once if an epoch is left; it gives ``one_epoch(number, bar)``, which trains for an epoch and
-            returns its line of the history: a dict with the ``loss``.
+            returns its line of the history: a dict with the ``loss``, and the ``first_loss`` of its first step.
         steps: how many an epoch has, for the progress bar.
         checkpoint, progress: as for ``train``, which tells also how it ends when it is stopped.
 
@@ -62,9 +65,11 @@ def keep_going(run, optimizer, prepare, steps, checkpoint=None, progress=True):
     with _bar(run, steps, progress) as bar:
         try:
             _run_epochs(run, optimizer, prepare, checkpoint, bar, progress)
-        except KeyboardInterrupt:
+        except BaseException as stop:
             student.load_state_dict(start)  # so that the same call, with the same student, goes on from the checkpoint
-            raise TrainingInterrupted(_farewell(run, checkpoint)) from None
+            if isinstance(stop, KeyboardInterrupt):
+                raise TrainingInterrupted(_farewell(run, checkpoint)) from None
+            raise
     student.eval()
     return run
 
@@ -73,19 +78,43 @@ def _run_epochs(run, optimizer, prepare, checkpoint, bar, progress):
     done = len(run.history)
     if done == run.settings["epochs"]:
         return
-    device, one_epoch = next(run.student.parameters()).device, prepare()
+    device, one_epoch = models.device_of(run.student), prepare()
     for epoch in range(done, run.settings["epochs"]):
         began = time.perf_counter()
         with models.seeded(epoch_seed(run.settings["seed"], epoch), device):  # for dropout and the like
             entry = one_epoch(epoch, bar)
-        lost = [name for name, value in entry.items() if value is not None and not math.isfinite(value)]
-        if lost:
-            raise Diverged(f"the {lost[0]} is no longer a finite number in epoch {epoch + 1}: lower lr.")
+        first_loss = entry.pop("first_loss")
+        _check_sound(entry, run.history[0]["loss"] if run.history else first_loss, epoch, run.settings["lr"])
         run.history.append({"epoch": epoch + 1, **entry})
         run.seconds += time.perf_counter() - began
         _save(run, optimizer, checkpoint)
         if callable(progress):
             progress(run)
+
+
+def _check_sound(entry, beginning, epoch, lr):
+    """``Diverged`` if something in an epoch's ``entry`` is no number, or its loss far above that of the beginning."""
+    lost = [name for name, value in entry.items() if value is not None and not math.isfinite(value)]
+    if lost:
+        what = f"the {lost[0]} is no longer a finite number in epoch {epoch + 1}"
+    elif entry["loss"] > EXPLODED * max(beginning, 1.0):
+        what = f"the loss of epoch {epoch + 1} is {entry['loss']:.3g}, after {beginning:.3g} at the beginning"
+    else:
+        return
+    raise Diverged(f"{what}: the training diverged. The student has its first weights back: lower lr, now {lr:g}.")
+
+
+def learning_rate(step, steps, peak, warm_up):
+    """The rate of ``step`` (from 0) of ``steps``: up to ``peak`` over the share ``warm_up`` of them, then down to 0."""
+    turn = warm_up * steps
+    return peak * min(1.0, (step + 1) / turn, (steps - step) / (steps - turn))
+
+
+def check_idle(weights, defaults):
+    """``ValueError`` for ``weights``, a dict, other than the ``defaults``: without a teacher they would do nothing."""
+    idle = ", ".join(f"{name}={value!r}" for name, value in weights.items() if value != defaults[name])
+    if idle:
+        raise ValueError(f"without a teacher {idle} would do nothing: pass a teacher, or leave it out.")
 
 
 def epoch_seed(seed, epoch):
@@ -122,6 +151,14 @@ def _farewell(run, checkpoint):
     kept = len(checkpoints.read(checkpoint)["history"])
     what = "1 epoch is" if kept == 1 else f"{kept} epochs are"
     return f"{stopped} {what} kept in {checkpoint}: run the same again to go on."
+
+
+def positive(name, value, otherwise=""):
+    """``value`` as a float; ``ValueError`` unless it is a finite number above 0. ``otherwise``: what else it may be."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        otherwise = otherwise and f", or {otherwise}"
+        raise ValueError(f"{name} must be a finite number above 0{otherwise}; got {value!r}.")
+    return float(value)
 
 
 def check_schedule(student, teacher, epochs, batch_size, seed):

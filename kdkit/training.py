@@ -5,7 +5,6 @@ training alike; what keeps a run going and on disk is in ``kdkit.runs``.
 """
 
 import math
-import numbers
 from typing import NamedTuple
 
 import torch
@@ -13,14 +12,29 @@ import torch
 from kdkit import losses, metrics, models
 from kdkit.cache import ViewCache
 from kdkit.data import Splits
-from kdkit.runs import Diverged, Run, TrainingInterrupted, advance, check_schedule, epoch_seed, keep_going
+from kdkit.runs import (
+    Diverged,
+    Run,
+    TrainingInterrupted,
+    advance,
+    check_idle,
+    check_schedule,
+    epoch_seed,
+    keep_going,
+    learning_rate,
+    positive,
+)
 
 __all__ = ["Diverged", "Run", "StepLosses", "TrainingInterrupted", "kd_step", "train"]
 
-PEAK_LR = 0.4  # for batches of 512; other sizes in proportion
+TEMPERATURE, SOFT, HARD = 4.0, 0.9, 0.1
+PEAK_LR = 0.4  # for batches of 512; other sizes by the square root
+# T^2 KL gives gradients about T times as long as labels do, and the first ones of a wide network are longer still. If
+# they are not cut, no one rate suits both arms, and some students stay at chance (benchmarks/defaults.py).
+MAX_GRAD_NORM = 1.0
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
-STATISTICS_IMAGES = 5000  # from which a network's first layer computes its statistics
+STATISTICS_IMAGES = 5000  # drawn from all, from which a network's first layer computes its statistics
 
 
 class StepLosses(NamedTuple):
@@ -61,7 +75,17 @@ def _ask(teacher, inputs):
     return models.logits(teacher, inputs)
 
 
-def _update(student, optimizer, inputs, labels, teacher_logits, temperature, soft_weight, hard_weight):
+def _update(
+    student,
+    optimizer,
+    inputs,
+    labels,
+    teacher_logits,
+    temperature,
+    soft_weight,
+    hard_weight,
+    max_grad_norm=None,
+):
     student_logits = models.logits(student, inputs)
     if teacher_logits is None:
         hard = losses.hard_cross_entropy(student_logits, labels)
@@ -77,6 +101,8 @@ def _update(student, optimizer, inputs, labels, teacher_logits, temperature, sof
         )
     optimizer.zero_grad()
     terms.total.backward()
+    if max_grad_norm is not None:
+        torch.nn.utils.clip_grad_norm_(student.parameters(), max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
     return StepLosses(*(term.item() for term in terms))
@@ -88,12 +114,13 @@ def train(
     *,
     teacher=None,
     cache=None,
-    temperature=4.0,
-    soft_weight=0.9,
-    hard_weight=0.1,
+    temperature=TEMPERATURE,
+    soft_weight=SOFT,
+    hard_weight=HARD,
     epochs,
     batch_size=512,
     lr=None,
+    max_grad_norm=MAX_GRAD_NORM,
     seed=0,
     checkpoint=None,
     progress=True,
@@ -105,35 +132,43 @@ def train(
 
     Parameters:
         student: a module that maps float32 images ``[N, C, H, W]`` in [0, 1] to logits; it is trained in place, on
-            the device where it is. If it has ``fit_input``, that computes its input statistics first.
+            the device where it is. If it has ``fit_input`` (or what it wraps has), that computes its input statistics
+            first, from a sample of ``data.train``.
         data: ``Splits``.
         teacher: None for plain cross-entropy with weight 1; a module for distillation.
         cache: a ``ViewCache`` of this teacher on this data, or None to ask the teacher at each step. The result is
             the same to the bit (same machine, threads, batch size; float32).
-        temperature, soft_weight, hard_weight: as for ``kd_loss``; they mean nothing without a teacher.
+        temperature, soft_weight, hard_weight: as for ``kd_loss``. Without a teacher they mean nothing, and others than
+            the defaults are refused.
         batch_size: images a step at most. An epoch is dealt into equal batches, for a network's last bits depend on
             the size of the batch; the few images that are left over wait for the next epoch.
-        lr: peak learning rate, or None for 0.4 at 512 images a batch and in proportion for others. It rises over a
-            fifth of the steps, then falls to 0.
+        lr: peak learning rate, or None for 0.4 at 512 images a batch and by the square root for others (0.1 at 32). It
+            rises over a fifth of the steps, then falls to 0.
+        max_grad_norm: gradients longer than this are cut to it, so that one rate suits both arms at any temperature;
+            None leaves them as they are.
         seed: of the order of images (and of dropout, if the student has any).
         checkpoint: a file that is written after each epoch. If it exists, the run goes on from there, and ends with
             the weights and history of a run that was never stopped.
         progress: show a progress bar; or a function to call with the ``Run`` after each epoch instead, such as a plot.
 
-    Stopped by Ctrl-C, it gives the student its first weights back: the same call then goes on from the checkpoint.
+    Stopped by Ctrl-C or by an error, it gives the student its first weights back: the same call then goes on from the
+    checkpoint.
 
     On Linux the process keeps, from then on, the memory that it frees (``kdkit.memory``): steps are quicker for it.
 
     Returns a ``Run``. Raises ``ValueError`` for settings that contradict each other and for a checkpoint that is
-    damaged or belongs to another run; ``Diverged``, one of these, for a loss or a result that is no number any more;
-    ``TrainingInterrupted`` on Ctrl-C.
+    damaged or belongs to another run; ``Diverged``, one of these, for a loss that grows without end or a result that
+    is no number any more; ``TrainingInterrupted`` on Ctrl-C.
     """
     _check_arguments(student, data, teacher, cache, epochs, batch_size, seed)
-    if hasattr(student, "fit_input"):
-        student.fit_input(models.as_input(data.train.images[:STATISTICS_IMAGES]))
+    weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
+    if teacher is None:
+        check_idle(weights, {"temperature": TEMPERATURE, "soft_weight": SOFT, "hard_weight": HARD})
+    fit_input(student, data)
     settings = {
-        **_identity(student, data, teacher, temperature, soft_weight, hard_weight),
+        **_identity(student, data, teacher, **weights),
         **{"epochs": epochs, "batch_size": batch_size, "lr": _peak_lr(lr, batch_size), "seed": seed},
+        "max_grad_norm": max_grad_norm and positive("max_grad_norm", max_grad_norm, "None to cut none"),
     }
     run = Run(student, settings)
     optimizer = torch.optim.SGD(
@@ -145,7 +180,7 @@ def train(
     )
 
     def prepare():
-        device = next(student.parameters()).device
+        device = models.device_of(student)
         padded, labels = data.views.pad(data.train.images).to(device), data.train.labels.to(device)
         teacher_val = _teacher_val(teacher, cache, data)
 
@@ -158,11 +193,21 @@ def train(
     return keep_going(run, optimizer, prepare, -(-len(data.train) // batch_size), checkpoint, progress)
 
 
+def fit_input(student, data):
+    """Let the first layer of ``student``, or of the network that it wraps, compute its statistics, if it has any.
+
+    From images drawn from all of ``data.train``: folders are sorted by class, and the first 5,000 may be all airplanes.
+    """
+    network = models.unwrapped(student)
+    if hasattr(network, "fit_input"):
+        network.fit_input(models.as_input(data.train.sample(STATISTICS_IMAGES).images))
+
+
 def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar):
     settings, student = run.settings, run.student
     view = views.schedule(len(labels), epoch)
     batches, left_over = _batches(len(labels), settings["batch_size"], settings["seed"], epoch)
-    sums = torch.zeros(3, dtype=torch.double)
+    sums, first = torch.zeros(3, dtype=torch.double), None
     student.train()
     for step, index in enumerate(batches, start=epoch * len(batches)):
         inputs = views.take(padded, index, view[index])
@@ -171,14 +216,19 @@ def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar
             teacher_logits = cache.logits(index, view[index], inputs).to(inputs.device)
         elif teacher is not None:
             teacher_logits = _ask(teacher, inputs)
-        optimizer.param_groups[0]["lr"] = _lr(step, settings["epochs"] * len(batches), settings["lr"])
+        steps = settings["epochs"] * len(batches)
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, settings["lr"], WARM_UP)
         weights = settings["temperature"], settings["soft_weight"], settings["hard_weight"]
-        seen = _update(student, optimizer, inputs, labels[index], teacher_logits, *weights)
+        seen = _update(
+            student, optimizer, inputs, labels[index], teacher_logits, *weights, max_grad_norm=settings["max_grad_norm"]
+        )
         sums += torch.tensor(seen, dtype=torch.double)
+        first = seen.total if first is None else first
         advance(bar, seen.total, run)
     for index in left_over if cache is not None else ():  # or the next student, in another order, would miss them
         cache.logits(index, view[index], views.take(padded, index, view[index]))
-    return dict(zip(("loss", "soft_loss", "hard_loss"), (sums / len(batches)).tolist(), strict=True))
+    means = dict(zip(("loss", "soft_loss", "hard_loss"), (sums / len(batches)).tolist(), strict=True))
+    return {"first_loss": first, **means}
 
 
 def _batches(count, batch_size, seed, epoch):
@@ -195,16 +245,8 @@ def _batches(count, batch_size, seed, epoch):
 
 def _peak_lr(lr, batch_size):
     if lr is None:
-        return PEAK_LR * batch_size / 512
-    if isinstance(lr, bool) or not isinstance(lr, numbers.Real) or not 0 < lr < math.inf:
-        raise ValueError(f"lr must be a finite number above 0, or None for the default; got {lr!r}.")
-    return float(lr)
-
-
-def _lr(step, steps, peak):
-    """A triangle: up over the first fifth of all steps, then down to 0."""
-    turn = WARM_UP * steps
-    return peak * min((step + 1) / turn, (steps - step) / (steps - turn))
+        return PEAK_LR * math.sqrt(batch_size / 512)
+    return positive("lr", lr, "None for the default")
 
 
 def _teacher_val(teacher, cache, data):

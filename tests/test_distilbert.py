@@ -210,22 +210,9 @@ def test_the_test_texts_are_never_looked_at(teacher):
     distilbert.train(student(reading.teacher()), corpus, teacher=teacher, epochs=1, progress=False)
 
 
-def test_the_rate_rises_over_a_tenth_and_falls_to_almost_nothing():
-    rates = [distilbert._lr(number, 100, 1.0) for number in range(100)]
-    assert max(rates) == pytest.approx(1.0) and rates.index(max(rates)) in (9, 10)
-    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[0] <= 0.11 and 0 < rates[-1] < 0.02
-
-
-@pytest.mark.parametrize("steps", [1, 2, 5, 118])
-def test_the_rate_is_never_above_its_peak(steps):
-    rates = [distilbert._lr(number, steps, 1.0) for number in range(steps)]
-    assert all(0 < rate <= 1 for rate in rates) and max(rates) > 0.9
-
-
 @pytest.mark.parametrize("lr", [10.0, 1e3])
 def test_a_training_that_explodes_says_so(lr):
-    with pytest.raises(runs.Diverged, match="no longer a finite number in epoch 1: lower lr"):
+    with pytest.raises(runs.Diverged, match=r"epoch 1.*: the training diverged.*first weights back: lower lr"):
         train(lr=lr)
 
 
@@ -298,7 +285,7 @@ REFUSED = {
     ),
     "hard_weight must be a plain number; got '2'": lambda: distilbert.check(TEACHER, student(TEACHER), hard_weight="2"),
     "lr must be a finite number above 0; got 0": lambda: train(lr=0),
-    "mean nothing: temperature=3.0, .*Give a teacher, or leave them out": lambda: distilbert.train(
+    "without a teacher temperature=3.0.* would do nothing: pass a teacher": lambda: distilbert.train(
         student(TEACHER), reading.corpus(), epochs=1, temperature=3.0
     ),
     "epochs must be a whole number of at least 1; got 0": lambda: train(epochs=0),

@@ -185,6 +185,8 @@ def test_differences_are_taken_within_a_seed_and_leave_out_tuning():
     found = experiments.comparisons(result)
     assert len(found) == 3 and {budget for _, _, budget, _ in found} == {1.0, None}
     assert experiments.tuned(result, "full", "8x3") == {"labels": 0.4, "argmax": 0.4, "soft": 0.4}
+    for row in result["rows"]:
+        row.update(dict.fromkeys(experiments.MEASURES[1:], 1.0))
     said = list(experiments.verdicts(result))
     assert "100% of the images labelled: both (soft - labels): a gain of 5.00 points" in said[-1]
 
@@ -205,6 +207,24 @@ def test_unfinished_results_are_compared_as_far_as_they_go():
     assert len(experiments.comparisons(result)) == 1
 
 
+def test_a_diverged_seed_is_counted_said_and_left_out_of_what_is_compared():
+    result = made_up(labels=[0.5, 0.6, 0.7], argmax=[0.5], soft=[0.55, 0.65, 0.75])
+    for row in result["rows"]:
+        if row["arm"] == "argmax" or (row["arm"], row["seed"]) == ("soft", 1):
+            row.update(val_accuracy=0.0, diverged=True)
+            row.pop("accuracy")
+    pair = experiments.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))
+    assert pair == metrics.paired_interval([0.5, 0.7], [0.55, 0.75]) and len(experiments.comparisons(result)) == 1
+    for row in result["rows"]:
+        row.update(dict.fromkeys(experiments.MEASURES[1:], 1.0))
+    rows = {row["arm"]: row for row in experiments.summary(result)}
+    assert (rows["soft"]["seeds"], rows["soft"]["diverged"]) == (3, 1) and rows["soft"]["accuracy"] == 0.65
+    assert rows["argmax"]["accuracy"] is None
+    said = list(experiments.verdicts(result))
+    assert "full, student 8x3, soft: 1 of 3 trainings diverged at rate 0.4 and are left out above." in said
+    assert experiments.by_seed(result, "full", "8x3", "soft") == [0.55, 0.75]
+
+
 def test_a_seed_with_two_rates_is_refused():
     result = made_up(labels=[0.5, 0.6], soft=[0.5])
     result["rows"].append({**result["rows"][-1], "lr": 0.8})
@@ -213,7 +233,7 @@ def test_a_seed_with_two_rates_is_refused():
 
 
 def test_what_was_not_run_is_named():
-    with pytest.raises(ValueError, match=r"no student 8x6 of 'full' was trained with .*soft"):
+    with pytest.raises(ValueError, match=r"no student 8x6 of 'full' was trained to its end with .*soft"):
         experiments.by_seed(made_up(labels=[0.5]), "full", "8x6", "soft")
 
 
