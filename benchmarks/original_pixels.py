@@ -31,6 +31,7 @@ def main():
     parser.add_argument("sample", type=Path)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     splits = data.cifar10()
@@ -52,7 +53,7 @@ def main():
     }
     for seed in range(options.seeds):
         for kind, images, epochs in (("plain", without, 3 * WORN_EPOCHS), ("worn", worn(without), WORN_EPOCHS)):
-            network = models.teacher(options.width, seed=seed)
+            network = models.teacher(options.width, seed=seed).to(options.device)
             kdkit.train(network, images, epochs=epochs, seed=seed, progress=False)
             row = {"kind": kind, "seed": seed, **judge(network, splits.test, copies, originals)}
             print(row, flush=True)

@@ -54,7 +54,8 @@ def main():
 
 def both(options, everything, cache, label, seed):
     """What the student alone and the distilled student of one seed make of the class that they never saw."""
-    arms = {"alone": {}, "distilled": dict(teacher=cache.teacher, cache=cache, soft_weight=1.0, hard_weight=0.0)}
+    soft_targets_alone = dict(temperature=options.temperature, soft_weight=1.0, hard_weight=0.0)
+    arms = {"alone": {}, "distilled": dict(teacher=cache.teacher, cache=cache, **soft_targets_alone)}
     row = {"seed": seed}
     for arm, extra in arms.items():
         channels = everything.train.images.shape[1]
@@ -64,7 +65,6 @@ def both(options, everything, cache, label, seed):
             cache.data,
             epochs=options.epochs,
             batch_size=options.batch_size,
-            temperature=options.temperature,
             seed=seed,
             progress=False,
             **extra,

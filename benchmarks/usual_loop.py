@@ -155,6 +155,7 @@ def ours(splits, teacher, cache, seed, epochs, rate):
         epochs=epochs,
         batch_size=BATCH,
         lr=rate,
+        max_grad_norm=None,  # the rate was tried out without
         seed=seed,
         progress=lambda run: seen.append((run.val_accuracy, perf_counter() - began)),
     )
@@ -246,7 +247,9 @@ def main():
     splits, load = _splits(options), f"{os.getloadavg()[0]:.1f}"
     print(f"{splits!r}, batches of {BATCH}, {torch.get_num_threads()} threads, load {load}", flush=True)
     teacher = tutorial_teacher().to(memory_format=torch.channels_last)
-    kdkit.train(teacher, data.load(options.data), epochs=TEACHER_EPOCHS, batch_size=BATCH, lr=TEACHER_RATE)
+    kdkit.train(
+        teacher, data.load(options.data), epochs=TEACHER_EPOCHS, batch_size=BATCH, lr=TEACHER_RATE, max_grad_norm=None
+    )
     accuracy = metrics.accuracy(metrics.predict(teacher, splits.val.images), splits.val.labels)
     print(f"teacher: {accuracy:.1%} on validation images", flush=True)
     with tempfile.TemporaryDirectory() as name:

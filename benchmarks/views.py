@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     splits = data.load(options.data)
@@ -56,6 +57,7 @@ def both(options, splits, seed):
     accuracy = {}
     for kind, chosen in kinds.items():
         student = models.student(options.width, options.depth, len(splits.train.classes), seed=seed)
+        student = student.to(options.device)
         kept = options.runs / f"views-{splits.name}-{kind}-seed{seed}.checkpoint"
         kdkit.train(student, replace(splits, views=chosen), epochs=options.epochs, seed=seed, checkpoint=kept)
         answers = metrics.predict(student, splits.test.images)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -34,6 +35,8 @@ COPIES = (
     " Its images were JPEG copies, to learn from and to be tested on: do not set its accuracy beside that of networks "
     "on original pixels, and expect it to lose some there (kdkit/measured/README.md)."
 )
+
+SAME_NETWORK = ("settings", "data", "source", "train_fingerprint", "test_fingerprint")  # on the cards of one network
 
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
 
@@ -75,10 +78,15 @@ def _parser():
     return parser
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Says the default behind each option, unless it is None: then the help says what that means."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def _command(commands, name, run, summary, data=True):
-    parser = commands.add_parser(
-        name, help=summary, description=run.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = commands.add_parser(name, help=summary, description=run.__doc__, formatter_class=_Help)
     parser.set_defaults(run=run)
     if data:
         parser.add_argument("--data", default="things", help=DATA_HELP)
@@ -90,9 +98,12 @@ def _command(commands, name, run, summary, data=True):
 
 
 def _training_options(parser, epochs):
-    parser.add_argument("--epochs", type=int, default=epochs, help="how often all images are seen")
-    parser.add_argument("--batch-size", type=int, default=512, help="images a step")
-    parser.add_argument("--lr", type=float, help="peak learning rate (default: by batch size)")
+    more = f"how often all images are seen (default: {epochs}, or more where these would be fewer than 200 steps)"
+    parser.add_argument("--epochs", type=int, help=more)
+    smaller = "images a step (default: 512, or fewer where an epoch would have fewer than 20 steps)"
+    parser.add_argument("--batch-size", type=int, help=smaller)
+    parser.set_defaults(usual_epochs=epochs)
+    parser.add_argument("--lr", type=float, help="peak learning rate (default: by the batch size)")
     parser.add_argument("--train-images", type=int, metavar="N", help="use only N of the training images")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers, checkpoints and caches")
 
@@ -170,18 +181,20 @@ def _train_teacher(options, doctor):
     began = time.perf_counter()
     data = worn(_data(options)) if options.worn else _data(options)
     out = options.out or options.runs / f"{data.name}-teacher.safetensors"
-    zoo.check_path(out)  # before the training, not after it
+    _plan(options, data)
+    origin = _origin(data, options, doctor)
+    _check_place(out, origin)  # before the training, not after it
     network = models.teacher(options.width, len(data.train.classes), data.train.images.shape[1], options.seed).to(
         _device(options.device)
     )
-    print(f"{data!r} from {data.source}\nteacher: {models.parameters(network):,} parameters", flush=True)
+    print(f"teacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
-    card = {"name": out.stem, **_origin(data, options, doctor), "train_images": len(data.train)}
+    card = {"name": out.stem, **origin, "train_images": len(data.train)}
     card["limits"] = LIMITS + (COPIES if "JPEG" in data.source else "")
-    card["seconds"] = round(run.seconds, 1)
-    zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
-    card["results"] = _measure(zoo.read(out).to(_device(options.device)), data.test, data.views.flip)
+    card |= {"seconds": round(run.seconds, 1), "device": _hardware(network)}
+    card["results"] = _measure(_as_written(network, card).to(_device(options.device)), data.test, data.views.flip)
+    _check_learnt("the teacher", card["results"]["accuracy"], data.test)
     zoo.save(network, out, card)
     print(f"test accuracy {card['results']['accuracy']:.2%}, {run.seconds:.0f} s of training; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
@@ -199,7 +212,9 @@ def _train_bert(options, doctor):
     began = time.perf_counter()
     documents = text.python() if options.data == "python" else text.folder(options.data)
     name = "python" if options.data == "python" else Path(options.data).resolve().name
-    out = zoo.check_path(options.out or options.runs / f"{name}-bert.safetensors")
+    out = options.out or options.runs / f"{name}-bert.safetensors"
+    made = {"data": name, "source": _text_source(options), **_made(options, doctor)}
+    _check_place(out, made)
     network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
     tokenizer = _word_pieces(documents, options)
     corpus = tokens.corpus(documents, tokenizer)
@@ -209,12 +224,11 @@ def _train_bert(options, doctor):
     checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
     schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
     run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)
-    card = {"name": out.stem, **_made(options, doctor), "data": name, "source": _text_source(options)}
+    card = {"name": out.stem, **made}
     card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
     card["device"] = _hardware(network)
+    card["results"] = distilbert.report(_as_written(network, card), corpus)
     zoo.save_words(tokenizer.convert_ids_to_tokens(range(len(tokenizer))), out)
-    zoo.save(network, out, card)  # so that what is measured is what was written, in half precision
-    card["results"] = distilbert.report(zoo.read(out), corpus)
     zoo.save(network, out, card)
     found = card["results"]
     print(f"test perplexity {found['perplexity']:.2f}, {found['accuracy']:.2%} of hidden words; kept in {out}")
@@ -253,19 +267,37 @@ def _distill(options, doctor):
     losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
     data = _data(options)
     teacher = _teacher(options, data).to(_device(options.device))
-    print(f"{data!r} from {data.source}", flush=True)
+    _plan(options, data)
     teacher_accuracy = _measure(teacher, data.test)["accuracy"]
     print(f"teacher: test accuracy {teacher_accuracy:.2%}", flush=True)
     pair_of = _fingerprint(teacher, data)  # a teacher trained anew, or more images, get files of their own
     folder = options.runs / f"{data.name}-{pair_of}-students-{_digest(options)}"
     cache = ViewCache(teacher, data, options.runs / f"{data.name}-{pair_of}.cache")
     runs = [_pair(seed, options, data, teacher, cache, folder) for seed in range(options.seeds)]
-    pair = metrics.paired_interval([run["student_alone"] for run in runs], [run["student_distilled"] for run in runs])
-    print(f"distillation: {pair.verdict}")
+    broken, verdict = _broken(runs, data), None
+    if not broken:
+        arms = ([run[f"student_{arm}"] for run in runs] for arm in ("alone", "distilled"))
+        verdict = metrics.paired_interval(*arms).verdict
+    print(f"distillation: {verdict or 'nothing can be said, for these students have not learnt:'}", *broken, sep="\n  ")
     result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": teacher_accuracy, "runs": runs}
-    result |= {"verdict": pair.verdict, **_origin(data, options, doctor), "peak_memory_mb": doctor.peak_memory_mb()}
-    _write(options, result, began)
-    return 0
+    result |= {"verdict": verdict, "broken": broken, **_origin(data, options, doctor)}
+    _write(options, {**result, "peak_memory_mb": doctor.peak_memory_mb()}, began)
+    return 1 if broken else 0
+
+
+def _broken(runs, data):
+    """A sentence for each student that diverged, or may as well have guessed: a list."""
+    from kdkit import metrics
+
+    sentences, guess = [], metrics.guessing(data.test.labels)
+    for run in runs:
+        for arm in "alone", "distilled":
+            accuracy, who = run[f"student_{arm}"], f"seed {run['seed']}, {arm}"
+            if accuracy is None:
+                sentences.append(f"{who}: {run[f'diverged_{arm}']}")
+            elif accuracy <= guess:
+                sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more images?")
+    return sentences
 
 
 def _pair(seed, options, data, teacher, cache, folder):
@@ -280,10 +312,16 @@ def _pair(seed, options, data, teacher, cache, folder):
             options.width, options.depth, len(data.train.classes), data.train.images.shape[1], seed
         ).to(_device(options.device))
         checkpoint = folder / f"seed{seed}-{arm}.checkpoint"
-        run = kdkit.train(net, data, seed=seed, checkpoint=checkpoint, **_schedule(options), **extra)
+        try:
+            run = kdkit.train(net, data, seed=seed, checkpoint=checkpoint, **_schedule(options), **extra)
+        except kdkit.training.Diverged as problem:  # the other students are worth having all the same
+            result |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
+            continue
         result[f"student_{arm}"] = _measure(net, data.test)["accuracy"]
         result[f"seconds_{arm}"] = round(run.seconds, 1)
-    print(f"seed {seed}: alone {result['student_alone']:.2%}, distilled {result['student_distilled']:.2%}", flush=True)
+    reached = {arm: result[f"student_{arm}"] for arm in ("alone", "distilled")}
+    said = ", ".join(f"{arm} {'diverged' if value is None else f'{value:.2%}'}" for arm, value in reached.items())
+    print(f"seed {seed}: {said}", flush=True)
     return result
 
 
@@ -376,6 +414,13 @@ def _teacher(options, data):
     from kdkit import zoo
 
     mine, shipped = options.runs / f"{data.name}-teacher.safetensors", f"{data.name}-teacher"
+    if not options.teacher and mine.exists():
+        learnt = zoo.read_card(mine).get("test_fingerprint", data.test.fingerprint)
+        if learnt != data.test.fingerprint:
+            raise ValueError(
+                f"{mine} was trained on other images of the same name. Name a teacher with --teacher, or train one on "
+                "these: python -m kdkit train-teacher with --out and another name."
+            )
     if options.teacher or mine.exists() or shipped in zoo.names():
         return _network(options.teacher or (str(mine) if mine.exists() else shipped), data)
     raise FileNotFoundError(
@@ -401,6 +446,62 @@ def _network(name, data):
     return (zoo.read if in_file else zoo.load)(name)
 
 
+def _check_place(out, made):
+    """``ValueError`` unless a network may be written to ``out``: nothing is there, or what the same command made."""
+    from kdkit import zoo
+
+    if not zoo.check_path(out).exists():
+        return
+    card = zoo.read_card(out)
+    if all(card.get(name) == json.loads(json.dumps(made.get(name))) for name in SAME_NETWORK):
+        return
+    reached = card.get("results", {}).get("accuracy")
+    good = "" if reached is None else f", which names {reached:.2%} of its test images right"
+    raise ValueError(
+        f"{out} holds another network already{good} ({card.get('command', 'made by no command')}). It is not "
+        "overwritten: give --out another name, or move it away."
+    )
+
+
+def _as_written(network, card):
+    """The network that a file would give back, in half precision: what is measured is what will be written."""
+    from kdkit import zoo
+
+    with tempfile.TemporaryDirectory() as folder:
+        zoo.save(network, Path(folder) / "network.safetensors", card)
+        return zoo.read(Path(folder) / "network.safetensors")
+
+
+def _check_learnt(who, accuracy, test):
+    from kdkit import metrics
+
+    guess = metrics.guessing(test.labels)
+    if accuracy <= guess:
+        raise ValueError(
+            f"{who} names {accuracy:.2%} of {len(test):,} test images right, and up to {guess:.2%} can be luck: it has "
+            "learnt nothing, and is not kept. Give it more --epochs, or more images."
+        )
+
+
+def _plan(options, data):
+    """Fill in what depends on the data, and say what is about to be trained, before it is."""
+    from kdkit import training
+
+    batch_size, epochs = training.proposed(len(data.train), options.usual_epochs)
+    options.batch_size = batch_size if options.batch_size is None else options.batch_size
+    options.epochs = epochs if options.epochs is None else options.epochs
+    steps = -(-len(data.train) // max(options.batch_size, 1))
+    classes = ", ".join(data.train.classes)
+    print(f"{data!r} from {data.source}\n{len(data.train.classes)} classes: {classes}")
+    times = f"{options.epochs} epoch{'s' * (options.epochs != 1)} of {steps} step{'s' * (steps != 1)}"
+    print(f"to train: {times}, of up to {options.batch_size} images each", flush=True)
+    if 0 < options.epochs * steps < training.ENOUGH_STEPS:
+        print(
+            f"ATTENTION: that is {options.epochs * steps} in all. Fewer than {training.ENOUGH_STEPS} steps teach "
+            "little: give more --epochs, or a smaller --batch-size."
+        )
+
+
 def _measure(network, images, flip=False):
     from kdkit import metrics
 
@@ -421,7 +522,7 @@ def _schedule(options):
 
 def _digest(options):
     """Other settings, other files."""
-    left_out = ("run", "json", "seeds", "download", "out", "runs", "typed")
+    left_out = ("run", "json", "seeds", "download", "out", "runs", "typed", "usual_epochs")
     kept = {name: str(value) for name, value in vars(options).items() if name not in left_out}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -435,11 +536,12 @@ def _fingerprint(teacher, data):
 def _origin(data, options, doctor):
     """What made a result of images: for cards and reports."""
     about = {"data": data.name, "source": _without_home(data.source), "classes": list(data.train.classes)}
+    about |= {"train_fingerprint": data.train.fingerprint, "test_fingerprint": data.test.fingerprint}
     return {**about, **_made(options, doctor)}
 
 
 def _made(options, doctor):
-    left_out = ("run", "json", "command", "runs", "out", "download", "typed")
+    left_out = ("run", "json", "command", "runs", "out", "download", "typed", "usual_epochs")
     return {
         "command": _without_home(" ".join(["python -m kdkit", *options.typed])),
         "settings": {name: _without_home(value) for name, value in vars(options).items() if name not in left_out},

@@ -33,6 +33,19 @@ def accuracy(logits, labels):
     return (logits.argmax(-1) == labels).double().mean().item()
 
 
+def guessing(labels):
+    """The accuracy up to which a network may know nothing: that of naming the commonest class always.
+
+    With two standard errors, for some of the ``labels`` ``[N]`` may have been guessed right by luck.
+
+    >>> guessing(torch.arange(10).repeat(40))
+    0.13
+    """
+    _check_shape("labels", labels, labels.shape[:1])
+    share = labels.bincount().max().item() / len(labels)
+    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+
+
 def agreement(student_logits, teacher_logits):
     """Share of samples on which two networks give the same answer, right or wrong."""
     _check_shape("teacher_logits", teacher_logits, student_logits.shape)

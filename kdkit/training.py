@@ -28,11 +28,12 @@ from kdkit.runs import (
 __all__ = ["Diverged", "Run", "StepLosses", "TrainingInterrupted", "kd_step", "train"]
 
 TEMPERATURE, SOFT, HARD = 4.0, 0.9, 0.1
-PEAK_LR = 0.4  # for batches of 512; other sizes by the square root
+PEAK_LR = 0.2  # for batches of 512; other sizes by the square root
 # T^2 KL gives gradients about T times as long as labels do, and the first ones of a wide network are longer still. If
 # they are not cut, no one rate suits both arms, and some students stay at chance (benchmarks/defaults.py).
-MAX_GRAD_NORM = 1.0
+MAX_GRAD_NORM = 2.0
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+STEPS_AN_EPOCH, ENOUGH_STEPS = 20, 200  # from these on a small network learns something
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
 STATISTICS_IMAGES = 5000  # drawn from all, from which a network's first layer computes its statistics
 
@@ -142,7 +143,7 @@ def train(
             the defaults are refused.
         batch_size: images a step at most. An epoch is dealt into equal batches, for a network's last bits depend on
             the size of the batch; the few images that are left over wait for the next epoch.
-        lr: peak learning rate, or None for 0.4 at 512 images a batch and by the square root for others (0.1 at 32). It
+        lr: peak learning rate, or None for 0.2 at 512 images a batch and by the square root for others (0.05 at 32). It
             rises over a fifth of the steps, then falls to 0.
         max_grad_norm: gradients longer than this are cut to it, so that one rate suits both arms at any temperature;
             None leaves them as they are.
@@ -191,6 +192,21 @@ def train(
         return one_epoch
 
     return keep_going(run, optimizer, prepare, -(-len(data.train) // batch_size), checkpoint, progress)
+
+
+def proposed(images, epochs):
+    """``(batch_size, epochs)`` for so many training images: with few of them, smaller batches and more epochs.
+
+    Batches of 512 where an epoch then has at least 20 steps, else smaller ones, down to 16; ``epochs``, or as many more
+    as make 200 steps.
+
+    >>> proposed(45_000, 8), proposed(300, 8)
+    ((512, 8), (16, 11))
+    """
+    batch_size = 512
+    while batch_size > 16 and images < STEPS_AN_EPOCH * batch_size:
+        batch_size //= 2
+    return batch_size, max(epochs, -(-ENOUGH_STEPS // -(-images // batch_size)))
 
 
 def fit_input(student, data):

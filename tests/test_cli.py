@@ -1,6 +1,8 @@
 """The command line: what a user types, what comes out, and what they read when they mistype."""
 
 import json
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +13,12 @@ import torch
 from PIL import Image
 from tiny import net
 
+import kdkit
 from kdkit import __main__ as cli
 from kdkit import data, doctor, experiments, metrics, models, training, zoo
 from kdkit.experiments import Setting
 
-FEW = ["--train-images", "200", "--epochs", "1", "--batch-size", "50"]
+FEW = ["--train-images", "200", "--epochs", "8", "--batch-size", "20"]
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +84,73 @@ def test_the_same_command_again_reads_what_was_trained(monkeypatch):
 
 def test_other_settings_do_not_meet_the_old_checkpoint():
     assert cli.main(["train-teacher", "--width", "4", *FEW]) == 0
-    assert cli.main(["train-teacher", "--width", "4", "--seed", "1", *FEW]) == 0
+    assert cli.main(["train-teacher", "--width", "4", "--seed", "1", "--out", "b.safetensors", *FEW]) == 0
+
+
+def test_a_network_is_not_overwritten_by_another_but_by_the_same_command_again(capsys, monkeypatch):
+    train = ["train-teacher", "--width", "4", *FEW]
+    assert cli.main(train) == 0
+    kept = Path("runs/things-teacher.safetensors").read_bytes()
+    monkeypatch.setattr(training, "_run_epoch", None)
+    for other in ["--width", "8"], ["--seed", "1"], ["--train-images", "199"]:
+        assert cli.main([*train, *other]) == 1
+        said = capsys.readouterr().err
+        assert re.search(
+            r"holds another network already, which names \d\d.\d\d% .*--width 4 .*give --out another", said
+        )
+    assert cli.main(train) == 0 and Path("runs/things-teacher.safetensors").read_bytes() == kept
+
+
+def test_the_same_name_for_other_images_is_no_reason_to_overwrite_or_to_take_their_teacher(tmp_path, capsys):
+    folder_of(tmp_path / "A", "cat", "dog")
+    folder_of(tmp_path / "other" / "A", "dog", "cat")
+    assert cli.main(["train-teacher", "--data", "A", "--width", "2"]) == 0
+    assert cli.main(["train-teacher", "--data", "other/A", "--width", "2"]) == 1
+    assert cli.main(["distill", "--data", "other/A", "--width", "2", "--depth", "3"]) == 1
+    said = capsys.readouterr().err
+    assert "holds another network already" in said and "was trained on other images of the same name" in said
+
+
+@pytest.mark.parametrize("problem", ["nan", "chance"])
+def test_a_teacher_that_has_learnt_nothing_is_measured_first_and_then_not_kept(problem, capsys, monkeypatch):
+    def spoilt(network, *arguments, **keywords):
+        with torch.no_grad():
+            network.classify.weight.mul_(math.nan if problem == "nan" else 0)
+        return training.Run(network, {}, [{"val_accuracy": 0.1}])
+
+    monkeypatch.setattr(kdkit, "train", spoilt)
+    assert cli.main(["train-teacher", "--width", "4", "--json", "t.json", *FEW]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and ("NaN" if problem == "nan" else "it has learnt nothing, and is not kept") in said
+    assert not Path("t.json").exists() and not list(Path("runs").glob("*teacher.safetensors"))
+
+
+@pytest.mark.parametrize("problem", ["diverged", "chance"])
+def test_no_verdict_and_no_good_status_over_a_broken_student(problem, capsys, monkeypatch):
+    def spoilt(network, *arguments, seed, teacher=None, **keywords):
+        if problem == "diverged" and teacher is not None and seed == 1:
+            raise training.Diverged("the loss of epoch 3 is 842")
+        with torch.no_grad():
+            network.classify.weight.mul_(0)
+        return training.Run(network, {}, [{"val_accuracy": 0.1}])
+
+    monkeypatch.setattr(kdkit, "train", spoilt)
+    assert cli.main(["distill", "--seeds", "2", "--width", "4", "--depth", "3", "--json", "d.json", *FEW]) == 1
+    said, result = capsys.readouterr().out, json.loads(Path("d.json").read_text())
+    assert result["verdict"] is None and "no difference shown" not in said and "nothing can be said" in said
+    if problem == "diverged":
+        assert (
+            "seed 1, distilled: the loss of epoch 3 is 842" in said and result["runs"][1]["student_distilled"] is None
+        )
+    assert "seed 0, alone: 10.00%, no better than guessing" in said and len(result["broken"]) == 4
+
+
+def test_a_small_folder_gets_small_batches_and_is_told_what_will_be_trained(tmp_path, capsys):
+    folder_of(tmp_path / "A", "cat", "dog")
+    assert cli.main(["train-teacher", "--data", "A", "--width", "2"]) == 0
+    assert "2 classes: cat, dog\nto train: 67 epochs of 3 steps, of up to 16 images each" in capsys.readouterr().out
+    assert cli.main(["train-teacher", "--data", "A", "--width", "2", "--epochs", "2", "--out", "b.safetensors"]) == 1
+    assert "ATTENTION: that is 6 in all. Fewer than 200 steps teach little" in capsys.readouterr().out
 
 
 def test_ctrl_c_gives_a_sentence_and_status_130(monkeypatch, capsys):
@@ -91,7 +160,7 @@ def test_ctrl_c_gives_a_sentence_and_status_130(monkeypatch, capsys):
     monkeypatch.setattr(training, "_run_epoch", stop)
     assert cli.main(["train-teacher", "--width", "4", *FEW]) == 130
     error = capsys.readouterr().err
-    assert "Stopped in epoch 1 of 1." in error and "Traceback" not in error
+    assert "Stopped in epoch 1 of 8." in error and "Traceback" not in error
 
 
 def test_a_folder_of_ones_own_images_will_do(tmp_path):
@@ -115,7 +184,7 @@ def folder_of(path, *classes):
 def test_two_folders_with_train_and_test_have_teachers_of_their_own(tmp_path, capsys):
     folder_of(tmp_path / "A", "cat", "dog")
     folder_of(tmp_path / "B", "bus", "car")
-    train = ["train-teacher", "--data", "A", "--width", "2", "--epochs", "1", "--json", "a.json"]
+    train = ["train-teacher", "--data", "A", "--width", "2", "--json", "a.json"]
     assert cli.main(train) == 0 and (tmp_path / "runs" / "A-teacher.safetensors").exists()
     assert json.loads((tmp_path / "a.json").read_text())["data"] == "A"
     assert cli.main(["distill", "--data", "B"]) == 1
@@ -165,8 +234,6 @@ MISTAKES = {
 
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_mistake_gets_a_sentence_and_status_1(what, tmp_path, capsys):
-    import re
-
     command, message = MISTAKES[what]
     _damaged(tmp_path)
     for shade in range(2):
@@ -293,12 +360,12 @@ def test_a_bert_learns_from_a_folder_and_is_kept_with_its_words_and_card(texts, 
 def test_words_are_kept_for_these_texts_and_for_no_others(texts):
     assert cli.main(texts) == 0
     words = Path("runs/texts-bert.txt").read_text()
-    assert cli.main([*texts, "--seed", "1"]) == 0
+    assert cli.main([*texts, "--seed", "1", "--out", "b.safetensors"]) == 0
     assert Path("runs/texts-bert.txt").read_text() == words and len(list(Path("runs").glob("words-*.txt"))) == 1
     for path in Path("texts").iterdir():
         path.write_text(path.read_text().replace("teacher", "lecturer"))
-    assert cli.main([*texts, "--seed", "2"]) == 0
-    assert Path("runs/texts-bert.txt").read_text() != words
+    assert cli.main([*texts, "--seed", "2", "--out", "c.safetensors"]) == 0
+    assert Path("c.txt").read_text() != words
 
 
 def test_a_network_that_reads_is_not_asked_about_pictures(capsys):
