@@ -9,6 +9,7 @@ trained again; data that is not on the machine is left out.
 """
 
 import argparse
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +24,7 @@ IMAGES = (300, 1000, 5000, None)  # None: all
 WIDTHS, DEPTH = (4, 8, 32), 6
 TEMPERATURES = (None, 1.0, 4.0, 20.0)  # None: alone
 SEEDS = 5
+WATCHED, JUDGED = 500, 2000  # validation and test images: enough to tell a broken student from a sound one
 EPOCHS = 8  # or more, where these are few steps
 
 
@@ -56,6 +58,7 @@ def students(ledger, name, images, width, device):
     except FileNotFoundError as missing:
         return print(missing)
     splits = splits.first(images) if images else splits
+    splits = replace(splits, val=splits.val.sample(WATCHED), test=splits.test.sample(JUDGED))
     cache = ViewCache(zoo.load(f"{name}-teacher").to(device), splits)
     for key in keys:
         row = train(splits, cache, width, key["temperature"], key["seed"], device)
