@@ -1,6 +1,7 @@
 """The step and the loop: what is updated, what is left alone, what makes two runs a fair pair, what survives."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 import kdkit
-from kdkit import checkpoints, losses, metrics, models, training
+from kdkit import checkpoints, losses, metrics, models, runs, training
 from kdkit.cache import ViewCache
 
 
@@ -150,8 +151,6 @@ def test_a_run_learns_and_tells_how(data):
 
 
 def test_the_test_split_is_never_looked_at(data):
-    from dataclasses import replace
-
     class Untouchable:
         def __getattr__(self, name):
             raise AssertionError(f"train looked at the test split: {name}")
@@ -260,6 +259,111 @@ def test_teacher_and_buffers_are_unchanged_after_training(data, teacher):
     assert models.fingerprint(teacher) == before and not teacher.training
 
 
+# --- what decides how a training goes: the rate, the cut, the statistics of the first layer
+
+
+@pytest.mark.parametrize("warm_up", [0.1, 0.2])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 7, 100, 118])
+def test_the_rate_rises_to_its_peak_falls_to_almost_nothing_and_is_never_above_it(steps, warm_up):
+    rates = [runs.learning_rate(step, steps, 0.4, warm_up) for step in range(steps)]
+    peak = rates.index(max(rates))
+    assert all(0 < rate <= 0.4 for rate in rates) and max(rates) > 0.3
+    assert rates[:peak] == sorted(rates[:peak]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+    if steps == 100:
+        assert peak in (100 * warm_up - 1, 100 * warm_up) and rates[-1] < 0.01
+
+
+def test_no_step_of_a_training_is_above_the_rate_that_was_asked_for(data, monkeypatch):
+    rates, step = [], torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self)))
+    run(data, epochs=2, lr=0.2)  # six steps, of which 1.2 would be the warm-up
+    assert len(rates) == 6 and max(rates) <= 0.2
+
+
+@pytest.mark.parametrize("limit", [0.01, None])
+def test_gradients_longer_than_the_limit_are_cut_to_it(data, monkeypatch, limit):
+    lengths, step = [], torch.optim.SGD.step
+
+    def measured(self):
+        gradients = [weight.grad for group in self.param_groups for weight in group["params"]]
+        lengths.append(torch.stack([gradient.norm() for gradient in gradients]).norm().item())
+        return step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", measured)
+    run(data, epochs=1, max_grad_norm=limit)
+    assert lengths == pytest.approx([limit] * 3, rel=1e-3) if limit else min(lengths) > 0.01
+
+
+def by_class(count=600):
+    """Images of one colour a class, sorted by class, as a folder is."""
+    images, colour = tiny.images(count, seed=5), torch.tensor([20, 120, 220], dtype=torch.uint8)
+    labels = images.labels.sort().values
+    return replace(images, images=colour[labels].view(-1, 1, 1, 1).expand(count, 3, 10, 10).contiguous(), labels=labels)
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, nn.DataParallel, lambda net: torch.compile(net, backend="eager")])
+def test_the_first_layer_learns_from_all_classes_however_the_images_are_sorted(data, monkeypatch, wrap):
+    monkeypatch.setattr(training, "STATISTICS_IMAGES", 150)  # fewer than there are of the first class
+    splits, net = replace(data, train=by_class()), tiny.net()
+    training.fit_input(wrap(net), splits)
+    kept = len(net.whiten.bias) // 2
+    rows, mean = net.whiten.weight[:kept].flatten(1).double(), splits.train.images.double().mean() / 255
+    subtracted = torch.linalg.lstsq(rows, -net.whiten.bias[:kept, None].double()).solution.mean()
+    assert net.whiten.fitted and abs(subtracted - mean) < 0.03 < 0.2 < abs(
+        splits.train.images[0].double().mean() / 255 - mean
+    )
+
+
+def test_few_images_get_small_batches_and_more_epochs():
+    for images, epochs, wanted in (45_000, 8, (512, 8)), (8000, 8, (256, 8)), (216, 8, (16, 15)), (3, 8, (16, 200)):
+        batch_size, epochs = training.proposed(images, epochs)
+        assert (batch_size, epochs) == wanted and epochs * -(-images // batch_size) >= training.ENOUGH_STEPS
+
+
+# --- a training that comes to grief
+
+
+def rising(monkeypatch, losses):
+    """Let the epochs of a training have these losses."""
+    told = iter(losses)
+
+    def epoch(run, optimizer, *arguments):
+        with torch.no_grad():
+            for weight in run.student.parameters():
+                weight.add_(1)
+        return {"first_loss": losses[0], "loss": next(told), "soft_loss": 0.0, "hard_loss": 0.0}
+
+    monkeypatch.setattr(training, "_run_epoch", epoch)
+
+
+def test_a_loss_that_explodes_and_is_still_finite_ends_the_training(data, monkeypatch):
+    rising(monkeypatch, [16.6, 49.0, 842.0, 2e11])
+    with pytest.raises(training.Diverged, match=r"the loss of epoch 3 is 842, after 16.6 at the beginning.*lower lr"):
+        run(data, epochs=4)
+
+
+def test_a_loss_that_comes_back_or_began_near_0_is_no_divergence(data, monkeypatch):
+    rising(monkeypatch, [0.001, 9.0, 0.5])
+    assert len(run(data, epochs=3).history) == 3
+
+
+@pytest.mark.parametrize("trouble", ["divergence", "full disk"])
+def test_after_any_trouble_the_student_has_its_first_weights_back(data, monkeypatch, tmp_path, trouble):
+    rising(monkeypatch, [1.0, 1.0 if trouble == "full disk" else 1e9])
+    student, before = tiny.net(), None
+    training.fit_input(student, data)
+    before = models.fingerprint(student)
+
+    def full(path, state):
+        if len(state["history"]) == 2:
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write", full)
+    with pytest.raises((training.Diverged, OSError)):
+        kdkit.train(student, data, epochs=3, progress=False, checkpoint=tmp_path / "c")
+    assert models.fingerprint(student) == before
+
+
 # --- checkpoints
 
 
@@ -346,7 +450,7 @@ def test_a_finished_run_is_read_not_repeated(data, tmp_path, monkeypatch):
 OTHER_RUNS = {
     "seed": ({"seed": 1}, "seed 0, now 1"),
     "epochs": ({"epochs": 3}, "epochs 2, now 3"),
-    "lr": ({"lr": 0.01}, "lr 0.1, now 0.01"),
+    "lr": ({"lr": 0.01}, "lr 0.05, now 0.01"),
     "batch size": ({"batch_size": 16}, "batch_size 32, now 16"),
     "teacher": ({"teacher": tiny.net(9)}, "teacher None, now '"),
 }
@@ -429,7 +533,19 @@ BAD_ARGUMENTS = {
     "a seed that no checkpoint could keep": (lambda d, t: {"seed": torch.tensor(0)}, "seed must be a whole number"),
     "negative lr": (lambda d, t: {"lr": -0.1}, "lr must be a finite number above 0"),
     "lr in words": (lambda d, t: {"lr": "0.1"}, "lr must be a finite number above 0.*got '0.1'"),
-    "a training that explodes": (lambda d, t: {"lr": 1e30, "batch_size": 16}, "no longer a finite number in epoch 1"),
+    "a training that explodes": (lambda d, t: {"lr": 1e30, "batch_size": 16}, "epoch 1.* the training diverged"),
+    "a temperature without a teacher": (
+        lambda d, t: {"temperature": 2.0},
+        "without a teacher temperature=2.0 would do nothing",
+    ),
+    "weights without a teacher": (
+        lambda d, t: {"soft_weight": 0.5},
+        "without a teacher soft_weight=0.5 would do nothing",
+    ),
+    "a cut of nothing": (
+        lambda d, t: {"max_grad_norm": -1},
+        "max_grad_norm must be a finite number above 0, or None to cut none",
+    ),
     "zero temperature": (lambda d, t: {"teacher": t, "temperature": 0}, "temperature must be a finite number above 0"),
     "no weight": (lambda d, t: {"teacher": t, "soft_weight": 0, "hard_weight": 0}, "both 0"),
     "negative weight": (lambda d, t: {"teacher": t, "soft_weight": -1}, "soft_weight must be a finite number"),
