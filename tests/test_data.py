@@ -4,6 +4,7 @@ import gzip
 import sys
 import tarfile
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -343,6 +344,40 @@ def test_a_damaged_gzip_file_of_mnist_is_named(content, tmp_path, no_data, digit
     (digit_files(tmp_path, zipped=True) / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is damaged or incomplete"):
         mnist(tmp_path)
+
+
+# A sample
+
+
+def test_a_sample_holds_all_classes_though_the_images_are_sorted_by_class():
+    labels = torch.arange(3).repeat_interleave(200)
+    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, "abc")
+    drawn = everything.sample(90)
+    assert len(drawn) == 90 and (drawn.labels.bincount(minlength=3) > 20).all()
+    assert torch.equal(drawn.images.flatten().long(), drawn.labels)  # each with its own label
+
+
+def test_a_sample_holds_no_image_twice_and_its_seed_decides():
+    labels = torch.arange(50)
+    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, range(50))
+    assert everything.sample(1000).labels.sort().values.tolist() == list(range(50))
+    assert torch.equal(everything.sample(9, 4).labels, everything.sample(np.int64(9), np.int64(4)).labels)
+    assert not torch.equal(everything.sample(50, 4).labels, everything.sample(50, 5).labels)
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 2.0, None, "9"])
+def test_a_sample_of_what_is_no_number_of_images(count):
+    with pytest.raises(ValueError, match=f"count must be a whole number from 1; got {count!r}"):
+        things.make(1).sample(count)
+
+
+SEEDS = [2**64, -(2**63) - 1, 0.0, True, None, "0"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_that_is_none_is_named(seed):
+    with pytest.raises(ValueError, match=f"seed must be a whole number from -9.* to 18.*; got {seed!r}"):
+        things.make(1).sample(1, seed)
 
 
 # A class left out

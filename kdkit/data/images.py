@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from kdkit.data.views import Views
+from kdkit.data.whole import generator, whole
 
 VALIDATION_SEED = 0  # which images are held out for validation is fixed: it is part of the data, not of a run
 
@@ -40,6 +41,15 @@ class ImageSet:
     def subset(self, index):
         """The images at ``index`` (int64 or bool tensor, or a slice)."""
         return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def sample(self, count, seed=0):
+        """At most ``count`` of the images, in an order drawn from ``seed``.
+
+        For statistics: the first images of a folder are all of one class. Raises ``ValueError`` if ``count`` is no
+        whole number from 1, or ``seed`` none at all.
+        """
+        count = whole(count, "count", 1)
+        return self.subset(torch.randperm(len(self), generator=generator(seed))[:count])
 
     def without(self, name):
         """All images but those of class ``name``. The class keeps its number: a network still has a place for it."""
@@ -91,8 +101,7 @@ class Splits:
 
     def first(self, images):
         """The same splits with only the first ``images`` of a fixed shuffle of the training images."""
-        shuffled = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(VALIDATION_SEED))
-        return replace(self, train=self.train.subset(shuffled[:images]))
+        return replace(self, train=self.train.sample(images, VALIDATION_SEED))
 
 
 def hold_out(images, count):
