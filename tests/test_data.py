@@ -322,6 +322,36 @@ def test_mnist_with_a_file_missing(tmp_path, no_data, digit_files):
         mnist(tmp_path)
 
 
+def test_other_digits_in_files_of_the_same_names_are_not_taken_for_mnist(tmp_path, no_data, digit_files, monkeypatch):
+    place = digit_files(tmp_path / "FashionMNIST" / "raw").parent
+    assert len(mnist(place).test) == TEST
+    file = place / "raw" / "train-labels-idx1-ubyte"
+    file.write_bytes(file.read_bytes()[:8] + file.read_bytes()[:7:-1])
+    assert find("mnist", place) is None
+    with pytest.raises(
+        FileNotFoundError, match="of MNIST's names with other labels: another data set, such as Fashion"
+    ):
+        mnist(place)
+    digit_files(no_data)
+    monkeypatch.setenv("KDKIT_DATA", str(place))
+    assert str(no_data) in mnist().source  # the next place is looked in
+
+
+def test_more_images_than_cifar10_has_are_another_data_set(tmp_path, no_data, picture_folder):
+    place = picture_folder(tmp_path / "CINIC-10")
+    save_image(place / "test" / "cat" / "one_more.png", plain(0, 0, 0))
+    assert find("cifar10", place) is None
+    with pytest.raises(FileNotFoundError, match="test/ holds 11 images where CIFAR-10 has 10: another data set of its"):
+        cifar10(place)
+
+
+def test_what_is_left_out_of_cifar10_is_said(tmp_path, no_data, picture_folder):
+    place = picture_folder(tmp_path / "place")
+    (place / "test" / "cat" / "003.txt").write_text("")
+    with pytest.warns(UserWarning, match=r"Left out of .*place: \.txt \(1, such as .*cat/003.txt\)"):
+        cifar10(place)
+
+
 BAD_DIGITS = {
     "cut off": lambda content: content[:-1],
     "too long": lambda content: content + b"!",
