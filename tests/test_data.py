@@ -406,8 +406,17 @@ SEEDS = [2**64, -(2**63) - 1, 0.0, True, None, "0"]
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_seed_that_is_none_is_named(seed):
-    with pytest.raises(ValueError, match=f"seed must be a whole number from -9.* to 18.*; got {seed!r}"):
-        things.make(1).sample(1, seed)
+    draw = things.make(1).sample
+    for ask in (lambda: draw(1, seed), lambda: things.make(1, seed), lambda: things.splits(1, seed)):
+        with pytest.raises(ValueError, match=f"seed must be a whole number from -9.* to 18.*; got {seed!r}"):
+            ask()
+    with pytest.raises(ValueError, match=f"seed must .*; got {seed!r}"):
+        things.morph("chair", "sofa", [0.5], seed)
+
+
+@pytest.mark.parametrize("seed", [0, -1, -(2**63), 2**64 - 1, np.int64(7), np.uint64(2**64 - 1)])
+def test_any_seed_of_64_bits_will_do_numpys_as_well(seed):
+    assert torch.equal(things.make(1, seed).images, things.make(np.int8(1), int(seed)).images)
 
 
 # A class left out

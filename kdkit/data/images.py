@@ -115,7 +115,7 @@ def describe(splits):
         "images "
         + ", ".join(f"{part}: {len(images):,} ({_per_class(images)} a class)" for part, images in parts.items()),
     ]
-    return [line for line in [*lines, _too_few_to_learn(splits.train), *_too_few_to_judge(parts)] if line]
+    return [line for line in [*lines, *_too_few_to_learn(splits.train), *_too_few_to_judge(parts)] if line]
 
 
 def _per_class(images):
