@@ -1,5 +1,6 @@
 """Real images: found in each layout, read once, and every wrong input answered with what to do."""
 
+import errno
 import gzip
 import sys
 import tarfile
@@ -234,6 +235,28 @@ def test_without_a_cache_folder_one_warning_and_the_images(tmp_path, no_data, pi
     with pytest.warns(UserWarning, match=r"cannot be kept in .*they will be decoded again next time") as caught:
         splits = cifar10(picture_folder(tmp_path / "place"))
     assert len(caught) == 1 and len(splits.train) == 90
+
+
+def test_a_full_disk_is_said_in_one_warning_and_leaves_nothing_half(tmp_path, no_data, picture_folder, monkeypatch):
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folders, "save_file", full)
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*No space left on device.*decoded again") as caught:
+        cifar10(picture_folder(tmp_path / "place"))
+    assert len(caught) == 1 and list((no_data / "decoded").iterdir()) == []
+
+
+def test_a_cache_folder_that_may_not_be_read_is_said_once(tmp_path, no_data, picture_folder, monkeypatch):
+    def refuse(*given):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(folders, "replacing", refuse)
+    monkeypatch.setattr(type(no_data), "exists", refuse)
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*Permission denied") as caught:
+        cifar10(picture_folder(tmp_path / "place"))
+    assert len(caught) == 1
 
 
 # Bad input: each gets an answer that says what to do

@@ -172,6 +172,12 @@ def test_links_to_images_and_to_class_folders_are_followed(pets, tmp_path, no_da
     assert image_folder(pets).labels.tolist() == [0, 0, 0, 1, 1]
 
 
+def test_a_class_that_is_a_link_to_another_class_is_refused(pets, no_data):
+    (pets / "hound").symlink_to("dog")
+    with pytest.raises(ValueError, match="holds one folder under two names, 'dog' and 'hound'"):
+        image_folder(pets)
+
+
 @pytest.fixture
 def forbidden(monkeypatch):
     """Forbid a file or folder to be read, to root as well."""

@@ -141,7 +141,7 @@ REFUSED = {
     ),
     "too few": (
         lambda fill: fill(".", count=3),
-        r"5 images to train, 0 to validate and 1 to test: at least 20, 1 and 1",
+        r"5 images to train and 1 to test, 0 to validate: at least 20, 1 and 1",
     ),
 }
 

@@ -100,7 +100,17 @@ def class_folders(path):
                 "differ only in how accents are stored. Put their images together."
             )
         found[name] = path / folder
+    _refuse_twins(path, found)
     return dict(sorted(found.items()))
+
+
+def _refuse_twins(path, classes):
+    """Two classes that are one folder, by a link, would teach that each of its images is both."""
+    seen = {}
+    for name, folder in classes.items():
+        twin = seen.setdefault(os.path.realpath(folder), name)
+        if twin != name:
+            raise ValueError(f"{path} holds one folder under two names, {twin!r} and {name!r}. Remove the link.")
 
 
 def image_files(folders, left):
@@ -278,7 +288,8 @@ def _read(file, decoder):
     except PermissionError as error:
         raise walk.unreadable(file, error) from error
     except Exception as error:  # Pillow's readers raise a dozen kinds
-        reason = "it is no image, or a damaged one" if isinstance(error, UnidentifiedImageError) else error
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "it is no image, or a damaged one" if unknown else str(error).rstrip(".")
         raise ValueError(
             f"{walk.show(file)} cannot be used: {reason}. Repair it or take it out of the folder."
         ) from error
@@ -349,6 +360,8 @@ def _load(file):
         if _checksum(images, labels, about["found"]) == about["sha256"]:
             return images, labels, Found(*map(tuple, json.loads(about["found"])))
         reason = "its checksum is wrong"
+    except PermissionError:  # nor can it be written: that will be said
+        return None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         reason = str(error)
     warnings.warn(f"{file} is damaged ({reason}): decoding the images again.", stacklevel=2)

@@ -56,7 +56,7 @@ def parts(path):
 
 
 def _no_split(path, names, found):
-    listed = " and ".join(f"{name}/" for name in names)
+    listed = " and ".join(f"{name}/" for name in names[:5]) + (" and more" if len(names) > 5 else "")
     one = path / next(iter(found.values()))[0]
     return ValueError(
         f"{path} holds {listed}: that looks like parts of a split, but images to learn from (train/) and others "

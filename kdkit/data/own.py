@@ -28,7 +28,7 @@ def splits(path):
     train, val, test, rule = _arranged(dict(zip(names, parts, strict=True)) if names else parts[0], names)
     if len(train) < FEWEST or not len(val) or not len(test):
         raise ValueError(
-            f"{path} holds {len(train)} images to train, {len(val)} to validate and {len(test)} to test: at least "
+            f"{path} holds {len(train)} images to train and {len(test)} to test, {len(val)} to validate: at least "
             f"{FEWEST}, 1 and 1 are needed, and many more for a result that means anything."
         )
     left.say(path, layout.SUFFIXES)

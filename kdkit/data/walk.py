@@ -52,9 +52,9 @@ def unreadable(path, error):
 
 def kind(entry):
     """What an entry is, or what a link leads to: "folder", "file", "nothing", or "other" for devices and pipes."""
-    if not entry.is_symlink():  # known from the listing, without a question to the disk
-        return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
     try:
+        if not entry.is_symlink():  # known from the listing, mostly without a question to the disk
+            return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
         mode = entry.stat().st_mode
     except PermissionError as error:
         raise unreadable(entry.path, error) from error
