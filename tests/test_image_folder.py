@@ -133,6 +133,11 @@ def test_what_computers_and_people_put_beside_images_is_passed_over_in_silence(p
     assert image_folder(pets).labels.tolist() == [0, 0, 1, 1]
 
 
+def link_to_pipe(pets):
+    os.mkfifo(pets.parent / "pipe")
+    (pets / "cat" / "a.png").symlink_to(pets.parent / "pipe")
+
+
 LEFT_OUT = {
     "hidden file": (lambda pets: (pets / "cat" / "._0.png").write_text(""), r"hidden \(1, such as .*/cat/\._0.png\)"),
     "hidden folder": (lambda pets: save_image(pets / "cat/.old/3.png", plain(8, 8, 8)), r"hidden \(1, .*/cat/\.old\)"),
@@ -145,6 +150,7 @@ LEFT_OUT = {
     "ring": (lambda pets: (pets / "cat/a.png").symlink_to("a.png"), r"links that lead nowhere \(1, "),
     "link to folder": (lambda pets: (pets / "cat/more").symlink_to(pets / "dog"), r"links to folders \(1, "),
     "link back": (lambda pets: (pets / "all").symlink_to(pets.parent), r"links that lead back \(1, .*/all\)"),
+    "link to a pipe": (link_to_pipe, r"devices and pipes \(1, "),
     "pipe": (lambda pets: os.mkfifo(pets / "cat" / "a.png"), r"devices and pipes \(1, "),
 }
 

@@ -162,7 +162,8 @@ def test_the_parts_of_a_split_are_no_classes_of_one_folder(fill):
 def test_subfolders_of_other_names_are_no_sign_of_a_level_too_high(fill):
     for name in "cat", "dog":
         for number in range(20):
-            save_image(fill() / name / f"of {name}" / "a" / f"{number}.png", plain(number, 0, 0))
+            for folder in f"of {name}", "more":
+                save_image(fill() / name / folder / "a" / f"{number}.png", plain(number, 0, 0))
     assert data.load(fill()).train.classes == ("cat", "dog")
 
 
