@@ -7,6 +7,16 @@ import uuid
 from pathlib import Path
 
 
+def expanded(path):
+    """``path``, as people give it, as a ``Path``; ``~`` is their home. Raises ``ValueError`` for what is no path."""
+    if not isinstance(path, str | Path) or path == "":
+        raise ValueError(f"a path must be text, such as 'pictures/pets', or a Path; got {path!r}.")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} begins with the home of a user whom this machine does not know.") from None
+
+
 @contextlib.contextmanager
 def replacing(path):
     """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends without an error.

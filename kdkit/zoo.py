@@ -5,6 +5,7 @@ card: how to build it, what it was trained on and by which command, how good it 
 SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, the word pieces that it knows, one a line.
 """
 
+import hashlib
 import json
 from importlib import resources
 from pathlib import Path
@@ -40,21 +41,34 @@ def tokenizer(name):
 def save(model, path, card):
     """Write a course network to ``path`` (``.safetensors``) and its ``card``, a dict for people, beside it.
 
+    Raises ``ValueError`` or ``TypeError``, before anything is written, for a card that is no JSON.
+
     Weights are kept in half precision: half the size. Measure the network that ``read`` gives, not the one given here.
     Of a network that reads text, ``save_words`` keeps the words.
     """
     path = check_path(path)
-    with files.replacing(path) as weights, files.replacing(path.with_suffix(".json")) as text:
-        # the bytes, not save_file: that puts a file in place which only its owner may read
-        weights.write_bytes(safetensors.torch.save({name: _half(value) for name, value in _tensors(model).items()}))
-        built = {"architecture": model.architecture, "sha256": files.sha256(weights)}
-        whole = built | card | built  # an old card may be given again: what it says of older weights must not stay
-        text.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # the bytes, not save_file: that puts a file in place which only its owner may read
+    weights = safetensors.torch.save({name: _half(value) for name, value in _tensors(model).items()})
+    built = {"architecture": model.architecture, "sha256": hashlib.sha256(weights).hexdigest()}
+    about = _card_text(built | card | built)  # an old card may be given again: its word on older weights must not stay
+    with files.replacing(path) as weights_file, files.replacing(path.with_suffix(".json")) as card_file:
+        weights_file.write_bytes(weights)
+        card_file.write_bytes(about)
+
+
+def _card_text(card):
+    """A card as JSON. ``ValueError`` for what would be no JSON, or no text, to those who read it."""
+    try:
+        return f"{json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the card holds text that is no Unicode: {error.object[error.start :][:40]!a}") from error
+    except ValueError as error:
+        raise ValueError(f"the card cannot be written as JSON ({error}): NaN and inf are no results.") from error
 
 
 def check_path(path):
     """``path`` as a ``Path``; ``ValueError`` unless it can be a network's: its name ends in .safetensors."""
-    path = Path(path)
+    path = files.expanded(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"a network's file must have a name that ends in .safetensors; got {path}.")
     return path
@@ -66,7 +80,7 @@ def read(path):
     Raises ``FileNotFoundError`` if the file or its card is missing, ``ValueError`` if the weights do not match the
     card's SHA-256.
     """
-    path, about = Path(path), read_card(path)
+    path, about = files.expanded(path), read_card(path)
     found = files.sha256(path)
     if found != about.get("sha256"):
         raise ValueError(
@@ -101,7 +115,7 @@ def read_words(path, count):
     """The tokenizer of the ``count`` word pieces that ``save_words`` kept beside ``path``."""
     from kdkit.data import tokens
 
-    path = Path(path).with_suffix(".txt")
+    path = files.expanded(path).with_suffix(".txt")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: it holds the word pieces of a network that reads text.")
     words = path.read_text(encoding="utf-8").split("\n")[:-1]
@@ -115,7 +129,7 @@ def read_words(path, count):
 
 def read_card(path):
     """The card beside ``path``, a dict. Raises ``FileNotFoundError`` if the weights or the card are missing."""
-    path = Path(path)
+    path = files.expanded(path)
     for part in path, path.with_suffix(".json"):
         if not part.exists():
             raise FileNotFoundError(

@@ -42,6 +42,9 @@ def no_data(monkeypatch, tmp_path):
     monkeypatch.delenv("KDKIT_DATA", raising=False)
     monkeypatch.setattr(folders, "cache_folder", lambda: cache)
     monkeypatch.setattr(sources, "COUNTS", {"cifar10": (TRAIN, TEST), "mnist": (TRAIN, TEST)})
+    monkeypatch.setattr(
+        sources, "MNIST_LABELS", [hashlib.md5(_label_file(count)).hexdigest() for count in (TRAIN, TEST)]
+    )
     return cache
 
 
@@ -97,11 +100,8 @@ def digits():
     generator = torch.Generator().manual_seed(2)
     made = {}
     for name, count in zip(MNIST_FILES, (TRAIN, TRAIN, TEST, TEST), strict=True):
-        images = "images" in name
-        shape = (count, 28, 28) if images else (count,)
-        values = torch.randint(256, shape, generator=generator).byte() if images else torch.arange(count) % 10
-        head = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
-        made[f"{name}-ubyte"] = head + values.byte().numpy().tobytes()
+        values = torch.randint(256, (count, 28, 28), generator=generator)
+        made[f"{name}-ubyte"] = _idx_file(values) if "images" in name else _label_file(count)
     return made
 
 
@@ -117,6 +117,15 @@ def digit_files(digits):
         return folder
 
     return write
+
+
+def _label_file(count):
+    return _idx_file(torch.arange(count) % 10)
+
+
+def _idx_file(values):
+    head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+    return head + values.byte().numpy().tobytes()
 
 
 def _labels(images):

@@ -1,17 +1,16 @@
 """Real images: found in each layout, read once, and every wrong input answered with what to do."""
 
+import errno
 import gzip
 import sys
 import tarfile
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from small_copies import TEST, TRAIN, plain, save_image
 
-from kdkit.data import Views, cifar10, folders, mnist, sources, things
-from kdkit.data.images import ImageSet, hold_out
+from kdkit.data import Views, cifar10, folders, mnist, sources
 from kdkit.data.sources import CIFAR10_CLASSES, find
 
 
@@ -79,13 +78,6 @@ def test_original_pixels_come_before_copies(tmp_path, no_data, batches, picture_
 def test_held_out_images_are_always_the_same(tmp_path, no_data, picture_folder):
     place = picture_folder(tmp_path / "place")
     assert torch.equal(cifar10(place).val.images, cifar10(place).val.images)
-
-
-def test_as_many_are_held_out_as_asked_for_even_of_uneven_classes():
-    labels = torch.arange(3).repeat_interleave(torch.tensor([5, 14, 14]))
-    everything = ImageSet(torch.zeros(33, 1, 2, 2, dtype=torch.uint8), labels, "abc")
-    rest, held = hold_out(everything, 10)
-    assert held.labels.bincount().tolist() == [2, 4, 4] and len(rest) == 23  # 1.5, 4.2 and 4.2 are the exact shares
 
 
 def test_environment_comes_before_the_cache_folder(tmp_path, no_data, picture_folder, monkeypatch):
@@ -236,6 +228,28 @@ def test_without_a_cache_folder_one_warning_and_the_images(tmp_path, no_data, pi
     assert len(caught) == 1 and len(splits.train) == 90
 
 
+def test_a_full_disk_is_said_in_one_warning_and_leaves_nothing_half(tmp_path, no_data, picture_folder, monkeypatch):
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folders, "save_file", full)
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*No space left on device.*decoded again") as caught:
+        cifar10(picture_folder(tmp_path / "place"))
+    assert len(caught) == 1 and list((no_data / "decoded").iterdir()) == []
+
+
+def test_a_cache_folder_that_may_not_be_read_is_said_once(tmp_path, no_data, picture_folder, monkeypatch):
+    def refuse(*given):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(folders, "replacing", refuse)
+    monkeypatch.setattr(type(no_data), "exists", refuse)
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*Permission denied") as caught:
+        cifar10(picture_folder(tmp_path / "place"))
+    assert len(caught) == 1
+
+
 # Bad input: each gets an answer that says what to do
 
 
@@ -322,6 +336,36 @@ def test_mnist_with_a_file_missing(tmp_path, no_data, digit_files):
         mnist(tmp_path)
 
 
+def test_other_digits_in_files_of_the_same_names_are_not_taken_for_mnist(tmp_path, no_data, digit_files, monkeypatch):
+    place = digit_files(tmp_path / "FashionMNIST" / "raw").parent
+    assert len(mnist(place).test) == TEST
+    file = place / "raw" / "train-labels-idx1-ubyte"
+    file.write_bytes(file.read_bytes()[:8] + file.read_bytes()[:7:-1])
+    assert find("mnist", place) is None
+    with pytest.raises(
+        FileNotFoundError, match="of MNIST's names with other labels: another data set, such as Fashion"
+    ):
+        mnist(place)
+    digit_files(no_data)
+    monkeypatch.setenv("KDKIT_DATA", str(place))
+    assert str(no_data) in mnist().source  # the next place is looked in
+
+
+def test_more_images_than_cifar10_has_are_another_data_set(tmp_path, no_data, picture_folder):
+    place = picture_folder(tmp_path / "CINIC-10")
+    save_image(place / "test" / "cat" / "one_more.png", plain(0, 0, 0))
+    assert find("cifar10", place) is None
+    with pytest.raises(FileNotFoundError, match="test/ holds 11 images where CIFAR-10 has 10: another data set of its"):
+        cifar10(place)
+
+
+def test_what_is_left_out_of_cifar10_is_said(tmp_path, no_data, picture_folder):
+    place = picture_folder(tmp_path / "place")
+    (place / "test" / "cat" / "003.txt").write_text("")
+    with pytest.warns(UserWarning, match=r"Left out of .*place: \.txt \(1, such as .*cat/003.txt\)"):
+        cifar10(place)
+
+
 BAD_DIGITS = {
     "cut off": lambda content: content[:-1],
     "too long": lambda content: content + b"!",
@@ -344,81 +388,3 @@ def test_a_damaged_gzip_file_of_mnist_is_named(content, tmp_path, no_data, digit
     (digit_files(tmp_path, zipped=True) / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is damaged or incomplete"):
         mnist(tmp_path)
-
-
-# A sample
-
-
-def test_a_sample_holds_all_classes_though_the_images_are_sorted_by_class():
-    labels = torch.arange(3).repeat_interleave(200)
-    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, "abc")
-    drawn = everything.sample(90)
-    assert len(drawn) == 90 and (drawn.labels.bincount(minlength=3) > 20).all()
-    assert torch.equal(drawn.images.flatten().long(), drawn.labels)  # each with its own label
-
-
-def test_a_sample_holds_no_image_twice_and_its_seed_decides():
-    labels = torch.arange(50)
-    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, range(50))
-    assert everything.sample(1000).labels.sort().values.tolist() == list(range(50))
-    assert torch.equal(everything.sample(9, 4).labels, everything.sample(np.int64(9), np.int64(4)).labels)
-    assert not torch.equal(everything.sample(50, 4).labels, everything.sample(50, 5).labels)
-
-
-@pytest.mark.parametrize("count", [0, -1, True, 2.0, None, "9"])
-def test_a_sample_of_what_is_no_number_of_images(count):
-    with pytest.raises(ValueError, match=f"count must be a whole number from 1; got {count!r}"):
-        things.make(1).sample(count)
-
-
-SEEDS = [2**64, -(2**63) - 1, 0.0, True, None, "0"]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_seed_that_is_none_is_named(seed):
-    with pytest.raises(ValueError, match=f"seed must be a whole number from -9.* to 18.*; got {seed!r}"):
-        things.make(1).sample(1, seed)
-
-
-# A class left out
-
-
-def test_without_a_class_nothing_else_changes_and_the_test_split_keeps_it():
-    splits = things.splits(per_class=5)
-    left = splits.without("mushroom")
-    label = splits.train.number("mushroom")
-    for part in "train", "val":
-        whole, rest = getattr(splits, part), getattr(left, part)
-        assert rest.classes == whole.classes and label not in rest.labels.tolist()
-        assert torch.equal(rest.images, whole.images[whole.labels != label])
-        assert torch.equal(rest.labels, whole.labels[whole.labels != label])
-    assert left.test is splits.test and left.views == splits.views
-
-
-def test_an_unknown_class_is_refused_with_the_names_that_there_are():
-    with pytest.raises(ValueError, match="no class 'couch'; choose one of chair, armchair"):
-        things.make(1).without("couch")
-
-
-# The real thing
-
-
-def rows(images):
-    return {image.tobytes() for image in images.images.numpy()}
-
-
-def test_the_real_cifar10(real_cifar10):
-    splits = real_cifar10
-    assert splits.name == "cifar10" and splits.train.classes == CIFAR10_CLASSES
-    assert (len(splits.train), len(splits.val), len(splits.test)) == (45_000, 5_000, 10_000)
-    assert splits.val.labels.bincount().tolist() == [500] * 10
-    assert splits.test.labels.bincount().tolist() == [1_000] * 10
-    assert rows(splits.train).isdisjoint(rows(splits.val))
-
-
-def test_the_real_mnist(real_mnist):
-    splits = real_mnist
-    assert splits.name == "mnist" and splits.train.images.shape == (55_000, 1, 28, 28)
-    assert (len(splits.val), len(splits.test)) == (5_000, 10_000)
-    assert rows(splits.train).isdisjoint(rows(splits.val))
-    assert splits.test.labels[:5].tolist() == [7, 2, 1, 0, 4]  # as on the first page of every MNIST tutorial

@@ -1,5 +1,8 @@
 """Text to learn from: read where it lies, each text once, and split so that nothing leaks."""
 
+import os
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +97,48 @@ def test_ones_own_files(tmp_path):
         text.folder(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"holds no \.txt file"):
         text.folder(tmp_path / "nothing")
+
+
+def test_hidden_texts_are_left_out_as_hidden_images_are_and_said(tmp_path, recwarn):
+    (tmp_path / "one.txt").write_text("One")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "one-checkpoint.txt").write_text("One")
+    (tmp_path / "._one.txt").write_bytes(b"\0\x05\x16\x07 Mac OS X \xb0")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "one.txt").write_bytes(b"\xb0")
+    (tmp_path / "two.pdf").write_bytes(b"")
+    (tmp_path / "three.txt").symlink_to("gone")
+    os.mkfifo(tmp_path / "four.txt")  # reading it would wait for ever
+    assert text.folder(tmp_path) == {"one.txt": "One"}
+    (said,) = recwarn
+    for words in r"hidden \(2, ", r"\.pdf \(1, ", r"links that lead nowhere \(1, ", r"devices and pipes \(1, ":
+        assert re.search(words, str(said.message))
+
+
+def test_a_folder_without_texts_says_what_else_it_holds(tmp_path):
+    (tmp_path / "two.pdf").write_bytes(b"")
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no \.txt file.*What was left out: \.pdf \(1, such as .*two.pdf"
+    ):
+        text.folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"two.pdf is a file, not a folder"):
+        text.folder(tmp_path / "two.pdf")
+
+
+def test_a_document_has_one_name_however_it_is_stored_so_that_it_goes_to_one_part(tmp_path):
+    (tmp_path / "cafe\u0301.txt").write_text("Coffee")
+    (tmp_path / "UPPER.TXT").write_bytes("\ufeffwith a mark of its order of bytes".encode())
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Latin-1")
+    documents = text.folder(tmp_path)
+    assert documents == {
+        "caf\u00e9.txt": "Coffee",
+        "UPPER.TXT": "with a mark of its order of bytes",
+        "caf\\xe9.txt": "Latin-1",
+    }
+    assert "".join(documents).encode()  # which text.split needs
+    (tmp_path / "caf\u00e9.txt").write_text("Tea")
+    with pytest.raises(ValueError, match=r"two files .* whose names differ only in how accents are stored"):
+        text.folder(tmp_path)
 
 
 WORDS = [f"word{number}" for number in range(40)]

@@ -137,5 +137,17 @@ def test_neighbouring_images_do_not_move_together():
 
 @pytest.mark.parametrize("shift", [-1, 1.5, "2", None, True])
 def test_a_shift_that_is_no_whole_number_of_pixels_is_refused(shift):
-    with pytest.raises(ValueError, match=f"shift must be a whole number of pixels, at least 0; got {shift!r}"):
+    with pytest.raises(
+        ValueError, match=f"shift must be a whole number from 0; got {shift!r}. It is counted in pixels"
+    ):
         Views(shift=shift)
+
+
+@pytest.mark.parametrize("flip", ["no", None, 2])
+def test_a_flip_that_is_neither_true_nor_false_is_refused(flip):
+    with pytest.raises(ValueError, match=f"flip must be True or False; got {flip!r}"):
+        Views(flip=flip)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert repr(Views(np.bool_(True), np.int64(1))) == repr(Views(True, 1))

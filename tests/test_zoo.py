@@ -111,6 +111,34 @@ def test_a_card_that_cannot_be_written_leaves_the_old_network_and_no_rubbish(pat
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
+BAD_CARDS = {
+    "bytes that are no text": ({"classes": ["caf\udce9"]}, r"text that is no Unicode: '\\udce9"),
+    "an accuracy of NaN": ({"results": {"accuracy": float("nan")}}, "cannot be written as JSON .*NaN and inf are no"),
+}
+
+
+@pytest.mark.parametrize("card, message", BAD_CARDS.values(), ids=BAD_CARDS)
+def test_a_card_that_would_be_no_json_is_refused_before_anything_is_written(path, card, message, monkeypatch):
+    monkeypatch.setattr(zoo.files, "replacing", None)  # nothing may be written
+    with pytest.raises(ValueError, match=message):
+        zoo.save(models.student(2, 3), path, card)
+
+
+def test_class_names_come_back_from_the_card_as_they_were(net, path):
+    names = ["caf\u00e9", "\u30ab\U0001f408", 'cat "Tom"\\']
+    zoo.save(net, path, {"classes": names})
+    assert zoo.read_card(path)["classes"] == names
+
+
+def test_a_tilde_is_ones_home(net, path, monkeypatch):
+    monkeypatch.setenv("HOME", str(path.parent))
+    zoo.save(net, "~/mine.safetensors", {})
+    assert (path.parent / "mine.safetensors").exists()
+    assert models.fingerprint(zoo.read("~/mine.safetensors")) == models.fingerprint(zoo.read(path))
+    zoo.save_words(["a", "b"], "~/mine.safetensors")
+    assert (path.parent / "mine.txt").exists()
+
+
 def test_what_is_no_course_network_is_not_half_kept(tmp_path):
     with pytest.raises(AttributeError, match="architecture"):
         zoo.save(torch.nn.Linear(2, 2), tmp_path / "linear.safetensors", {})

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm.auto import tqdm
 
-from kdkit.data.folders import class_folders, image_files
+from kdkit.data import folders, layout, walk
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TIMEOUT = (5, 20)  # seconds: to connect, and between two pieces; a dead network is known after these
@@ -188,10 +188,10 @@ def _extract(archive, folder, scratch):
 def _check_pictures(folder, counts):
     """Raise ``ValueError`` unless ``train/`` and ``test/`` hold that many images of the ten classes, of 32x32."""
     for part, expected in zip(("train", "test"), counts, strict=True):
-        classes = class_folders(folder / part) if (folder / part).is_dir() else []
+        classes = layout.folders(folder / part) if (folder / part).is_dir() else []
         if classes != sorted(CIFAR10_CLASSES):
             raise ValueError(f"its {part}/ should hold CIFAR-10's ten classes; it holds {', '.join(classes) or 'none'}")
-        listing = image_files(folder / part, classes)
+        listing = folders.image_files([folder / part / name for name in classes], walk.LeftOut())
         if len(listing) != expected:
             raise ValueError(f"its {part}/ should hold {expected:,} images; it holds {len(listing):,}")
         for file, _ in listing:

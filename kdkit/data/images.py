@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from kdkit.data.views import Views
-from kdkit.data.whole import generator, whole
+from kdkit.data.whole import seeded, whole
 
+LEARNABLE = 20  # images of a class; with fewer a network learns the pictures, not the class
+JUDGEABLE = 100  # images to validate or to test
 VALIDATION_SEED = 0  # which images are held out for validation is fixed: it is part of the data, not of a run
 
 
@@ -49,7 +51,7 @@ class ImageSet:
         whole number from 1, or ``seed`` none at all.
         """
         count = whole(count, "count", 1)
-        return self.subset(torch.randperm(len(self), generator=generator(seed))[:count])
+        return self.subset(torch.randperm(len(self), generator=seeded(seed))[:count])
 
     def without(self, name):
         """All images but those of class ``name``. The class keeps its number: a network still has a place for it."""
@@ -102,6 +104,47 @@ class Splits:
     def first(self, images):
         """The same splits with only the first ``images`` of a fixed shuffle of the training images."""
         return replace(self, train=self.train.sample(images, VALIDATION_SEED))
+
+
+def describe(splits):
+    """What is about to be learnt from, and what is too little in it: a list of sentences."""
+    parts = {"to train": splits.train, "to validate": splits.val, "to test": splits.test}
+    lines = [
+        f"{splits.name}: {len(splits.train.classes)} classes: {', '.join(map(str, splits.train.classes))}",
+        f"from {splits.source}" if splits.source else "",
+        "images "
+        + ", ".join(f"{part}: {len(images):,} ({_per_class(images)} a class)" for part, images in parts.items()),
+    ]
+    return [line for line in [*lines, *_too_few_to_learn(splits.train), *_too_few_to_judge(parts)] if line]
+
+
+def _per_class(images):
+    counts = torch.bincount(images.labels, minlength=len(images.classes))
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _too_few_to_learn(train):
+    counts = torch.bincount(train.labels, minlength=len(train.classes)).tolist()
+    few = [f"{name} ({count})" for name, count in zip(train.classes, counts, strict=True) if count < LEARNABLE]
+    if not few:
+        return []
+    listed = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
+    return [
+        f"Too few images to learn a class from: {listed}. Give at least {LEARNABLE} of each, better hundreds, or leave "
+        "the class out."
+    ]
+
+
+def _too_few_to_judge(parts):
+    """An accuracy p of n images has a standard error of sqrt(p (1 - p) / n): two of them are 1 / sqrt(n) at most."""
+    for part, images in list(parts.items())[1:]:
+        if len(images) < JUDGEABLE:
+            points = 100 / max(1, len(images)) ** 0.5
+            yield (
+                f"Too few images {part}: with {len(images)} an accuracy can be off by {points:.0f} points by chance. "
+                f"Give more: {JUDGEABLE} make it {100 / JUDGEABLE**0.5:.0f}."
+            )
 
 
 def hold_out(images, count):

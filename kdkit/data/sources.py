@@ -4,28 +4,31 @@ Looked for in ``root`` if it is given; else in ``$KDKIT_DATA``, then in the user
 """
 
 import gzip
+import hashlib
 import os
 import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from kdkit.data import download as downloads
-from kdkit.data import folders
+from kdkit.data import folders, layout, walk
 from kdkit.data.download import CIFAR10_CLASSES
 from kdkit.data.folders import image_folder
 from kdkit.data.images import ImageSet, Splits, hold_out
+from kdkit.data.layout import SUFFIXES
 from kdkit.data.views import Views
+from kdkit.files import expanded
 
 __all__ = ["cifar10", "find", "image_folder", "mnist", "places"]
 
 COUNTS = {"cifar10": (50_000, 10_000), "mnist": (60_000, 10_000)}  # images to train on and to test on
 VALIDATION = 5_000
+MNIST_LABELS = "a25bea736e30d166cdddb491f175f624", "27ae3e4e09519cfbb04c329615203637"  # MD5 of the unzipped files
 MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 HELP = {
@@ -71,9 +74,9 @@ def mnist(root=None, download=False):
 def places(root=None):
     """The folders looked in, in order: a list of (path, what it is in words)."""
     if root is not None:
-        return [(Path(root).expanduser(), "root")]
+        return [(expanded(root), "root")]
     given = os.environ.get("KDKIT_DATA")
-    own = [(Path(given).expanduser(), "$KDKIT_DATA")] if given else []
+    own = [(expanded(given), "$KDKIT_DATA")] if given else []
     return [*own, (folders.cache_folder(), "kdkit's cache folder")]
 
 
@@ -138,7 +141,9 @@ def _find_cifar10(place):
         return Copy(f"archive {archive} (original pixels)", partial(_read_archive, archive))
     for folder in (place, place / "cifar10"):
         if _split_classes(folder) == [sorted(CIFAR10_CLASSES)] * 2:
-            return Copy(f"image folder {folder} ({_kinds(folder)})", partial(_read_images, folder))
+            parts = _listed(folder, walk.LeftOut())
+            if not _too_many(parts):
+                return Copy(f"image folder {folder} ({_kinds(parts)})", partial(_read_images, folder))
     return None
 
 
@@ -174,20 +179,35 @@ def _read_archive(archive):
 def _split_classes(folder):
     """The names of the class folders in ``train/`` and in ``test/``; None if one is not there."""
     parts = [folder / "train", folder / "test"]
-    return [folders.class_folders(part) for part in parts] if all(part.is_dir() for part in parts) else None
+    return [layout.folders(part) for part in parts] if all(part.is_dir() for part in parts) else None
 
 
-def _kinds(folder):
+def _listed(folder, left):
+    """The image files of CIFAR-10's ``train/`` and ``test/``, a list of (path, label) each."""
+    parts = folder / "train", folder / "test"
+    return [folders.image_files([part / name for name in CIFAR10_CLASSES], left) for part in parts]
+
+
+def _too_many(parts):
+    """How many images are too many to be CIFAR-10's, in words; CINIC-10, for one, has the same classes and sizes."""
+    for name, part, most in zip(("train", "test"), parts, COUNTS["cifar10"], strict=True):
+        if len(part) > most:
+            return f"{name}/ holds {len(part):,} images where CIFAR-10 has {most:,}: another data set of its classes?"
+    return None
+
+
+def _kinds(parts):
     """PNG or JPEG, in words, by the file names."""
-    listing = [item for part in ("train", "test") for item in folders.image_files(folder / part, CIFAR10_CLASSES)]
-    kinds = {os.path.splitext(file)[1].lower()[1:].replace("jpg", "jpeg").upper() for file, _ in listing}
+    kinds = {os.path.splitext(file)[1].lower()[1:].replace("jpg", "jpeg").upper() for part in parts for file, _ in part}
     lossy = "JPEG" in kinds
     return " and ".join(sorted(kinds)) + (", so not the original pixels" if lossy else "") if kinds else "empty"
 
 
 def _read_images(folder):
-    train, test = (folders.image_files(folder / part, CIFAR10_CLASSES) for part in ("train", "test"))
-    images, labels = folders.decoded_once("cifar10", folder, train + test, 32, folders.exactly(32))
+    left = walk.LeftOut()
+    train, test = _listed(folder, left)
+    images, labels, _ = folders.decoded_once("cifar10", folder, train + test, 32, folders.exactly(32), left)
+    left.say(folder, SUFFIXES)
     both = ImageSet(images, labels, CIFAR10_CLASSES, name="cifar10")
     return both.subset(slice(len(train))), both.subset(slice(len(train), None))
 
@@ -198,7 +218,7 @@ def _read_images(folder):
 def _find_mnist(place):
     for folder in (place / "MNIST" / "raw", place / "raw", place / "mnist", place):
         files = [_idx_file(folder, name) for name in MNIST_FILES]
-        if all(files):
+        if all(files) and not _other_labels(files):
             return Copy(f"MNIST's files in {folder} (original pixels)", partial(_read_mnist, files))
     return None
 
@@ -207,6 +227,23 @@ def _idx_file(folder, name):
     spellings = [name, name.replace("-idx", ".idx")]  # some copies have a full stop there
     candidates = [folder / f"{spelling}-ubyte{end}" for end in ("", ".gz") for spelling in spellings]
     return next((file for file in candidates if file.is_file()), None)
+
+
+def _other_labels(files):
+    """Whether there are as many labels as MNIST has, and others: Fashion-MNIST and more use the same file names."""
+    for file, count, md5 in zip(files[1::2], COUNTS["mnist"], MNIST_LABELS, strict=True):
+        try:
+            labels = _content(file)
+        except (OSError, EOFError, zlib.error):
+            return False  # a damaged copy, which is named when it is read
+        whole = len(labels) == 8 + count and labels[:8] == bytes([0, 0, 8, 1]) + count.to_bytes(4, "big")
+        if whole and hashlib.md5(labels).hexdigest() != md5:
+            return True
+    return False
+
+
+def _content(file):
+    return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
 
 
 def _read_mnist(files):
@@ -220,7 +257,7 @@ def _read_mnist(files):
 def _read_idx(file):
     """An idx file: two zero bytes, 8 for uint8, the number of axes, their lengths as big-endian int32, the bytes."""
     try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        data = _content(file)
         axes = 3 if "images" in file.name else 1
         shape = np.frombuffer(data, ">i4", count=axes, offset=4)
         if data[:4] != bytes([0, 0, 8, axes]) or len(data) != 4 + 4 * axes + shape.prod(dtype=np.int64):
@@ -250,7 +287,7 @@ def _check_counts(name, copy, train, test):
         expected = " and ".join(f"{count:,}" for count in COUNTS[name])
         warnings.warn(
             f"The {copy.description} holds {len(train):,} training and {len(test):,} test images, not {expected}: "
-            "an incomplete copy?",
+            "an incomplete copy, or another data set?",
             stacklevel=4,
         )
 
@@ -277,6 +314,8 @@ def _state(name, place):
         return _mnist_state(place)
     for folder in (place, place / "cifar10"):
         found = _split_classes(folder)
+        if found == [sorted(CIFAR10_CLASSES)] * 2:
+            return f"{folder}: {_too_many(_listed(folder, walk.LeftOut()))}"
         if found:
             wrong = next(classes for classes in found if classes != sorted(CIFAR10_CLASSES))
             return f"{folder} has train/ and test/, but not CIFAR-10's ten classes: {_shortly(wrong)}"
@@ -286,6 +325,8 @@ def _state(name, place):
 def _mnist_state(place):
     for folder in (place / "MNIST" / "raw", place / "raw", place / "mnist", place):
         missing = [f"{name}-ubyte" for name in MNIST_FILES if not _idx_file(folder, name)]
+        if not missing:
+            return f"{folder} has files of MNIST's names with other labels: another data set, such as Fashion-MNIST?"
         if len(missing) < len(MNIST_FILES):
             return f"{folder} lacks {' and '.join(missing)}"
     return "nothing of it"

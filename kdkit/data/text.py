@@ -8,8 +8,12 @@ import ast
 import hashlib
 import re
 import sysconfig
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
+
+from kdkit.data import walk
+from kdkit.files import expanded
 
 ELSEWHERE = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3"}  # others' code, and tests
 VAL, TEST = 0.1, 0.1
@@ -66,17 +70,34 @@ def _docstrings(path):
 def folder(path):
     """Your own documents: a dict of name to text of all ``.txt`` files below ``path``, in UTF-8.
 
-    Raises ``FileNotFoundError`` where there is none, and ``ValueError`` that names a file which is not UTF-8.
+    Warns once of all that was left out, counted by kind: hidden and other files, links that lead nowhere or to folders.
+    Raises ``FileNotFoundError`` where there is none, and ``ValueError`` that names a file which is not UTF-8, or which
+    the system does not let us read.
     """
-    documents = {}
-    for file in sorted(Path(path).rglob("*.txt")):
-        try:
-            documents[file.relative_to(path).as_posix()] = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8.") from None
+    path, left, documents = expanded(path), walk.LeftOut(), {}
+    if path.is_file():
+        raise FileNotFoundError(f"{path} is a file, not a folder. Give the folder that holds it.")
+    for file in sorted(walk.files(path, (".txt",), left)) if path.exists() else ():
+        name = unicodedata.normalize("NFC", walk.show(Path(file).relative_to(path).as_posix()))
+        if name in documents:
+            raise ValueError(f"{path} holds two files {name!r} whose names differ only in how accents are stored.")
+        documents[name] = _read(file)
     if not documents:
-        raise FileNotFoundError(f"{path} holds no .txt file, nor does a folder below it.")
+        instead = f" (What was left out: {left}.)" if left.counts else ""
+        raise FileNotFoundError(f"{path} holds no .txt file, nor does a folder below it.{instead}")
+    left.say(path, [".txt"])
     return documents
+
+
+def _read(file):
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{walk.show(file)} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise walk.unreadable(file, error) from error
 
 
 RUN = 13  # words: as many in a row are hardly the same by chance; fewer often are

@@ -14,6 +14,7 @@ import torch
 from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, one_thread, sin_cos
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.views import Views
+from kdkit.data.whole import seeded, whole
 
 _CHUNK = 250  # images drawn at once: their planes fit into a processor's cache
 _ZERO = torch.zeros(())
@@ -98,10 +99,10 @@ def make(per_class, seed=0):
 
     The classes take turns (labels 0, 1, ..., 9, 0, 1, ...), so that any first part of the set is nearly balanced.
     The same ``seed`` gives the same bytes; a larger ``per_class`` gives other images, not more of the same.
-    Raises ``ValueError`` if ``per_class`` is not a whole number from 1.
+    Raises ``ValueError`` if ``per_class`` is not a whole number from 1, or ``seed`` none of 64 bits.
     """
-    _check_count(per_class)
-    generator = torch.Generator().manual_seed(seed)
+    per_class = _checked_count(per_class)
+    generator = seeded(seed)
     by_class = torch.stack([_draw(name, per_class, generator) for name in CLASSES], 1)  # [per_class, 10, 3, S, S]
     labels = torch.arange(len(CLASSES)).repeat(per_class)
     return ImageSet(by_class.flatten(0, 1), labels, CLASSES, "things")
@@ -113,8 +114,8 @@ def splits(per_class, seed=0):
 
     Views: mirrored, and shifted by up to two pixels. Raises ``ValueError`` as ``make`` does.
     """
-    _check_count(per_class)
-    seeds = torch.randint(2**62, (3,), generator=torch.Generator().manual_seed(seed)).tolist()
+    per_class = _checked_count(per_class)
+    seeds = torch.randint(2**62, (3,), generator=seeded(seed)).tolist()
     held_out = max(20, per_class // 5)
     train, val, test = (make(n, s) for n, s in zip((per_class, held_out, held_out), seeds, strict=True))
     return Splits(train, val, test, Views(flip=True, shift=2), f"drawn by kdkit.data.things, seed {seed}")
@@ -129,7 +130,7 @@ def morph(start, end, amounts, seed=0):
     list or 1-D tensor of numbers from 0 to 1. Raises ``ValueError`` for other amounts and for unknown names.
     """
     amounts = _checked_amounts(amounts)[:, None]
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     quantiles = torch.rand(1, len(_MEASURES), generator=generator)
     scene = vars(draw_scene(1, generator))
     scene = SimpleNamespace(**{name: value.expand(len(amounts), *value.shape[1:]) for name, value in scene.items()})
@@ -155,12 +156,8 @@ def part_overlap():
     return torch.minimum(one, other).sum(2) / torch.maximum(one, other).sum(2)
 
 
-def _check_count(per_class):
-    if not isinstance(per_class, int) or per_class < 1:
-        raise ValueError(
-            f"per_class must be a whole number from 1, the images to draw of each class; got {per_class!r}. "
-            "Try per_class=100."
-        )
+def _checked_count(per_class):
+    return whole(per_class, "per_class", 1, advice="So many images of each class are drawn. Try per_class=100.")
 
 
 def _checked_amounts(amounts):

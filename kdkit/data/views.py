@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from kdkit.data.whole import whole
+
 _SCHEDULE_SEED = 20150309  # the day Hinton et al. 2015 went to arXiv; any fixed number would do
 
 
@@ -24,8 +26,10 @@ class Views:
     shift: int = 2
 
     def __post_init__(self):
-        if isinstance(self.shift, bool) or not isinstance(self.shift, int) or self.shift < 0:
-            raise ValueError(f"shift must be a whole number of pixels, at least 0; got {self.shift!r}.")
+        if self.flip not in (True, False):
+            raise ValueError(f"flip must be True or False; got {self.flip!r}.")
+        object.__setattr__(self, "flip", bool(self.flip))
+        object.__setattr__(self, "shift", whole(self.shift, "shift", 0, advice="It is counted in pixels."))
 
     @property
     def side(self):

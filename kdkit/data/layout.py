@@ -1,0 +1,90 @@
+"""Which folders are the parts of a split (``train/``, ``Testing/``, ``val_set/``, ...), and which are classes."""
+
+import os
+import re
+from collections import defaultdict
+
+from kdkit.data import walk
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")  # of the images that are read
+SPELLINGS = {
+    "train": {"train", "training", "trn"},
+    "val": {"val", "valid", "validate", "validation", "dev", "development"},
+    "test": {"test", "testing", "tst"},
+}
+
+
+def part_of(name):
+    """The part of a split that a folder's name means, "train", "val" or "test"; None if it means none."""
+    letters = re.sub(r"[\W_]", "", name.lower())
+    bare = re.sub(r"(set|data|images|split)$", "", letters)
+    return next((part for part, spellings in SPELLINGS.items() if bare in spellings), None)
+
+
+def folders(path):
+    """The folders in ``path`` by name, sorted; hidden ones left out. Links are followed unless they lead back."""
+    found = (entry for entry in walk.entries(path) if walk.kind(entry) == "folder")
+    return [entry.name for entry in found if not walk.hidden(entry.name) and not leads_back(entry)]
+
+
+def leads_back(entry):
+    """Whether an entry is a link to the folder in which it lies, or to one above that."""
+    here, there = os.path.realpath(os.path.dirname(entry.path)), os.path.realpath(entry.path)
+    return entry.is_symlink() and os.path.commonpath([here, there]) == there
+
+
+def parts(path):
+    """The parts of a split in the folder ``path``: a dict of "train", "val", "test" to a folder's name.
+
+    Empty where the folders are classes: a class may be called "train", too, if images lie in it. Raises
+    ``ValueError`` for what looks like a split and is none, and for a folder one level too high.
+    """
+    names = folders(path)
+    found, others = defaultdict(list), [name for name in names if not part_of(name)]
+    for name in names:
+        if part_of(name) and (not others or _holds_folders_only(path / name)):
+            found[part_of(name)].append(name)
+    if not found:
+        _refuse_too_high(path, names)
+        return {}
+    twice = [" and ".join(f"{name}/" for name in names) for names in found.values() if len(names) > 1]
+    if twice:
+        raise ValueError(f"{path} holds {twice[0]}, two folders for one part of a split. Rename or remove one of them.")
+    if "train" not in found or len(found) == 1:
+        raise _no_split(path, names, found)
+    return {part: found[part][0] for part in SPELLINGS if part in found}
+
+
+def _no_split(path, names, found):
+    listed = " and ".join(f"{name}/" for name in names[:5]) + (" and more" if len(names) > 5 else "")
+    one = path / next(iter(found.values()))[0]
+    return ValueError(
+        f"{path} holds {listed}: that looks like parts of a split, but images to learn from (train/) and others "
+        f"(test/ or val/) are needed. Rename the folders, or give {one} alone if its folders are all the classes: "
+        "then images to test on are held out of it."
+    )
+
+
+def _refuse_too_high(path, names):
+    """``ValueError`` where the class folders of ``path`` are data sets themselves, or all have the same folders."""
+    below = {name: folders(path / name) for name in names}
+    for name, inner in below.items():
+        if {"train"} < {part_of(each) for each in inner} and _holds_folders_only(path / name):
+            raise ValueError(
+                f"{path} is one level too high: {name}/ holds {' and '.join(f'{each}/' for each in inner)}. "
+                f"Give {path / name}."
+            )
+    alike = len(names) > 1 and len({tuple(inner) for inner in below.values()}) == 1
+    if alike and len(below[names[0]]) > 1 and all(_holds_folders_only(path / name) for name in names):
+        inner = below[names[0]]
+        raise ValueError(
+            f"{path} looks one level too high: {' and '.join(f'{name}/' for name in names[:3])} hold the same folders, "
+            f"{', '.join(inner[:5])}. Which are the classes? If {inner[0]} is one, give {path / names[0]}; if "
+            f"{names[0]} is one, move its images up, out of its folders."
+        )
+
+
+def _holds_folders_only(folder):
+    """Whether ``folder`` has folders in it, and no image beside them."""
+    images = (entry.name for entry in walk.entries(folder) if entry.name.lower().endswith(SUFFIXES))
+    return bool(folders(folder)) and not any(not walk.hidden(name) for name in images)
