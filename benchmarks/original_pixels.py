@@ -43,7 +43,7 @@ def main():
     unseen[place[place < len(unseen)]] = False
     without = replace(splits, train=splits.train.subset(unseen))
     result = {
-        "pixels": "JPEG copies" if "JPEG" in splits.source else "original",
+        "pixels": "JPEG copies" if "not the original pixels" in splits.source else "original",
         "sample": len(originals),
         "sample_in_train": int((~unseen).sum()),
         "shipped": judge(zoo.load("cifar10-teacher"), splits.test, copies, originals),

@@ -260,7 +260,7 @@ def main():
         print({rate: f"{accuracy:.1%}" for rate, accuracy in tried.items()}, flush=True)
         result = {
             "data": splits.name,
-            "pixels": "JPEG copies" if "JPEG" in splits.source else "original",
+            "pixels": "JPEG copies" if "not the original pixels" in splits.source else "original",
             "train_images": len(splits.train),
             "batch_size": BATCH,
             "teacher_val_accuracy": accuracy,

@@ -191,7 +191,7 @@ def _train_teacher(options, doctor):
     checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
     card = {"name": out.stem, **origin, "train_images": len(data.train)}
-    card["limits"] = LIMITS + (COPIES if "JPEG" in data.source else "")
+    card["limits"] = LIMITS + (COPIES if "not the original pixels" in data.source else "")
     card |= {"seconds": round(run.seconds, 1), "device": _hardware(network)}
     card["results"] = _measure(_as_written(network, card).to(_device(options.device)), data.test, data.views.flip)
     _check_learnt("the teacher", card["results"]["accuracy"], data.test)
@@ -207,11 +207,11 @@ def _train_bert(options, doctor):
     Word pieces are learnt first. They are kept for these texts, so that a run that was stopped goes on with the same.
     """
     from kdkit import berts, distilbert, models, zoo
-    from kdkit.data import text, tokens
+    from kdkit.data import folders, text, tokens
 
     began = time.perf_counter()
     documents = text.python() if options.data == "python" else text.folder(options.data)
-    name = "python" if options.data == "python" else Path(options.data).resolve().name
+    name = "python" if options.data == "python" else folders.data_name(Path(options.data))
     out = options.out or options.runs / f"{name}-bert.safetensors"
     made = {"data": name, "source": _text_source(options), **_made(options, doctor)}
     _check_place(out, made)
@@ -486,13 +486,13 @@ def _check_learnt(who, accuracy, test):
 def _plan(options, data):
     """Fill in what depends on the data, and say what is about to be trained, before it is."""
     from kdkit import training
+    from kdkit.data import describe
 
     batch_size, epochs = training.proposed(len(data.train), options.usual_epochs)
     options.batch_size = batch_size if options.batch_size is None else options.batch_size
     options.epochs = epochs if options.epochs is None else options.epochs
     steps = -(-len(data.train) // max(options.batch_size, 1))
-    classes = ", ".join(data.train.classes)
-    print(f"{data!r} from {data.source}\n{len(data.train.classes)} classes: {classes}")
+    print(*describe(data), sep="\n")
     times = f"{options.epochs} epoch{'s' * (options.epochs != 1)} of {steps} step{'s' * (steps != 1)}"
     print(f"to train: {times}, of up to {options.batch_size} images each", flush=True)
     if 0 < options.epochs * steps < training.ENOUGH_STEPS:

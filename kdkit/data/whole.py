@@ -22,10 +22,6 @@ def whole(value, name, least=None, most=None, advice=""):
     raise ValueError(f"{name} must be a whole number{bounds}; got {value!r}.{advice and ' '}{advice}")
 
 
-<<<<<<< HEAD
-def generator(seed):
-=======
 def seeded(seed):
->>>>>>> reading
     """A ``torch.Generator`` that begins at ``seed``. Raises ``ValueError`` for what torch takes for no seed."""
     return torch.Generator().manual_seed(whole(seed, "seed", *SEEDS))
