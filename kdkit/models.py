@@ -7,6 +7,7 @@ that whitens 2x2 patches, pooling before the normalisation (a quarter of the mem
 
 import contextlib
 import hashlib
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -205,6 +206,15 @@ def as_input(images, device="cpu"):
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {images.dtype}.")
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+def device_of(model):
+    """Where ``model`` computes: the device of its first parameter, else of its first buffer, else the CPU.
+
+    A frozen TorchScript has neither, nor has a module that keeps its networks in a plain list.
+    """
+    tensor = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def parameters(model):

@@ -212,6 +212,13 @@ def test_logits_are_taken_out_of_an_output_that_has_them():
     assert models.logits(lambda inputs: inputs, Output.logits) is Output.logits
 
 
+def test_a_network_computes_where_its_first_tensor_lies_and_without_any_on_the_cpu():
+    meta = torch.nn.Linear(2, 2, device="meta")
+    assert models.device_of(meta) == torch.device("meta")
+    assert models.device_of(torch.nn.BatchNorm1d(2, affine=False, device="meta")) == torch.device("meta")
+    assert models.device_of(torch.nn.ReLU()) == torch.device("cpu")
+
+
 # --------------------------------------------------------------------------------------- fingerprints
 
 
