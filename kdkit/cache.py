@@ -55,7 +55,7 @@ class ViewCache:
         where = self.path or "in memory"
         if self._kept is None:
             return f"ViewCache({where}: closed)"
-        size = files.megabytes(self._kept.bytes)
+        size = files.in_words(self._kept.bytes)
         return f"ViewCache({where}: {self.filled:,} of {self._entries:,} entries, {size})"
 
     def __enter__(self):
@@ -73,9 +73,12 @@ class ViewCache:
     @property
     def _rows(self):
         """The entries: logits as raw bits, each with its check value."""
+        self._check_open()
+        return self._kept
+
+    def _check_open(self):
         if self._kept is None:
             raise ValueError(f"{self!r}: open it again with ViewCache(teacher, data, path).")
-        return self._kept
 
     @property
     def filled(self):
@@ -106,7 +109,8 @@ class ViewCache:
         return answers
 
     def check_belongs(self, teacher, data):
-        """``ValueError`` unless this is the cache of ``teacher`` on ``data``."""
+        """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
+        self._check_open()
         self._compare(_header(teacher, data), self._header, repr(self))
         if teacher is not self.teacher:
             self._spot_check(teacher)
@@ -189,10 +193,11 @@ class ViewCache:
 
     def _open(self):
         shape = HEADER_BYTES, self._entries, self._classes
-        if not self.path.exists():
-            self._create(*shape)
-        with files.explained(self.path, "read"), open(self.path, "rb") as file:
-            self._check_header(file.read(HEADER_BYTES))
+        with files.explained(self.path, "read"):
+            if not self.path.exists():
+                self._create(*shape)
+            with open(self.path, "rb") as file:
+                self._check_header(file.read(HEADER_BYTES))
         if self.path.stat().st_size != rows.size(*shape):
             raise ValueError(f"{self.path} is truncated or damaged. Delete it: it will be filled again.")
         return rows.InFile(self.path, *shape)

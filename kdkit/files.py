@@ -37,11 +37,11 @@ def explained(path, done, needed=None):
     except OSError as error:
         if error.strerror is None or error.errno not in WAY_OUT:  # it is a sentence already, or nothing known
             raise
-        room = ""
-        if WAY_OUT[error.errno] is _FULL:
-            wanted = "" if needed is None else f"{megabytes(needed)} are needed, "
-            room = f" ({wanted}{megabytes(free(path))} are free)"
-        said = type(error)(f"{path} could not be {done}: {error.strerror.lower()}{room}. {WAY_OUT[error.errno]}")
+        room = [f"{in_words(needed)} are needed"] if needed is not None and WAY_OUT[error.errno] is _FULL else []
+        if error.errno == errno.ENOSPC:
+            room.append(f"{in_words(free(path))} are free")
+        why = error.strerror.lower() + (f" ({', '.join(room)})" if room else "")
+        said = type(error)(f"{path} could not be {done}: {why}. {WAY_OUT[error.errno]}")
         said.errno = error.errno
         raise said from error
 
@@ -52,13 +52,13 @@ def free(path):
     return shutil.disk_usage(next(place for place in (path, *path.parents) if place.is_dir())).free
 
 
-def megabytes(count):
+def in_words(count):
     """Bytes for people to read.
 
-    >>> megabytes(1_320_000)
-    '1.3 MB'
+    >>> in_words(1_320_000), in_words(90_400)
+    ('1.3 MB', '90 kB')
     """
-    return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 @contextlib.contextmanager
@@ -112,7 +112,7 @@ def alone(path, busy=None):
 
 
 def _acquire(lock, path, busy):
-    with explained(path, "locked"):
+    with explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)  # older filelocks do not
         try:
             lock.acquire(timeout=-1 if busy is None else 0)

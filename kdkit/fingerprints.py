@@ -17,7 +17,7 @@ from torch import nn
 
 _OWN = frozenset(vars(nn.Module()))  # what every module has: children, parameters, hooks, training
 _PLAIN = bool | int | float | str | None
-_JIT_NUMBER = re.compile(rb"___torch_mangle_\d+\.?/?")  # counts what a process has traced before
+_JIT_NUMBER = re.compile(rb"\.___torch_mangle_\d+")  # counts what a process has traced before
 
 
 def fingerprint(model):
@@ -154,9 +154,6 @@ def _bytes(tensor):
 
 def _script(model):
     """A TorchScript as it would be saved: code and constants, since a frozen one has its weights in there."""
-    saved = io.BytesIO()
-    torch.jit.save(model, saved)
-    with zipfile.ZipFile(saved) as archive:
+    with zipfile.ZipFile(io.BytesIO(model.save_to_buffer())) as archive:
         names = [name for name in archive.namelist() if not name.endswith((".debug_pkl", "serialization_id"))]
-        parts = [_JIT_NUMBER.sub(b"", part) for name in names for part in (name.encode(), archive.read(name))]
-    return b"".join(parts)
+        return b"".join(_JIT_NUMBER.sub(b"", archive.read(name)) for name in names)

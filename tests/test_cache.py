@@ -6,7 +6,8 @@ import pytest
 import tiny
 import torch
 
-from kdkit import models
+from kdkit import cache as caches
+from kdkit import models, rows
 from kdkit.cache import HEADER_BYTES, ViewCache
 from kdkit.data import Views
 
@@ -234,3 +235,59 @@ def test_argmax_cache_leaves_out_a_damaged_entry(data, teacher):
     entry = checks.nonzero()[0]
     cache._rows.write(entry, cache._rows.read(entry) + 1, checks[entry])
     assert cache.argmax().filled == cache.filled - 1
+
+
+# ------------------------------------------------------------------------------- opened, closed, listed, removed
+
+
+def test_opening_reads_check_values_and_few_entries_and_no_more(data, teacher, tmp_path, monkeypatch):
+    with ViewCache(teacher, data, tmp_path / "c") as cache:
+        fill(cache)
+    seen, read = [], rows.InFile._read
+    monkeypatch.setattr(rows.InFile, "_read", lambda *call: seen.append((call[1], len(call[2]))) or read(*call))
+    with ViewCache(teacher, data, tmp_path / "c") as cache:
+        entries = len(data.train) * data.views.count + len(data.val)
+        asked = {begin: sum(count for place, count in seen if place == begin) for begin, _ in seen}
+        assert asked[HEADER_BYTES + 4 * entries] <= 2 * 8 and asked[HEADER_BYTES] <= entries + 2 * 8
+        assert repr(cache) == f"ViewCache({tmp_path / 'c'}: 96 of 1,760 entries, 32 kB)"
+
+
+@pytest.mark.parametrize("path", ["c", None])
+def test_a_closed_cache_says_so_and_its_file_goes_on(data, teacher, tmp_path, path):
+    path = path and tmp_path / path
+    with ViewCache(teacher, data, path) as cache:
+        fill(cache)
+    cache.close()  # twice does no harm
+    uses = (
+        lambda: cache.filled,
+        cache.val_logits,
+        cache.argmax,
+        cache.check,
+        lambda: cache.check_belongs(teacher, data),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match=r"ViewCache\(.*: closed\): open it again with ViewCache"):
+            use()
+    if path:
+        assert ViewCache(teacher, data, path).filled == len(data.train)
+
+
+def test_caches_in_a_folder_are_listed_with_what_they_are_of_and_removed(data, teacher, tmp_path):
+    (tmp_path / "sub").mkdir()
+    ViewCache(teacher, data, tmp_path / "sub" / "new.cache").close()
+    (tmp_path / "old.cache").write_bytes(b"kdkit view cache 1\n" + bytes(50))
+    for name, content in ("text", b"hello"), ("empty", b""):
+        (tmp_path / name).write_bytes(content)
+    new, old = caches.kept(tmp_path)
+    assert (new.path, old.path) == (tmp_path / "sub" / "new.cache", tmp_path / "old.cache")
+    assert new.of == f"tiny, teacher {models.fingerprint(teacher)}, flip=True, shift=1" and "older version" in old.of
+    assert caches.remove(new.path) == new.bytes > 30_000 and caches.kept(tmp_path) == [old]
+    for other in "text", "empty", "none":
+        with pytest.raises(ValueError, match=f"{other} is no cache of teacher logits: nothing was deleted"):
+            caches.remove(tmp_path / other)
+    assert (tmp_path / "text").exists()
+
+
+def test_a_cache_makes_the_folder_that_it_lies_in(data, teacher, tmp_path, monkeypatch):
+    ViewCache(teacher, data, tmp_path / "new" / "folders" / "c").close()
+    assert (tmp_path / "new" / "folders" / "c").exists()
