@@ -5,6 +5,7 @@ import functools
 import hashlib
 import io
 import logging
+import os
 import re
 import types
 import zipfile
@@ -45,13 +46,12 @@ def _add(digest, model, seen):
     for name, module in model.named_modules():
         for attribute, value in _settings(module):
             digest.update(f"{name}.{attribute}=".encode() + _told(value, seen))
-    if isinstance(model, torch.jit.ScriptModule):
-        digest.update(_script(model))
 
 
 def _settings(module):
     """What the layers, what they print of themselves and their weights do not tell: pairs of name and value."""
     if isinstance(module, torch.jit.ScriptModule):
+        yield "code", _script(module)
         return
     for name in sorted(module._non_persistent_buffers_set):
         yield name, module._buffers[name]
@@ -78,7 +78,7 @@ def _told(value, seen):
     """``value`` in bytes that are the same in each process: without addresses, in an order of its own."""
     if isinstance(value, _PLAIN | complex | bytes | torch.dtype | torch.layout | range | slice):
         return f"{type(value).__name__} {value!r};".encode()
-    if isinstance(value, torch.device | types.ModuleType | logging.Logger):
+    if isinstance(value, torch.device | os.PathLike | types.ModuleType | logging.Logger):
         return f"{type(value).__name__};".encode()  # they decide no answer, or hold half the program
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name};".encode()
@@ -156,4 +156,4 @@ def _script(model):
     """A TorchScript as it would be saved: code and constants, since a frozen one has its weights in there."""
     with zipfile.ZipFile(io.BytesIO(model.save_to_buffer())) as archive:
         names = [name for name in archive.namelist() if not name.endswith((".debug_pkl", "serialization_id"))]
-        return b"".join(_JIT_NUMBER.sub(b"", archive.read(name)) for name in names)
+        return _hash(b"".join(_JIT_NUMBER.sub(b"", archive.read(name)) for name in names))

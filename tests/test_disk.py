@@ -133,6 +133,16 @@ def test_a_files_space_is_claimed_when_it_is_made(tmp_path):
     assert about.st_size == 4096 + 100_000 * 44 and about.st_blocks * 512 >= about.st_size
 
 
+def test_where_no_space_can_be_claimed_there_must_be_room_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)  # as on macOS and Windows
+    rows.create(tmp_path / "t", b"start", 100, 50, 3)
+    assert (tmp_path / "t").stat().st_size == 100 + 50 * 16
+    monkeypatch.setattr(files, "free", lambda path: 800)
+    with pytest.raises(OSError, match=r"u could not be written: no space .* \(1 kB are needed, 1 kB are free\)"):
+        rows.create(tmp_path / "u", b"start", 100, 50, 3)
+    assert [file.name for file in tmp_path.iterdir()] == ["t"]
+
+
 # -------------------------------------------------------------------------------------------- machine
 
 

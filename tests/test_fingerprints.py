@@ -1,6 +1,7 @@
 """A fingerprint sees what changes an answer, and is the same in each process."""
 
 import functools
+import os
 import subprocess
 import sys
 import warnings
@@ -106,6 +107,7 @@ PAIRS = {  # each makes two networks that answer otherwise with the same registe
     "another lambda": lambda k: With(act=(lambda x: x + 1, lambda x: x - 1)[k]),
     "extra state": lambda k: Extra(version=(1, 2)[k]),
     "a frozen TorchScript": frozen,
+    "a frozen TorchScript inside": lambda k: nn.Sequential(frozen(k), nn.Tanh()),
     "a quantised network": quantised,
     "torch's attention": lambda k: heads((2, 4)[k]),
     "BERT's attention": lambda k: bert_heads((2, 4)[k]),
@@ -120,10 +122,10 @@ def test_two_networks_that_answer_otherwise_differ_and_equal_ones_do_not(name):
 
 
 def test_networks_that_hold_themselves_and_odd_things_have_one_too():
-    network = With(device=torch.device("cpu"), functions=nn.functional)
+    network = With(device=torch.device("cpu"), file=Path("here"), functions=nn.functional)
     network.itself = [network, network.net]
     before = fingerprint(network)
-    network.device = torch.device("meta")  # where a network lies decides no answer
+    network.device, network.file = torch.device("meta"), Path("there")  # where a network lies decides no answer
     assert fingerprint(network) == before
 
 
@@ -143,6 +145,6 @@ def test_it_is_the_same_in_another_process():
         "import test_fingerprints as t; frozen = t.frozen(5); print([t.fingerprint(m(0)) for m in t.PAIRS.values()])"
     )
     here = Path(__file__).parent
-    environment = {"PYTHONPATH": f"{here.parent}:{here}", "PYTHONHASHSEED": "7"}
+    environment = os.environ | {"PYTHONPATH": f"{here.parent}:{here}", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == str([fingerprint(make(0)) for make in PAIRS.values()]), done.stderr
