@@ -8,7 +8,6 @@ teacher. Ratios, not seconds: machines are noisy, but what slows one contender s
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from time import perf_counter
 import torch
 
 import kdkit
-from kdkit import data, doctor, files, models, training, zoo
+from kdkit import data, doctor, files, models, profiling, training, zoo
 from kdkit.cache import ViewCache
 
 
@@ -34,7 +33,7 @@ def main():
     options = parser.parse_args()
     splits = data.load(options.data).first(options.train_images)
     teacher = zoo.load(options.teacher) if options.teacher in zoo.names() else zoo.read(options.teacher)
-    load = _load()
+    load = profiling.load()
     print(f"{splits!r}, student {options.width}x{options.depth}, {torch.get_num_threads()} threads, load {load}")
     with tempfile.TemporaryDirectory() as folder:
         seconds, asked, shares = race(options, splits, teacher, Path(folder))
@@ -109,10 +108,6 @@ class Watch:
         result = function(*arguments)
         self.seconds[name] += perf_counter() - began
         return result
-
-
-def _load():
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ is taken inside the page: from the time stamp of the key to the change of the pi
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -19,11 +18,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 import lab
 
-from kdkit import doctor, files
+from kdkit import doctor, files, profiling
 
 PREPARE = """
 import ipywidgets, matplotlib.pyplot as plt, torch
-from kdkit import metrics, zoo
+from kdkit import metrics, profiling, zoo
 from kdkit.data import things
 from kdkit.widgets import MorphPanel, TemperaturePanel
 teacher = zoo.load("things-teacher")
@@ -71,7 +70,7 @@ def main():
     parser.add_argument("--moves", type=int, default=30)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    load = f"{os.getloadavg()[0]:.1f}"
+    load = profiling.load()
     with tempfile.TemporaryDirectory() as folder, lab.running_lab(Path(folder)) as running:
         seen = race(running, options.moves)
     result = {"moves": options.moves, "milliseconds": seen, "load": load, "versions": doctor.versions()}

@@ -129,7 +129,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     about = {"settings": {"pairs": PAIRS, "rounds": options.rounds, "busy": options.busy}}
-    about |= {"versions": doctor.versions(), "load": f"{os.getloadavg()[0]:.1f}"}
+    about |= {"versions": doctor.versions(), "load": profiling.load()}
     about |= {"waiting_threads": os.environ.get("OMP_WAIT_POLICY", "spin for a while, then sleep")}
     result = dict(about)
     with others(options.busy):

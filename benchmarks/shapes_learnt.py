@@ -9,7 +9,6 @@ once. What stands in the JSON file is not trained again.
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 from dataclasses import replace
@@ -43,7 +42,7 @@ def main():
             rate = fight.tune(shape, "soft", None)
             for seed in range(options.seeds):
                 fight.row(shape, "soft", None, seed, rate)
-    load = f"{os.getloadavg()[0]:.1f}"  # before the times are taken; while students learn it does not matter
+    load = profiling.load()  # before the times are taken; while students learn it does not matter
     result = {**ledger.about, "load": load, "times": times(things.test.images, options.rounds), "rows": ledger.rows}
     print("\n".join(table(result)))
     if options.json:

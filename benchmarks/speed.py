@@ -10,7 +10,6 @@ of a step goes, by kind of operation.
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    load = f"{os.getloadavg()[0]:.1f}"
+    load = profiling.load()
     memory.keep_freed()  # as kdkit.train does
     steps = {name: Step(*size, options.batch_size) for name, size in NETWORKS.items()}
     products = {f"product {side}": _product(side) for side in SIDES}

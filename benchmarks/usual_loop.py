@@ -22,7 +22,6 @@ import argparse
 import copy
 import json
 import multiprocessing
-import os
 import statistics
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -38,7 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import kdkit
-from kdkit import data, doctor, files, metrics
+from kdkit import data, doctor, files, metrics, profiling
 from kdkit.cache import ViewCache
 from kdkit.data.views import Views
 
@@ -244,7 +243,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    splits, load = _splits(options), f"{os.getloadavg()[0]:.1f}"
+    splits, load = _splits(options), profiling.load()
     print(f"{splits!r}, batches of {BATCH}, {torch.get_num_threads()} threads, load {load}", flush=True)
     teacher = tutorial_teacher().to(memory_format=torch.channels_last)
     kdkit.train(

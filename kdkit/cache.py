@@ -8,14 +8,13 @@ student nothing.
 import json
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from filelock import FileLock
 
-from kdkit import files, models
+from kdkit import files, models, rows
 
-MAGIC = b"kdkit view cache 1\n"
+MAGIC, OLDER = b"kdkit view cache 2\n", b"kdkit view cache 1\n"
 HEADER_BYTES = 4096
 ANOTHER_TEACHER = 1e-2  # a difference, relative to the largest logit, that no rounding explains (TF32 included)
 
@@ -28,33 +27,63 @@ class ViewCache:
         data: ``Splits``; the views of ``data.train`` and the plain images of ``data.val`` are kept.
         path: a file for them (created if there is none), or None to keep them in memory only.
 
-    Each entry carries a check value. One that was half written when a program was killed, or damaged later, does not
-    count, and is computed again. Two processes may use one file: they write the same values to the same places.
+    The space of all entries is claimed when the file is made, so that no training ends in a full disk half-way. Each
+    entry carries a check value. One that was half written when a program was killed, or damaged later, does not count,
+    and is computed again. Two processes may use one file: they write the same values to the same places.
 
-    Raises ``ValueError`` if the file is no cache, or that of another teacher, other images or other views. (Weights and
-    layers are compared by hash, and a few kept entries with what the teacher says now.)
+    ``close`` it, or use it in a ``with`` block, where the file is to be deleted afterwards (Windows deletes no open
+    file). ``kept`` lists the caches in a folder, ``remove`` deletes one.
+
+    Raises ``ValueError`` if the file is no cache, or that of another teacher, other images or other views (weights,
+    layers and settings are compared by hash, and a few kept entries with what the teacher says now), and in one of
+    several processes that torchrun started. ``OSError`` if there is not room for it, or no permission.
     ``teacher_images`` counts the images that went through the teacher.
     """
 
     def __init__(self, teacher, data, path=None):
+        files.refuse_several_processes()
         self.teacher, self.data, self.path = teacher, data, path and Path(path)
         self.teacher_images = 0
         self._header = _header(teacher, data)
         self._training = len(data.train) * data.views.count  # entries of data.val stand behind these
-        shape = (self._training + len(data.val), len(data.train.classes) + 1)
-        table = torch.zeros(shape, dtype=torch.int32) if path is None else torch.from_numpy(self._map(shape))
-        self._bits, self._checks = table[:, :-1], table[:, -1]  # a row: logits as raw bits, check value
-        self._multipliers = torch.arange(1, 2 * shape[1] - 2, 2) * 0x9E3779B1
+        self._entries, self._classes = self._training + len(data.val), len(data.train.classes)
+        self._multipliers = torch.arange(1, 2 * self._classes, 2) * 0x9E3779B1
+        self._kept = rows.InMemory(self._entries, self._classes) if path is None else self._open()
         self._spot_check(teacher)
 
     def __repr__(self):
         where = self.path or "in memory"
-        return f"ViewCache({where}: {self.filled:,} of {len(self._checks):,} entries)"
+        if self._kept is None:
+            return f"ViewCache({where}: closed)"
+        size = files.in_words(self._kept.bytes)
+        return f"ViewCache({where}: {self.filled:,} of {self._entries:,} entries, {size})"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Let go of the file, or of the memory. What is kept in the file stays; the cache is of no more use."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    @property
+    def _rows(self):
+        """The entries: logits as raw bits, each with its check value."""
+        self._check_open()
+        return self._kept
+
+    def _check_open(self):
+        if self._kept is None:
+            raise ValueError(f"{self!r}: open it again with ViewCache(teacher, data, path).")
 
     @property
     def filled(self):
         """How many entries hold logits."""
-        return int((self._checks != 0).sum())
+        return int((self._rows.checks() != 0).sum())
 
     def logits(self, index, view, inputs):
         """The teacher's logits ``[B, C]`` on a batch: images ``index`` [B] of data.train in their views ``view`` [B].
@@ -74,13 +103,14 @@ class ViewCache:
     def argmax(self):
         """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
         answers = ViewCache(models.Argmax(self.teacher), self.data)
-        for rows in torch.arange(len(self._checks)).split(100_000):
-            kept = rows[self._checks[rows] == self._check_values(rows, self._bits[rows])]
-            answers._store(kept, answers.teacher.of(self._bits[kept].view(torch.float32)))
+        for some in torch.arange(self._entries).split(100_000):
+            bits, good = self._read(some)
+            answers._store(some[good], answers.teacher.of(bits[good].view(torch.float32)))
         return answers
 
     def check_belongs(self, teacher, data):
-        """``ValueError`` unless this is the cache of ``teacher`` on ``data``."""
+        """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
+        self._check_open()
         self._compare(_header(teacher, data), self._header, repr(self))
         if teacher is not self.teacher:
             self._spot_check(teacher)
@@ -104,15 +134,15 @@ class ViewCache:
 
     def _sample(self, sample, seed):
         """Rows of up to ``sample`` undamaged entries of data.train."""
-        kept = (self._checks[: self._training] != 0).nonzero().squeeze(1)
-        chosen = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))[:sample]]
-        return chosen[self._checks[chosen] == self._check_values(chosen, self._bits[chosen])]
+        kept = (self._rows.checks()[: self._training] != 0).nonzero().squeeze(1)
+        chosen = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed % 2**64))[:sample]]
+        return chosen[self._read(chosen)[1]]
 
     def _largest_difference(self, teacher, chosen, tolerance):
         index, view = chosen // self.data.views.count, chosen % self.data.views.count
         views = self.data.views
         fresh = self._ask(teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view))
-        kept_logits = self._bits[chosen].view(torch.float32)
+        kept_logits = self._read(chosen)[0].view(torch.float32)
         differences = (kept_logits - fresh).abs().amax(1) / fresh.abs().max().clamp(min=1)
         worst = int(differences.nan_to_num(nan=torch.inf).argmax())
         if not differences[worst] <= tolerance:
@@ -122,60 +152,68 @@ class ViewCache:
             )
         return float(differences[worst])
 
-    def _look_up(self, rows, inputs):
-        bits = self._bits[rows]
-        if torch.equal(self._checks[rows], self._check_values(rows, bits)):
+    def _look_up(self, entries, inputs):
+        bits, good = self._read(entries)
+        if good.all():
             return bits.view(torch.float32)
         inputs = inputs()
         self.teacher_images += len(inputs)
         answer = self._ask(self.teacher, inputs)
-        self._store(rows, answer)
+        self._store(entries, answer)
         return answer
+
+    def _read(self, entries):
+        """Their bits ``[N, C]``, and which of them are there and undamaged: bool ``[N]``."""
+        bits = self._rows.read(entries)
+        return bits, self._rows.checks(entries) == self._check_values(entries, bits)
 
     @torch.no_grad()
     def _ask(self, teacher, inputs):
         teacher.eval()
-        device = next(teacher.parameters()).device
-        answer = models.logits(teacher, inputs.to(device)).float().cpu()
-        if answer.shape != (len(inputs), self._bits.shape[1]):
+        answer = models.logits(teacher, inputs.to(models.device_of(teacher))).float().cpu()
+        if answer.shape != (len(inputs), self._classes):
             raise ValueError(
                 f"the teacher answered with logits of shape {list(answer.shape)}; "
-                f"expected [{len(inputs)}, {self._bits.shape[1]}], one for each class of {self.data!r}."
+                f"expected [{len(inputs)}, {self._classes}], one for each class of {self.data!r}."
             )
         return answer
 
-    def _store(self, rows, answer):
+    def _store(self, entries, answer):
         """Write only what is missing: an entry that is there stays as it is. The check value goes last."""
         bits = answer.contiguous().view(torch.int32)
-        missing = self._checks[rows] != self._check_values(rows, self._bits[rows])
-        rows, bits = rows[missing], bits[missing]
-        self._bits[rows] = bits
-        self._checks[rows] = self._check_values(rows, bits)
+        missing = ~self._read(entries)[1]
+        entries, bits = entries[missing], bits[missing]
+        self._rows.write(entries, bits, self._check_values(entries, bits))
 
-    def _check_values(self, rows, bits):
-        """A number for each row that no other content, nor the same content elsewhere, is likely to have; never 0."""
-        total = (bits.long() * self._multipliers).sum(1) + (rows + 1) * 0x85EBCA77
+    def _check_values(self, entries, bits):
+        """A number for each that no other content, nor the same content elsewhere, is likely to have; never 0."""
+        total = (bits.long() * self._multipliers).sum(1) + (entries + 1) * 0x85EBCA77
         total = (total ^ (total >> 29)) * 0x1B873593  # wraps around, like any hash
         return (((total >> 32) & 0x7FFFFFFF) | 1).to(torch.int32)
 
-    def _map(self, shape):
-        with FileLock(f"{self.path}.lock"):  # two processes that begin at once must not both create the file
+    def _open(self):
+        shape = HEADER_BYTES, self._entries, self._classes
+        with files.explained(self.path, "read"):
             if not self.path.exists():
-                self._create(4 * shape[0] * shape[1])
-        with open(self.path, "rb") as file:
-            self._check_header(file.read(HEADER_BYTES))
-        if self.path.stat().st_size != HEADER_BYTES + 4 * shape[0] * shape[1]:
+                self._create(*shape)
+            with open(self.path, "rb") as file:
+                self._check_header(file.read(HEADER_BYTES))
+        if self.path.stat().st_size != rows.size(*shape):
             raise ValueError(f"{self.path} is truncated or damaged. Delete it: it will be filled again.")
-        return np.memmap(self.path, np.int32, "r+", offset=HEADER_BYTES, shape=shape)
+        return rows.InFile(self.path, *shape)
 
-    def _create(self, size):
-        content = json.dumps(self._header).encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(self.path) as temporary, open(temporary, "r+b") as file:
-            file.write(MAGIC + struct.pack("<I", len(content)) + content)
-            file.truncate(HEADER_BYTES + size)  # a sparse file: it takes up only what has been filled
+    def _create(self, *shape):
+        content = json.dumps(self._header | {"name": self.data.name}).encode()
+        with files.alone(self.path):  # two that begin at once must not both make it
+            if not self.path.exists():
+                rows.create(self.path, MAGIC + struct.pack("<I", len(content)) + content, *shape)
 
     def _check_header(self, start):
+        if start.startswith(OLDER):
+            raise ValueError(
+                f"{self.path} is a cache of an older kdkit, which this one does not read. Delete it: it will be filled "
+                "again. Or give another path."
+            )
         found = _read_header(start)
         if found is None:
             raise ValueError(
@@ -204,11 +242,56 @@ def _header(teacher, data):
 
 
 def _read_header(start):
+    """The dict that such a file begins with; None if it begins otherwise."""
     if not start.startswith(MAGIC):
         return None
-    (length,) = struct.unpack_from("<I", start, len(MAGIC))
-    begin = len(MAGIC) + 4
     try:
-        return json.loads(start[begin : begin + length])
-    except ValueError:
+        (length,) = struct.unpack_from("<I", start, len(MAGIC))
+        begin = len(MAGIC) + 4
+        found = json.loads(start[begin : begin + length])
+    except (ValueError, struct.error):
         return None
+    return found if isinstance(found, dict) else None
+
+
+class Kept(NamedTuple):
+    """A cache file: its ``path``, its ``bytes`` on disk, and of which data set and teacher it is, in words: ``of``."""
+
+    path: Path
+    bytes: int
+    of: str
+
+
+def kept(folder):
+    """The cache files in ``folder`` and the folders in it, the largest first: a list of ``Kept``.
+
+    Those of older versions too, which nothing reads any more.
+    """
+    with files.explained(folder, "listed"):
+        found = [(path, _about(path)) for path in Path(folder).rglob("*") if path.is_file()]
+        caches = [Kept(path, path.stat().st_size, about) for path, about in found if about is not None]
+    return sorted(caches, key=lambda one: (-one.bytes, one.path))
+
+
+def remove(path):
+    """Delete the cache file ``path``; its teacher is asked again when it is needed. How many bytes are free for it.
+
+    ``ValueError`` if it is no cache.
+    """
+    path = Path(path)
+    if not path.is_file() or _about(path) is None:
+        raise ValueError(f"{path} is no cache of teacher logits: nothing was deleted.")
+    count = path.stat().st_size
+    with files.explained(path, "deleted"):
+        path.unlink()
+    return count
+
+
+def _about(path):
+    """Whose cache ``path`` is, in words; None if it is none."""
+    with files.explained(path, "read"), open(path, "rb") as file:
+        start = file.read(HEADER_BYTES)
+    if start.startswith(OLDER):
+        return "an older version of kdkit: no longer read"
+    found = _read_header(start)
+    return found and f"{found.get('name')}, teacher {found.get('teacher')}, {found.get('views')}"

@@ -12,9 +12,14 @@ FORMAT = "kdkit checkpoint 1"
 
 
 def write(path, state):
-    """Write ``state``, a dict of tensors, numbers, strings, lists and dicts."""
-    with files.replacing(path) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+    """Write ``state``, a dict of tensors, numbers, strings, lists and dicts.
+
+    ``OSError`` with a sentence if the disk is full or the place forbidden; the checkpoint before this one stands.
+    """
+    content = io.BytesIO()  # in memory first: on a full disk torch.save tells of positions in a file, not of the disk
+    torch.save({"format": FORMAT, **state}, content)
+    with files.replacing(path, needed=content.tell()) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def read(path):

@@ -15,14 +15,12 @@ and names nearly all of them right, as it would not on images that are new to it
 the validation images; and nothing but the rate was tuned for learning from few.
 """
 
-import contextlib
 import copy
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
 import kdkit
 from kdkit import files, losses, metrics, models, profiling, training
@@ -123,7 +121,7 @@ class Fight:
         return row
 
     def _train(self, width, depth, arm, budget, seed, rate, checkpoint):
-        setting, data, device = self.setting, self.data, next(self.cache.teacher.parameters()).device
+        setting, data, device = self.setting, self.data, models.device_of(self.cache.teacher)
         channels, classes = data.train.images.shape[1], len(data.train.classes)
         student = models.student(width, depth, classes, channels, seed)
         # on all images, which takes no label: so all arms of a seed begin with the same first layer, too
@@ -173,7 +171,7 @@ def expected_seconds(data, setting, teacher, student):
 
     Measured on one batch; on a busy machine it can be wrong by half.
     """
-    size, device = setting.batch_size, next(teacher.parameters()).device
+    size, device = setting.batch_size, models.device_of(teacher)
     inputs, labels = models.as_input(data.train.images[:size], device), data.train.labels[:size].to(device)
     trial, some = copy.deepcopy(student).to(device), data.val.images[:200]
 
@@ -211,14 +209,15 @@ IDENTITY = ("experiment", "data_fingerprint", "teacher", "settings", "rates", "t
 class Ledger:
     """Rows of results, with what they are results of (``about``, a dict), in a JSON file that is always whole.
 
-    What stands in the file is kept. ``ValueError`` if it is of another experiment. ``path`` None: in memory only.
+    What stands in the file is kept. ``ValueError`` if it is of another experiment, or damaged. ``path`` None: in
+    memory only.
     """
 
     def __init__(self, about, path=None, say=print):
         self.about, self.path, self.say, self.rows = about, path and Path(path), say, []
         if self.path and self.path.exists():
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
-            self.rows = kept.pop("rows", [])
+            kept = self._read()
+            self.rows = kept.pop("rows")
             other = [name for name in IDENTITY if kept.get(name) != self._plain().get(name)]
             if other:
                 raise ValueError(f"{path} holds results of another {' and another '.join(other)}: give another file.")
@@ -232,6 +231,15 @@ class Ledger:
                 content = {**self.about, "rows": self.rows}
                 temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return row
+
+    def _read(self):
+        try:
+            kept = json.loads(self.path.read_bytes())
+            if all(isinstance(row, dict) for row in kept["rows"]):
+                return kept
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise ValueError(f"{self.path} is damaged, or no result of experiments: give another file, or delete it.")
 
     def _plain(self):
         return json.loads(json.dumps(self.about))  # tuples as lists, as in the file
@@ -253,7 +261,7 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
         "settings": {setting: asdict(values) for setting, values in SETTINGS[name].items()},
         "rates": RATES,
         "temperature": TEMPERATURE,
-        "device": next(teacher.parameters()).device.type,
+        "device": models.device_of(teacher).type,
     }
     with _alone(folder):
         ledger = Ledger({**(about or {}), **made}, path, say)
@@ -262,19 +270,10 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
     return ledger
 
 
-@contextlib.contextmanager
 def _alone(folder):
     """Refuse to work beside another program that does the same: each would undo what the other adds."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(Path(folder) / "experiments.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another program is working in {folder}: wait for it, or give another folder.") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    busy = f"another program is working in {folder}: wait for it, or give another folder."
+    return files.alone(Path(folder) / "experiments", busy)
 
 
 def tuned(result, setting, student):

@@ -1,10 +1,28 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Files that are whole or not there; one program at a time; and what stands in the way, said in a sentence."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
+import sys
 import uuid
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_FULL = "Make room, or choose a place on another disk, then do the same again."
+_FORBIDDEN = "Choose a place where you may write, or change its permissions."
+_BLOCKED = "Choose another path, or move away what stands there."
+WAY_OUT = {
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _FORBIDDEN),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST), _BLOCKED),
+    errno.ENAMETOOLONG: "Choose a shorter one.",
+    **dict.fromkeys(
+        (errno.EIO, getattr(errno, "ESTALE", errno.EIO)), "The disk or the network fails: choose another place."
+    ),
+}
 
 
 def expanded(path):
@@ -18,28 +36,121 @@ def expanded(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def explained(path, done, needed=None):
+    """Within, trouble with the disk gets a sentence: what could not be ``done`` to ``path``, why, and the way out.
+
+    ``needed``: bytes, if they are known; they are told where the disk is full, beside what is free. The error keeps its
+    class, one of ``OSError``, and its ``errno``. Other errors pass as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None or error.errno not in WAY_OUT:  # it is a sentence already, or nothing known
+            raise
+        room = [f"{in_words(needed)} are needed"] if needed is not None and WAY_OUT[error.errno] is _FULL else []
+        if error.errno == errno.ENOSPC:
+            room.append(f"{in_words(free(path))} are free")
+        why = error.strerror.lower() + (f" ({', '.join(room)})" if room else "")
+        said = type(error)(f"{path} could not be {done}: {why}. {WAY_OUT[error.errno]}")
+        said.errno = error.errno
+        raise said from error
+
+
+def free(path):
+    """Bytes that are free on the disk where ``path`` is, or would be."""
+    path = Path(path).absolute()
+    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.is_dir())).free
+
+
+def in_words(count):
+    """Bytes for people to read.
+
+    >>> in_words(1_320_000), in_words(90_400)
+    ('1.3 MB', '90 kB')
+    """
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+@contextlib.contextmanager
+def replacing(path, needed=None):
     """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends without an error.
 
-    A reader, or a program killed at any moment, sees the old file or the new one, never half of either.
+    A reader, or a program killed at any moment, sees the old file or the new one, never half of either. Trouble with
+    the disk is ``explained``; ``needed``: how many bytes will be written, if that is known.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    temporary.touch()  # by touch, not mkstemp: the file gets the permissions that the user's files have
-    try:
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with explained(path, "written", needed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.touch()  # by touch, not mkstemp: the file gets the permissions that the user's files have
+            yield temporary
+            _flush_to_disk(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # what went wrong before is what is to be told
+                temporary.unlink(missing_ok=True)
+            raise
 
 
 def _flush_to_disk(name):
     """Without this a power cut could leave the new name on an empty file."""
     with open(name, "rb+") as file:
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def alone(path, busy=None):
+    """Within, be the only program that works on ``path``; what killed ones left half-written beside it goes first.
+
+    A lock stands beside it meanwhile. The system frees it if this program dies, however that happens. If another holds
+    it, this one waits, or raises ``ValueError`` with the sentence ``busy``. ``OSError`` where nothing can be locked.
+    """
+    path = Path(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    _acquire(lock, path, busy)
+    try:
+        for left in path.parent.iterdir():
+            if left.name.startswith(f".{path.name}.") and left.suffix == ".part":
+                left.unlink(missing_ok=True)
+        yield
+    finally:
+        if busy is not None:  # where others wait for this very file it stays
+            with contextlib.suppress(OSError):  # Windows deletes no open file; there, filelock does so itself
+                os.unlink(lock.lock_file)  # before the release: afterwards it may be another's
+        lock.release()
+
+
+def _acquire(lock, path, busy):
+    with explained(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)  # older filelocks do not
+        try:
+            lock.acquire(timeout=-1 if busy is None else 0)
+        except Timeout:
+            raise ValueError(busy) from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno in WAY_OUT:
+                raise
+            raise OSError(
+                f"{path} could not be locked ({error}), as some network disks do not allow. Choose a place on a disk "
+                "of this machine."
+            ) from error
+
+
+def refuse_several_processes():
+    """``ValueError`` in a process that is one of several, as torchrun starts them: they would do the same work twice.
+
+    Each would train on all images and write the same files.
+    """
+    told, torch = os.environ.get("WORLD_SIZE", ""), sys.modules.get("torch")
+    count = int(told) if told.isdecimal() else 1
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        count = torch.distributed.get_world_size()
+    if count > 1:
+        raise ValueError(
+            f"this is one of {count} processes (torchrun, or WORLD_SIZE in the environment). kdkit trains in one: each "
+            "would learn from all images and write the same files. Start it once, with plain python."
+        )
 
 
 def sha256(path):

@@ -6,12 +6,13 @@ that whitens 2x2 patches, pooling before the normalisation (a quarter of the mem
 """
 
 import contextlib
-import hashlib
 import itertools
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from kdkit.fingerprints import fingerprint as fingerprint  # a name of this module, too
 
 PATCH = 2  # side of the patches that the first layer whitens
 EVALUATION_BATCH = 1000  # images at once where nothing is learnt
@@ -229,17 +230,6 @@ def device_of(model):
 def parameters(model):
     """How many numbers ``model`` learns."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def fingerprint(model):
-    """A short hash of a network's layers, their settings and weights. It sees no plain attributes of a module."""
-    digest = hashlib.sha256()
-    for name, module in model.named_modules():
-        digest.update(f"{name}:{type(module).__qualname__}({module.extra_repr()});".encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def _share(total, parts):

@@ -7,6 +7,7 @@ against itself gave, in the same rounds.
 import contextlib
 import copy
 import logging
+import os
 import statistics
 from typing import NamedTuple
 
@@ -185,13 +186,21 @@ def _timer_class():
     return Timer
 
 
+def load():
+    """How busy the machine has been in the last minute, for reports: programs that want to compute, such as "1.9".
+
+    "unknown" where the system does not say (Windows).
+    """
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
 def predicting(model, inputs):
     """A call for ``latency``: ``model``, in eval mode and without gradient, on ``inputs``.
 
     ``inputs``: what the model takes, or uint8 images ``[N, C, H, W]``, which become what the course's networks take.
     """
     model.eval()
-    device = next(model.parameters()).device
+    device = models.device_of(model)
     inputs = models.as_input(inputs, device) if inputs.dtype == torch.uint8 else inputs.to(device)
 
     @torch.inference_mode()

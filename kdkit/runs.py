@@ -1,5 +1,6 @@
 """A training from its first epoch to its last, whatever comes between: kept on disk, resumed, watched, stopped."""
 
+import contextlib
 import math
 import numbers
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 from torch import nn
 from tqdm.auto import tqdm
 
-from kdkit import checkpoints, memory, models
+from kdkit import checkpoints, files, memory, models
+from kdkit.files import refuse_several_processes  # also for those who know this module only
 
 EXPLODED = 10  # so many times the loss at the beginning: no training has come back from there
 
@@ -56,8 +58,22 @@ def keep_going(run, optimizer, prepare, steps, checkpoint=None, progress=True):
         checkpoint, progress: as for ``train``, which tells also how it ends when it is stopped.
 
     Returns ``run``, the student in eval mode. Raises ``Diverged``, ``TrainingInterrupted`` and ``ValueError`` as
-    ``train`` does.
+    ``train`` does; ``ValueError`` also while another program trains with this checkpoint, since the later of two would
+    overwrite what the other has learnt; ``OSError`` where the disk is full or may not be written.
     """
+    refuse_several_processes()
+    with _alone(checkpoint):
+        return _keep_going(run, optimizer, prepare, steps, checkpoint, progress)
+
+
+def _alone(checkpoint):
+    if checkpoint is None:
+        return contextlib.nullcontext()
+    busy = f"another program is training with {checkpoint}: wait for it, or give another checkpoint path."
+    return files.alone(checkpoint, busy)
+
+
+def _keep_going(run, optimizer, prepare, steps, checkpoint, progress):
     student = run.student
     start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     _resume(run, optimizer, checkpoint)
@@ -118,8 +134,11 @@ def check_idle(weights, defaults):
 
 
 def epoch_seed(seed, epoch):
-    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died."""
-    return seed * 1_000_003 + epoch
+    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died.
+
+    torch takes 64 bits: a larger or negative ``seed`` wraps around.
+    """
+    return (seed * 1_000_003 + epoch) % 2**64
 
 
 def _bar(run, steps, progress):

@@ -6,7 +6,8 @@ import pytest
 import tiny
 import torch
 
-from kdkit import models
+from kdkit import cache as caches
+from kdkit import models, rows
 from kdkit.cache import HEADER_BYTES, ViewCache
 from kdkit.data import Views
 
@@ -66,10 +67,10 @@ def test_one_missing_entry_sends_the_whole_batch_and_leaves_the_others_as_they_w
     cache = ViewCache(teacher, data)
     index, view = torch.arange(16), torch.zeros(16, dtype=torch.int64)
     cache.logits(index[:15], view[:15], batch(data, index[:15], view[:15]))
-    before = cache._bits[index[:15] * data.views.count].clone()
+    before = cache._rows.read(index[:15] * data.views.count).clone()
     cache.logits(index, view, batch(data, index, view))
     assert cache.teacher_images == 15 + 16
-    assert torch.equal(cache._bits[index[:15] * data.views.count], before)
+    assert torch.equal(cache._rows.read(index[:15] * data.views.count), before)
 
 
 def test_a_file_is_found_again_by_the_next_process(data, teacher, tmp_path):
@@ -89,9 +90,9 @@ def test_a_damaged_entry_is_not_believed_but_computed_again(data, teacher, tmp_p
     cache = ViewCache(teacher, data, tmp_path / "c")
     fill(cache)
     content = bytearray((tmp_path / "c").read_bytes())
-    entry = 4 * (len(tiny.CLASSES) + 1)
+    entries = len(data.train) * data.views.count + len(data.val)  # in front of them stand as many check values
     view = int(data.views.schedule(len(data.train), 0)[3])
-    content[HEADER_BYTES + entry * (3 * data.views.count + view) + 2] ^= 1
+    content[HEADER_BYTES + 4 * entries + 4 * len(tiny.CLASSES) * (3 * data.views.count + view) + 2] ^= 1
     (tmp_path / "c").write_bytes(content)
     again = ViewCache(teacher, data, tmp_path / "c")
     fill(again)
@@ -102,10 +103,9 @@ def test_a_damaged_entry_is_not_believed_but_computed_again(data, teacher, tmp_p
 def test_check_finds_an_entry_that_is_not_what_the_teacher_says(data, teacher):
     cache = ViewCache(teacher, data)
     fill(cache)
-    rows = torch.tensor([5 * data.views.count + int(data.views.schedule(len(data.train), 0)[5])])
-    wrong = cache._bits[rows].view(torch.float32) + 0.01
-    cache._bits[rows] = wrong.view(torch.int32)
-    cache._checks[rows] = cache._check_values(rows, wrong.view(torch.int32))
+    entry = torch.tensor([5 * data.views.count + int(data.views.schedule(len(data.train), 0)[5])])
+    wrong = (cache._rows.read(entry).view(torch.float32) + 0.01).view(torch.int32)
+    cache._rows.write(entry, wrong, cache._check_values(entry, wrong))
     with pytest.raises(ValueError, match=r"image 5, view \d+ is not what the teacher says"):
         cache.check(sample=10**6)
 
@@ -142,30 +142,26 @@ def test_a_file_of_another_teacher_or_other_data_is_refused_by_name(data, teache
         ViewCache(*other(data, teacher), tmp_path / "c")
 
 
-class Scaled(torch.nn.Module):
-    """Networks that differ in something that no hash of weights can see."""
-
-    def __init__(self, scale):
-        super().__init__()
-        self.net, self.scale = tiny.net(seed=7), scale
-
-    def forward(self, inputs):
-        return self.scale * self.net(inputs)
+def scaled(scale):
+    """Networks that differ in something that no hash sees: what a hook makes of the answer."""
+    teacher = tiny.net(seed=7)
+    teacher.register_forward_hook(lambda module, inputs, answer: scale * answer)
+    return teacher
 
 
 def test_a_teacher_with_the_same_weights_that_answers_otherwise_is_refused(data, tmp_path):
-    fill(ViewCache(Scaled(1.0), data, tmp_path / "c"))
-    assert ViewCache(Scaled(1.0), data, tmp_path / "c").filled == len(data.train)
+    fill(ViewCache(scaled(1.0), data, tmp_path / "c"))
+    assert ViewCache(scaled(1.0), data, tmp_path / "c").filled == len(data.train)
     with pytest.raises(ValueError, match="is not what the teacher says"):
-        ViewCache(Scaled(5.0), data, tmp_path / "c")
+        ViewCache(scaled(5.0), data, tmp_path / "c")
 
 
 def test_a_run_does_not_take_the_cache_of_such_a_teacher_either(data):
-    cache = ViewCache(Scaled(1.0), data)
+    cache = ViewCache(scaled(1.0), data)
     fill(cache)
-    cache.check_belongs(Scaled(1.0), data)
+    cache.check_belongs(scaled(1.0), data)
     with pytest.raises(ValueError, match="is not what the teacher says"):
-        cache.check_belongs(Scaled(5.0), data)
+        cache.check_belongs(scaled(5.0), data)
 
 
 BROKEN = {
@@ -235,6 +231,63 @@ def test_argmax_cache_says_what_the_teacher_answers_and_only_where_it_was_asked(
 def test_argmax_cache_leaves_out_a_damaged_entry(data, teacher):
     cache = ViewCache(teacher, data)
     fill(cache)
-    entry = (cache._checks != 0).nonzero()[0, 0]
-    cache._bits[entry, 0] += 1
+    checks = cache._rows.checks()
+    entry = checks.nonzero()[0]
+    cache._rows.write(entry, cache._rows.read(entry) + 1, checks[entry])
     assert cache.argmax().filled == cache.filled - 1
+
+
+# ------------------------------------------------------------------------------- opened, closed, listed, removed
+
+
+def test_opening_reads_check_values_and_few_entries_and_no_more(data, teacher, tmp_path, monkeypatch):
+    with ViewCache(teacher, data, tmp_path / "c") as cache:
+        fill(cache)
+    seen, read = [], rows.InFile._read
+    monkeypatch.setattr(rows.InFile, "_read", lambda *call: seen.append((call[1], len(call[2]))) or read(*call))
+    with ViewCache(teacher, data, tmp_path / "c") as cache:
+        entries = len(data.train) * data.views.count + len(data.val)
+        asked = {begin: sum(count for place, count in seen if place == begin) for begin, _ in seen}
+        assert asked[HEADER_BYTES + 4 * entries] <= 2 * 8 and asked[HEADER_BYTES] <= entries + 2 * 8
+        assert repr(cache) == f"ViewCache({tmp_path / 'c'}: 96 of 1,760 entries, 32 kB)"
+
+
+@pytest.mark.parametrize("path", ["c", None])
+def test_a_closed_cache_says_so_and_its_file_goes_on(data, teacher, tmp_path, path):
+    path = path and tmp_path / path
+    with ViewCache(teacher, data, path) as cache:
+        fill(cache)
+    cache.close()  # twice does no harm
+    uses = (
+        lambda: cache.filled,
+        cache.val_logits,
+        cache.argmax,
+        cache.check,
+        lambda: cache.check_belongs(teacher, data),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match=r"ViewCache\(.*: closed\): open it again with ViewCache"):
+            use()
+    if path:
+        assert ViewCache(teacher, data, path).filled == len(data.train)
+
+
+def test_caches_in_a_folder_are_listed_with_what_they_are_of_and_removed(data, teacher, tmp_path):
+    (tmp_path / "sub").mkdir()
+    ViewCache(teacher, data, tmp_path / "sub" / "new.cache").close()
+    (tmp_path / "old.cache").write_bytes(b"kdkit view cache 1\n" + bytes(50))
+    for name, content in ("text", b"hello"), ("empty", b""):
+        (tmp_path / name).write_bytes(content)
+    new, old = caches.kept(tmp_path)
+    assert (new.path, old.path) == (tmp_path / "sub" / "new.cache", tmp_path / "old.cache")
+    assert new.of == f"tiny, teacher {models.fingerprint(teacher)}, flip=True, shift=1" and "older version" in old.of
+    assert caches.remove(new.path) == new.bytes > 30_000 and caches.kept(tmp_path) == [old]
+    for other in "text", "empty", "none":
+        with pytest.raises(ValueError, match=f"{other} is no cache of teacher logits: nothing was deleted"):
+            caches.remove(tmp_path / other)
+    assert (tmp_path / "text").exists()
+
+
+def test_a_cache_makes_the_folder_that_it_lies_in(data, teacher, tmp_path, monkeypatch):
+    ViewCache(teacher, data, tmp_path / "new" / "folders" / "c").close()
+    assert (tmp_path / "new" / "folders" / "c").exists()

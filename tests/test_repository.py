@@ -103,8 +103,8 @@ def test_another_floor_and_a_pin_are_found():
 # ----------------------------------------------------------------------------------------------- floors
 
 FLOORS = {
-    **dict.fromkeys(("files", "measured", "memory"), 0),  # the ground: they know nothing of networks or images
-    **dict.fromkeys(("losses", "models", "data", "checkpoints"), 1),
+    **dict.fromkeys(("files", "measured", "memory", "fingerprints"), 0),  # the ground: they need nothing of the kit
+    **dict.fromkeys(("losses", "models", "data", "checkpoints", "rows"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "runs", "berts"), 2),
     **dict.fromkeys(("training", "zoo", "distilbert", "transfer"), 3),
     **dict.fromkeys(("figures", "workbench", "experiments"), 4),

@@ -1,14 +1,16 @@
-"""A training that gets killed: run in a process of its own by test_kill.py."""
+"""Work that gets killed: run in a process of its own by test_kill.py."""
 
 import json
 import os
 import signal
 import time
+from pathlib import Path
 
+import tiny
 import torch
 
 import kdkit
-from kdkit import files, metrics, models
+from kdkit import distilbert, experiments, files, metrics, models
 from kdkit.cache import ViewCache
 
 
@@ -29,16 +31,17 @@ def on_call(owner, name, number, before):
     setattr(owner, name, counted)
 
 
-def half_a_checkpoint(state, path):
-    path.write_bytes(b"PK half a checkpoint")
+def half_a_checkpoint(path, content):
+    with open(path, "wb") as file:
+        file.write(content[:1000])
     die()
 
 
-def half_an_entry(cache, rows, answer):
-    """Logits of some rows without a check value, and of one row only the first number."""
-    bits = answer.contiguous().view(torch.int32)
-    cache._bits[rows[:5]] = bits[:5]
-    cache._bits[rows[5], 0] = bits[5, 0]
+def half_an_entry(cache, entries, answer):
+    """Logits of some entries without a check value, and of one more only the first number."""
+    file, bits = cache._rows, answer.contiguous().view(torch.int32)
+    file._write(file._rows_begin, entries[:5], bits[:5])
+    file._put(bits[5, :1].numpy().data.cast("B"), file._rows_begin + 4 * bits.shape[1] * int(entries[5]))
     die()
 
 
@@ -48,7 +51,7 @@ def gone(*arguments, **keywords):
 
 PLACES = {
     "before the first checkpoint": (torch, "save", 1, gone),
-    "half-way through a checkpoint's write": (torch, "save", 3, half_a_checkpoint),
+    "half-way through a checkpoint's write": (Path, "write_bytes", 3, half_a_checkpoint),
     "between a checkpoint's write and its rename": (files.os, "replace", 4, gone),
     "while the cache file is created": (ViewCache, "_create", 1, gone),
     "between the writing and the renaming of the cache file": (files.os, "replace", 1, gone),
@@ -58,31 +61,67 @@ PLACES = {
 }
 
 
-def live(folder, place=None, linger=False):
-    """Train to the end and write down what came out; die at ``place``, or wait at the end to be killed."""
-    torch.set_num_threads(1)
-    import tiny
+def training(folder):
+    """A student that learns from a teacher, with cache and checkpoint."""
+    data, teacher = tiny.splits(), tiny.net(seed=7, width=4).eval()
+    with ViewCache(teacher, data, folder / "cache") as cache:
+        schedule = {"epochs": 6, "batch_size": 16, "seed": 1, "checkpoint": folder / "checkpoint", "progress": False}
+        run = kdkit.train(tiny.net(seed=1), data, teacher=teacher, cache=cache, **schedule)
+        cache.check(sample=10**6)
+    return outcome(run)
 
+
+def outcome(run):
+    return {"history": run.history, "weights": models.fingerprint(run.student)}
+
+
+def cache_fill(folder):
+    """A cache that is filled; the file is the same to the byte."""
+    data = tiny.splits()
+    padded = data.views.pad(data.train.images)
+    with ViewCache(tiny.net(seed=7, width=4).eval(), data, folder / "cache") as cache:
+        for epoch in range(12):
+            view = data.views.schedule(len(data.train), epoch)
+            for index in torch.arange(len(data.train)).split(16):
+                cache.logits(index, view[index], data.views.take(padded, index, view[index]))
+        cache.val_logits()
+    return {"sha256": files.sha256(folder / "cache")}
+
+
+def study(folder):
+    """A fair fight with few students; the seconds that each took are not compared."""
+    experiments.RATES, experiments.FIRST_RATE = (0.2, 0.4), 1
+    experiments.SETTINGS["things"] = {"small": experiments.Setting(96, 1, ((2, 3),), (1.0,), 1, 32)}
+    teacher = tiny.net(seed=7, width=4).eval()
+    path, keywords = folder / "rows.json", {"seeds": 2, "folder": folder, "say": lambda row: None}
+    ledger = experiments.run("things", tiny.splits(), teacher, path=path, **keywords)
+    return {"rows": [{name: value for name, value in row.items() if name != "seconds"} for row in ledger.rows]}
+
+
+def bert(folder):
+    """A DistilBERT that learns from a BERT."""
+    import reading
+
+    from kdkit import berts
+
+    teacher = reading.teacher(depth=2)
+    schedule = {"epochs": 3, "batch_size": 32, "seed": 1, "checkpoint": folder / "checkpoint", "progress": False}
+    return outcome(distilbert.train(berts.student(teacher), reading.corpus(), teacher=teacher, **schedule))
+
+
+KINDS = {"training": training, "cache fill": cache_fill, "study": study, "BERT": bert}
+
+
+def live(folder, kind="training", place=None, linger=False):
+    """Do the work to its end and write down what came out; die at ``place``, or wait at the end to be killed."""
+    torch.set_num_threads(1)
     if place is not None:
         on_call(*PLACES[place])
-    data, teacher = tiny.splits(), tiny.net(seed=7, width=4).eval()
-    cache = ViewCache(teacher, data, folder / "cache")
     (folder / "started").touch()
     began = time.perf_counter()
-    run = kdkit.train(
-        tiny.net(seed=1),
-        data,
-        teacher=teacher,
-        cache=cache,
-        epochs=6,
-        batch_size=16,
-        seed=1,
-        checkpoint=folder / "checkpoint",
-        progress=False,
-    )
-    cache.check(sample=10**6)
+    result = KINDS[kind](folder)
     with files.replacing(folder / "result.json") as temporary:
-        temporary.write_text(json.dumps({"history": run.history, "weights": models.fingerprint(run.student)}))
+        temporary.write_text(json.dumps(result))
     (folder / "seconds").write_text(str(time.perf_counter() - began))
     if linger:
         time.sleep(600)
