@@ -4,7 +4,7 @@
 
 In a virtual environment of its own below build/, of the Python that runs this, deleted afterwards (with torch it takes
 some 6 GB). ``lowest`` takes each package that pyproject.toml and requirements.txt name at its floor, and what those
-need in turn as new as they let it be: so old packages meet newer ones and warn of them, and there a warning is no error.
+need in turn as new as they let it be: old packages then warn of newer ones, so there a warning is no error.
 """
 
 import re
@@ -27,7 +27,7 @@ def declared(root=ROOT):
 
 
 def at_its_floor(requirement):
-    """"numpy>=1.26" as "numpy==1.26". ``ValueError`` where it has no floor, or more than that."""
+    """Turn "numpy>=1.26" into "numpy==1.26". ``ValueError`` where it has no floor, or more than that."""
     if not re.fullmatch(r"[\w.-]+>=[\d.]+", requirement):
         raise ValueError(f"{requirement!r} is to be a name with a floor, such as numpy>=1.26.")
     return requirement.replace(">=", "==")
