@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
-import lab
-
 from kdkit import doctor, files
+
+import lab
 
 PREPARE = """
 import ipywidgets, matplotlib.pyplot as plt, torch
