@@ -22,10 +22,10 @@ from kdkit import doctor, files
 import lab
 
 PREPARE = """
-import ipywidgets, matplotlib.pyplot as plt, torch
 from kdkit import metrics, zoo
 from kdkit.data import things
 from kdkit.widgets import MorphPanel, TemperaturePanel
+import ipywidgets, matplotlib.pyplot as plt, torch
 teacher = zoo.load("things-teacher")
 pictures = things.make(1)
 logits = metrics.predict(teacher, pictures.images)

@@ -343,6 +343,7 @@ def hide_folders(output):
 def _without_folders(line):
     """``/somewhere/site-packages/torch/x.py`` -> ``torch/x.py``, colour codes before it left alone."""
     line = line.replace(f"{ROOT}{os.sep}", "").replace(f"~/{_below_home(ROOT)}", "")
+    line = re.sub(r"[\w.~/+-]*/ipykernel_\d+/", "", line)  # IPython 7 names a cell by the number of its process
     return re.sub(r"((?:\x1b\[[\d;]*m)?)[\w.~/+-]*/site-packages/", r"\1", line)
 
 
