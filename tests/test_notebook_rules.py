@@ -35,7 +35,7 @@ def good():
     picture = shown(**{"text/html": '<img alt="a chair" src="data:image/png;base64,/tmp/AAAA">'})
     cells.append(code("kdkit.show(fig)", 6, picture))
     cells.insert(0, {"cell_type": "markdown", "id": "text", "metadata": {}, "source": "![a chair](chair.png)"})
-    drawn = {"drawn_by": drawing.drawn_by([])}  # nothing of it is drawn by kdkit
+    drawn = {"drawn_by": drawing.drawn_by([cells[-1]["source"]])}
     metadata = {"kernelspec": notebooks.KERNELSPEC, "language_info": notebooks.LANGUAGE, "kdkit": drawn}
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
@@ -201,7 +201,7 @@ def test_running_twice_writes_the_same_bytes_and_nothing_of_this_machine(unrun):
     broken = notebooks.check(unrun)
     assert [line.split(": ")[1] for line in broken] == ["enough_compared_cells"]
     written = json.loads(first)
-    drawn = {"drawn_by": drawing.drawn_by([])}
+    drawn = {"drawn_by": drawing.drawn_by(RUN)}
     wanted = {"kernelspec": notebooks.KERNELSPEC, "language_info": notebooks.LANGUAGE, "kdkit": drawn}
     assert written["metadata"] == wanted
     assert [cell["id"] for cell in written["cells"]] == [f"cell-{n}" for n in range(4)]

@@ -341,10 +341,12 @@ def hide_folders(output):
 
 
 def _without_folders(line):
-    """``/somewhere/site-packages/torch/x.py`` -> ``torch/x.py``, colour codes before it left alone."""
+    """``/somewhere/site-packages/torch/x.py`` -> ``torch/x.py``, colour codes before it left alone.
+
+    IPython 7, which Colab has, calls a cell ``/tmp/ipykernel_4711/12.py``, by the number of its process: ``12.py``.
+    """
     line = line.replace(f"{ROOT}{os.sep}", "").replace(f"~/{_below_home(ROOT)}", "")
-    line = re.sub(r"[\w.~/+-]*/ipykernel_\d+/", "", line)  # IPython 7 names a cell by the number of its process
-    return re.sub(r"((?:\x1b\[[\d;]*m)?)[\w.~/+-]*/site-packages/", r"\1", line)
+    return re.sub(r"((?:\x1b\[[\d;]*m)?)[\w.~/+-]*/(?:site-packages|ipykernel_\d+)/", r"\1", line)
 
 
 def _below_home(path):
