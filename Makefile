@@ -3,9 +3,7 @@
 
 PYTHON = python3
 VENV = .venv
-# PASSIVE: torch's threads sleep, not spin, while they wait for each other. A small network's step is a fifth slower on a
-# quiet machine, but ten times as fast where a browser or another program wants the same cores.
-PY = OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python
+PY = $(VENV)/bin/python
 STAMP = $(VENV)/installed
 NOTEBOOKS =
 LAB_FLAGS =
@@ -30,6 +28,12 @@ test: lint ## everything: lint, unit tests, every notebook, browser tests
 
 unit: $(STAMP) ## the unit tests alone
 	$(PY) -m pytest tests --ignore=tests/browser --ignore=tests/slow $(PYTEST_FLAGS)
+
+lowest: ## the unit tests with the lowest versions that are allowed (6 GB for a while; another Python: PYTHON=python3.13)
+	$(PYTHON) tools/floors.py lowest $(PYTEST_FLAGS)
+
+newest: ## the unit tests with the newest versions that there are (6 GB for a while)
+	$(PYTHON) tools/floors.py newest $(PYTEST_FLAGS)
 
 lint: $(STAMP) ## ruff, over the code and the notebooks
 	$(PY) -m ruff check
@@ -59,4 +63,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test unit lint notebooks html student solutions links setup
+.PHONY: help lab test unit lowest newest lint notebooks html student solutions links setup

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import kdkit  # noqa: F401  before any test imports torch, so that its threads sleep while they wait
+
 SECONDS = Counter()
 
 

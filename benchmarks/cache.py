@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-import torch
-
 import kdkit
 from kdkit import data, doctor, files, models, profiling, training, zoo
 from kdkit.cache import ViewCache
+
+import torch
 
 
 def main():

@@ -13,11 +13,11 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-import torch
-
 import kdkit
 from kdkit import data, doctor, experiments, metrics, models, training, zoo
 from kdkit.cache import ViewCache
+
+import torch
 
 DATA = ("things", "mnist", "cifar10")
 IMAGES = (300, 1000, 5000, None)  # None: all

@@ -16,15 +16,15 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
-import lab
-
 from kdkit import doctor, files, profiling
 
+import lab
+
 PREPARE = """
-import ipywidgets, matplotlib.pyplot as plt, torch
 from kdkit import metrics, profiling, zoo
 from kdkit.data import things
 from kdkit.widgets import MorphPanel, TemperaturePanel
+import ipywidgets, matplotlib.pyplot as plt, torch
 teacher = zoo.load("things-teacher")
 pictures = things.make(1)
 logits = metrics.predict(teacher, pictures.images)

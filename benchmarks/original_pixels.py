@@ -14,14 +14,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-
 import kdkit
 from kdkit import data, doctor, files, metrics, models, zoo
 from kdkit.data.images import ImageSet
 from kdkit.data.wear import worn
+
+import numpy as np
+import torch
+import torch.nn.functional as F
 
 WORN_EPOCHS = 2  # of three times the images: as many steps as six plain epochs
 

@@ -22,9 +22,9 @@ import multiprocessing
 import os
 from pathlib import Path
 
-import torch
-
 from kdkit import doctor, files, metrics, models, profiling
+
+import torch
 
 PAIRS = {  # (width, depth) of the shallow and of the deep network
     "encoder": ((256, 3), (128, 12)),

@@ -13,11 +13,11 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+from kdkit import doctor, files, memory, models, profiling, training
+
 import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
-
-from kdkit import doctor, files, memory, models, profiling, training
 
 NETWORKS = {"teacher": (64, 6), "student 16x6": (16, 6), "student 8x6": (8, 6), "student 8x3": (8, 3)}
 SIDES = (1024, 2048, 4096)

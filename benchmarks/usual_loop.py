@@ -29,17 +29,17 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+import kdkit
+from kdkit import data, doctor, files, metrics
+from kdkit.cache import ViewCache
+from kdkit.data.views import Views
+
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
-
-import kdkit
-from kdkit import data, doctor, files, metrics, profiling
-from kdkit.cache import ViewCache
-from kdkit.data.views import Views
 
 BATCH, TEMPERATURE, SOFT_WEIGHT = 128, 4.0, 0.9
 RATES, TUNING_SEEDS = (0.01, 0.02, 0.03, 0.05), (1000, 1001)  # of kdkit's SGD, for networks without normalisation

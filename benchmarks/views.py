@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 import kdkit
 from kdkit import data, doctor, files, metrics, models
 from kdkit.data import Views
+
+import torch
 
 
 @dataclass(frozen=True)

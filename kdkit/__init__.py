@@ -2,9 +2,9 @@
 
 The modules, lowest floor first (each imports only from the floors below it):
 
-1. ``losses``, ``models``, ``fingerprints``, ``data``, ``checkpoints``, ``files``, ``rows``, ``memory``, ``measured``:
-   pure functions, networks and what tells one from another, images and text, a training on disk, files, tables in
-   files, the machine, stored figures
+1. ``losses``, ``models``, ``fingerprints``, ``data``, ``checkpoints``, ``files``, ``rows``, ``memory``, ``threads``,
+   ``measured``: pure functions, networks and what tells one from another, images and text, a training on disk, files,
+   tables in files, the machine, stored figures
 2. ``cache``, ``metrics``, ``profiling``, ``runs``, ``berts``: teacher logits kept; what is measured; what a network
    costs; a training from its first epoch to its last; networks that read
 3. ``training``, ``distilbert``, ``transfer``, ``zoo``: ``kd_step``, ``train``; DistilBERT's recipe, and what its
@@ -17,6 +17,10 @@ Nothing heavy is imported before it is used: ``import kdkit`` itself takes milli
 """
 
 import importlib
+
+from kdkit import threads
+
+threads.sleep_while_waiting()  # now, before anything here imports torch: then it would be too late
 
 __version__ = "0.1.0"
 

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "ipywidgets", "safetensors", "pooch", "transformers")
-PACKAGES += ("jupyterlab", "nbval")
+from kdkit import threads
+
+MODULES = {"ipython": "IPython", "pillow": "PIL"}  # where a package is imported by another name
 OPTIONAL = ("jupyterlab", "nbval")  # Colab and a copied training loop do without
 
 
@@ -47,8 +48,7 @@ def peak_memory_mb():
 def report():
     """Lines ``(ok, text)`` for people: ok is True, False (needs attention), or None (for information)."""
     yield _python()
-    for package in PACKAGES:
-        yield _package(package)
+    yield from _packages()
     yield from _torch()
     yield from _memory()
     yield _cache_folder()
@@ -59,22 +59,53 @@ def _python():
     return True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
-def _package(name):
+def _packages():
+    """What kdkit says that it needs, each with the lowest version that will do: pyproject.toml has the list."""
     try:
-        version = importlib.metadata.version(name)
+        needed = importlib.metadata.requires("kdkit")
     except importlib.metadata.PackageNotFoundError:
-        missing = f"{name} is not installed: pip install -r requirements.txt"
-        return (None if name in OPTIONAL else False), missing
-    if name not in ("torch", "torchvision"):
-        return True, f"{name} {version}"
+        yield False, "kdkit itself is not installed, so what it needs is not known: pip install -r requirements.txt"
+        needed = ["torch", "torchvision"]
+    for requirement in needed:
+        yield _package(requirement)
+    for name in OPTIONAL:
+        version = _version(name)
+        yield (True, f"{name} {version}") if version else (None, f"{name} is not installed: pip install {name}")
+
+
+def _package(requirement):
+    """About one line of the list, such as "numpy>=1.26": is it there, new enough, and does it load?"""
+    name = re.match(r"[\w.-]+", requirement)[0]
+    version = _version(name)
+    if not version:
+        return False, f'{name} is not installed: pip install "{requirement}"'
+    if not _new_enough(version, requirement):
+        return False, f'{name} {version} is too old, {requirement} is needed: pip install --upgrade "{requirement}"'
     try:
-        importlib.import_module(name)
-    except Exception as error:  # a pair that does not fit fails in many ways: RuntimeError, OSError, ImportError
-        return False, (
-            f"{name} {version} is installed but does not load ({_first_line(error)}). torch and torchvision must fit "
-            "each other: pip install --upgrade --force-reinstall torch torchvision"
-        )
+        importlib.import_module(MODULES.get(name, name))
+    except Exception as error:  # a package that is broken, or does not fit another, fails in many ways
+        does_not_load = f"{name} {version} is installed but does not load ({_first_line(error)})"
+        if name in ("torch", "torchvision"):
+            does_not_load += ". torch and torchvision must fit each other"
+            name = "torch torchvision"
+        return False, f"{does_not_load}: pip install --upgrade --force-reinstall {name}"
     return True, f"{name} {version}"
+
+
+def _version(name):
+    """Which version of a package is installed; None if it is not."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _new_enough(version, requirement):
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # it is one of the list, and a line of its own says that it is missing
+        return True
+    return Requirement(requirement).specifier.contains(version, prereleases=True)
 
 
 def _torch():
@@ -82,6 +113,7 @@ def _torch():
         import torch
 
         yield True, f"{torch.get_num_threads()} threads for computing, of {os.cpu_count()} processors"
+        yield threads.waiting()
         yield None, _device(torch)
     except Exception:  # the line about the package has said so
         yield False, "without torch there is nothing more to find out about threads and devices."
@@ -106,8 +138,10 @@ def _memory():
 
 
 def _cache_folder():
-    import platformdirs
-
+    try:
+        import platformdirs
+    except ImportError:
+        return None, "the cache folder cannot be told without platformdirs."
     folder = Path(platformdirs.user_cache_dir("kdkit"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

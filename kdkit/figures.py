@@ -13,7 +13,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-from matplotlib.transforms import Bbox
 
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
@@ -257,28 +256,50 @@ def scatter(x, y, names, xlabel, ylabel, named=()):
     axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     _in_plain_numbers(axis.yaxis)
     axis.grid(alpha=0.3)
-    _name_points(axis, {names[number]: (x[number], y[number]) for number in named}, list(zip(x, y, strict=True)))
+    _name_points(axis, [(names[number], (x[number], y[number])) for number in named], list(zip(x, y, strict=True)))
     return fig
 
 
-BESIDE = ((0, -16, "center"), (0, 8, "center"), (9, -4, "left"), (-9, -4, "right"))  # offset in points, alignment
+BESIDE = (  # where a name may stand: its offset from the point, in points, and its alignment
+    *((0, -16, "center"), (0, 8, "center"), (9, -4, "left"), (-9, -4, "right")),
+    *((7, 5, "left"), (-7, 5, "right"), (7, -13, "left"), (-7, -13, "right")),
+)
 
 
 def _name_points(axis, named, points):
-    """Write each name beside its point: below or above in turns, or where it meets no other name, point or edge."""
+    """Write each name beside its point: where it meets no other name and no edge, and is nearest to its own point.
+
+    Each name in turn takes the place that breaks this least, given where the others stand, until none moves any more.
+    """
     axis.figure.draw_without_rendering()  # places everything, so that names have sizes
-    taken = [Bbox.from_extents(*(place - 5), *(place + 5)) for place in axis.transData.transform(points)]
-    for turn, (name, point) in enumerate(named.items()):
-        written = []
-        for right, up, side in (BESIDE[turn % 2], *BESIDE):
-            look = {"xytext": (right, up), "ha": side, "textcoords": "offset points", "fontsize": 10}
-            written.append(axis.annotate(name, point, **look))
-        boxes = [text.get_window_extent() for text in written]
-        met = [sum(box.overlaps(other) for other in taken) + _juts_out(box, axis.bbox) for box in boxes]
-        best = met.index(min(met))
-        taken.append(boxes[best])
-        for text in written[:best] + written[best + 1 :]:
+    look = {"textcoords": "offset points", "fontsize": 10, "in_layout": False}  # so that no name moves the axes again
+    written = [[axis.annotate(name, point, (x, y), ha=side, **look) for x, y, side in BESIDE] for name, point in named]
+    boxes = [[text.get_window_extent().padded(2) for text in texts] for texts in written]
+    places = axis.transData.transform(points)
+    own = [places[points.index(point)] for _, point in named]
+    alone = [
+        [2 * _misread(box, place, places) + _juts_out(box, axis.bbox) for box in row]
+        for row, place in zip(boxes, own, strict=True)
+    ]
+    chosen, before = [0] * len(named), None
+    while chosen != before:
+        before = list(chosen)
+        for one, costs in enumerate(alone):
+            taken = [boxes[other][place] for other, place in enumerate(chosen) if other != one]
+            costs = [cost + sum(map(box.overlaps, taken)) for cost, box in zip(costs, boxes[one], strict=True)]
+            chosen[one] = costs.index(min(costs)) if costs[chosen[one]] > min(costs) else chosen[one]
+    for place, texts in zip(chosen, written, strict=True):
+        for text in texts[:place] + texts[place + 1 :]:
             text.remove()
+
+
+def _misread(box, own, places):
+    """How many points a reader could take the name in ``box`` for, beside its own: those that are about as near."""
+
+    def distance(place):
+        return math.hypot(*(max(low - at, 0, at - high) for low, at, high in zip(box.min, place, box.max, strict=True)))
+
+    return sum(distance(place) <= distance(own) + 4 for place in places) - 1
 
 
 def _juts_out(box, frame):

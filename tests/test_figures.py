@@ -2,6 +2,8 @@
 
 import base64
 import io
+import math
+import statistics
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -11,7 +13,8 @@ import torch
 from IPython.utils.capture import capture_output
 from scipy.cluster.hierarchy import linkage
 
-from kdkit import figures
+from kdkit import experiments, figures, measured, metrics, zoo
+from kdkit.data import things
 from kdkit.data.things import CLASSES
 from kdkit.metrics import paired_interval
 
@@ -119,15 +122,48 @@ def test_scatter_names_the_points_that_it_is_told_to():
     assert [text.get_text() for text in axis.texts] == ["two"] and len(axis.collections[0].get_offsets()) == 2
 
 
-def test_scatter_writes_no_name_over_another_or_over_a_point():
-    x, y = [1.0, 1.0, 1.03, 2.0, 1.98], [0.1, 0.101, 0.1, 0.2, 0.2]
-    figure = figures.scatter(x, y, ["one", "two", "three", "four", "five"], "x", "y", named=range(5))
-    axis = figure.axes[0]
-    figure.draw_without_rendering()
+def likeness_of_things():
+    """Notebook 01: how alike the teacher finds two classes, over the share of parts that they have in common."""
+    test = things.make(per_class=300, seed=101)
+    logits = metrics.predict(zoo.load("things-teacher"), test.images)
+    soft = metrics.mean_soft_targets(logits, test.labels, temperature=4.0)
+    first, second = torch.triu_indices(10, 10, offset=1)
+    seen = ((soft + soft.T) / 2)[first, second]
+    names = [f"{CLASSES[a]} and {CLASSES[b]}" for a, b in zip(first, second, strict=True)]
+    return things.part_overlap()[first, second], seen, names, [*seen.argsort()[-4:], names.index("chair and sofa")]
+
+
+def quickness_of_shapes():
+    """Notebook 05: the milliseconds of sixteen shapes of student over their accuracy."""
+    learnt = measured.load("shapes-learnt")
+    ms = {(r["width"], r["depth"]): 1000 * statistics.median(r["seconds"]) for r in learnt["times"] if r["batch"] == 1}
+    names = [f"{width}x{depth}" for width, depth in ms]
+    reached = [statistics.mean(experiments.by_seed(learnt, "shapes", name, "soft")) for name in names]
+    return reached, list(ms.values()), names, range(len(names))
+
+
+def crowd():
+    """Twins, neighbours, and points at the edges."""
+    return [1.0, 1.0, 1.03, 2.0, 1.98], [0.1, 0.101, 0.1, 0.2, 0.2], ["one", "two", "three", "four", "five"], range(5)
+
+
+def apart(box, point):
+    """How far, in pixels, a point lies from a box."""
+    return math.dist(point, [min(max(at, low), high) for at, low, high in zip(point, box.min, box.max, strict=True)])
+
+
+@pytest.mark.parametrize("given", [likeness_of_things, quickness_of_shapes, crowd])
+def test_scatter_writes_no_name_over_another_or_beside_a_point_that_is_not_its_own(given):
+    x, y, names, named = given()
+    figure = figures.scatter(x, y, names, "x", "y", named)
+    figures.image_tag(figure, "as a reader gets it")
+    [axis] = figure.axes
     boxes = [text.get_window_extent() for text in axis.texts]
+    assert sorted(text.get_text() for text in axis.texts) == sorted(names[number] for number in named)
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
-    points = axis.transData.transform(list(zip(x, y, strict=True)))
-    assert not any(box.contains(*point) for box in boxes for point in points)
+    points = axis.transData.transform([(float(a), float(b)) for a, b in zip(x, y, strict=True)])
+    for text, box in zip(axis.texts, boxes, strict=True):
+        assert min(range(len(points)), key=lambda number: apart(box, points[number])) == names.index(text.get_text())
 
 
 def test_no_text_is_smaller_than_nine_points():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import notebooks
+from tools import drawing, notebooks
 from tools.notebooks import ROOT, WIDGET_VIEW
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -35,7 +35,13 @@ def good():
     picture = shown(**{"text/html": '<img alt="a chair" src="data:image/png;base64,/tmp/AAAA">'})
     cells.append(code("kdkit.show(fig)", 6, picture))
     cells.insert(0, {"cell_type": "markdown", "id": "text", "metadata": {}, "source": "![a chair](chair.png)"})
-    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    drawn = {"drawn_by": drawing.drawn_by([cells[-1]["source"]])}
+    metadata = {"kernelspec": notebooks.KERNELSPEC, "language_info": notebooks.LANGUAGE, "kdkit": drawn}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def with_metadata(**changes):
+    return good() | {"metadata": good()["metadata"] | changes}
 
 
 def with_last_cell(**changes):
@@ -62,7 +68,12 @@ def with_lines(*numbers_of_lines):
 
 ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": []}
 BAD = [
-    (notebooks.no_widget_state, good() | {"metadata": {"widgets": {}}}, "Invalid Notebook"),
+    (notebooks.language_is_named, with_metadata(language_info={"name": "python"}), "metadata.language_info is"),
+    (notebooks.language_is_named, with_metadata(kernelspec={"name": "another-machines"}), "metadata.kernelspec is"),
+    (notebooks.kdkit_comes_first, with_last_cell(source="import torch\nimport kdkit"), "cell 5 imports torch before"),
+    (notebooks.drawn_as_now, with_metadata(kdkit={"drawn_by": "older"}), "older than the code that draws them"),
+    (notebooks.drawn_as_now, with_last_cell(source="figures.scatter(x, y)"), "older than the code that draws them"),
+    (notebooks.no_widget_state, with_metadata(widgets={}), "Invalid Notebook"),
     (notebooks.no_widget_views, with_output(shown(**{WIDGET_VIEW: {}})), "cell 5"),
     (notebooks.every_cell_was_run, with_last_cell(execution_count=None), "cell 5 was not run"),
     (notebooks.counts_in_order, with_last_cell(execution_count=7), "not 1 to 6"),
@@ -108,6 +119,52 @@ def test_an_error_that_is_the_lesson_may_stand_in_a_cell_tagged_so():
     assert not list(notebooks.no_errors(with_last_cell(outputs=[ERROR], metadata={"tags": ["raises-exception"]}), 0))
 
 
+# ------------------------------------------------------------------- pictures and the code that draws them
+
+
+@pytest.fixture
+def drawn_with(monkeypatch, tmp_path):
+    """The hash of a notebook that shows a scatter plot, where kdkit's figures are those of a given source."""
+    (tmp_path / "kdkit" / "widgets").mkdir(parents=True)
+    monkeypatch.setattr(drawing, "ROOT", tmp_path)
+
+    def hashed(source):
+        drawing.drawing_code.cache_clear()
+        (tmp_path / "kdkit" / "figures.py").write_text(source)
+        return drawing.drawn_by(["%pip install x", "figures.scatter(x, y)"])
+
+    yield hashed
+    drawing.drawing_code.cache_clear()
+
+
+FIGURES = '''
+SIZE = 10
+def scatter(x, y):
+    """Points."""
+    return _draw(x, y)
+def _draw(x, y):
+    return SIZE, x, y  # a picture
+def other():
+    return 1
+'''
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"), [("SIZE = 10", "SIZE = 11"), ("SIZE, x, y ", "SIZE, y, x "), ("_draw(x, y)\ndef", "x\ndef")]
+)
+def test_a_change_of_what_draws_a_notebooks_pictures_is_seen(drawn_with, was, becomes):
+    assert was in FIGURES and drawn_with(FIGURES) != drawn_with(FIGURES.replace(was, becomes))
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [("Points.", "Dots."), ("  # a picture", ""), ("x, y):\n    r", "x,  y):\n\n    r"), ("return 1", "return 2")],
+    ids=["docstring", "comment", "layout", "a figure that it does not show"],
+)
+def test_a_change_that_draws_no_other_picture_is_not(drawn_with, was, becomes):
+    assert was in FIGURES and drawn_with(FIGURES) == drawn_with(FIGURES.replace(was, becomes))
+
+
 # -------------------------------------------------------------------------------------- running
 
 
@@ -144,7 +201,9 @@ def test_running_twice_writes_the_same_bytes_and_nothing_of_this_machine(unrun):
     broken = notebooks.check(unrun)
     assert [line.split(": ")[1] for line in broken] == ["enough_compared_cells"]
     written = json.loads(first)
-    assert written["metadata"] == {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"}}
+    drawn = {"drawn_by": drawing.drawn_by(RUN)}
+    wanted = {"kernelspec": notebooks.KERNELSPEC, "language_info": notebooks.LANGUAGE, "kdkit": drawn}
+    assert written["metadata"] == wanted
     assert [cell["id"] for cell in written["cells"]] == [f"cell-{n}" for n in range(4)]
     assert "FloatSlider" in str(written["cells"][0]["outputs"]) and "view" not in str(written["cells"][0]["outputs"])
 
@@ -166,9 +225,14 @@ def test_a_notebook_that_fails_is_named_and_left_as_it_was(unrun, source, words)
 
 def test_folders_of_this_machine_leave_tracebacks():
     lines = [f"File \x1b[32m{ROOT}/kdkit/losses.py:3\x1b[39m", "File \x1b[32m~/v/lib/site-packages/torch/x.py:1"]
+    lines.append("\x1b[32m/tmp/ipykernel_4711/12.py\x1b[0m in <module>")
     cleaned = notebooks.clean(copy.deepcopy(with_output(ERROR | {"traceback": lines})))
     traceback = cleaned["cells"][-1]["outputs"][0]["traceback"]
-    assert traceback == ["File \x1b[32mkdkit/losses.py:3\x1b[39m", "File \x1b[32mtorch/x.py:1"]
+    assert traceback == [
+        "File \x1b[32mkdkit/losses.py:3\x1b[39m",
+        "File \x1b[32mtorch/x.py:1",
+        "\x1b[32m12.py\x1b[0m in <module>",
+    ]
 
 
 def test_an_output_that_was_only_a_widget_view_goes_and_text_beside_one_stays():

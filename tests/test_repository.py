@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from tools import floors
 from tools.links import ROOT
 from tools.notebooks import text
 
@@ -78,32 +79,49 @@ def test_a_dead_link_is_found(tmp_path):
 # ----------------------------------------------------------------------------------------- dependencies
 
 
-def wrong_requirements(pyproject, requirements):
-    """What of pyproject.toml's dependencies requirements.txt has otherwise, and every pin."""
-    lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
-    dependencies = tomllib.loads(pyproject)["project"]["dependencies"]
-    missing = [f"{line} stands in pyproject.toml only" for line in dependencies if line not in lines]
-    return missing + [f"{line} is a pin: Colab would break on it" for line in lines + dependencies if "==" in line]
+IMPORTED_AS = {"IPython": "ipython", "PIL": "pillow"}  # where the package has another name
 
 
-def test_requirements_hold_what_the_package_needs_and_pin_nothing():
-    pyproject, requirements = (ROOT / name for name in ("pyproject.toml", "requirements.txt"))
-    assert wrong_requirements(pyproject.read_text(), requirements.read_text()) == []
+def undeclared(sources, dependencies):
+    """What ``sources`` import and ``dependencies`` do not name, and the other way round."""
+    trees = [node for source in sources for node in ast.walk(ast.parse(source))]
+    modules = [alias.name for node in trees if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in trees if isinstance(node, ast.ImportFrom) and not node.level]
+    tops = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"kdkit"}
+    return {IMPORTED_AS.get(name, name) for name in tops} ^ {re.match(r"[\w-]+", line)[0] for line in dependencies}
 
 
-def test_another_floor_and_a_pin_are_found():
-    pyproject = '[project]\ndependencies = ["torch>=2.6", "numpy==1.26"]'
-    assert wrong_requirements(pyproject, "torch>=2.5\nnumpy==1.26  # why\n") == [
-        "torch>=2.6 stands in pyproject.toml only",
-        "numpy==1.26 is a pin: Colab would break on it",
-        "numpy==1.26 is a pin: Colab would break on it",
-    ]
+def dependencies():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+def test_what_kdkit_imports_is_what_it_declares():
+    sources = [path.read_text() for path in FILES if path.suffix == ".py" and path.is_relative_to(ROOT / "kdkit")]
+    assert undeclared(sources, dependencies()) == set()
+
+
+def test_an_import_that_is_not_declared_is_found_and_a_declaration_that_nothing_needs():
+    sources = ["import numpy as np, PIL.Image\nfrom . import traitlets", "def f():\n    from torch.nn import Linear"]
+    assert undeclared(sources, ["pillow>=10", "torch>=2.6", "tqdm>=4"]) == {"numpy", "tqdm"}
+
+
+def test_each_package_has_one_floor_and_no_pin():
+    lines = floors.declared(ROOT)
+    assert len({re.match(r"[\w-]+", line)[0] for line in lines}) == len(lines) > 20
+    assert all(floors.at_its_floor(line) for line in lines)
+
+
+@pytest.mark.parametrize("line", ["numpy==1.26", "numpy", "numpy>=1.26,<3"])
+def test_a_pin_and_a_missing_floor_are_found(line):
+    with pytest.raises(ValueError, match="is to be a name with a floor"):
+        floors.at_its_floor(line)
 
 
 # ----------------------------------------------------------------------------------------------- floors
 
 FLOORS = {
-    **dict.fromkeys(("files", "measured", "memory", "fingerprints"), 0),  # the ground: they need nothing of the kit
+    # the ground: they need nothing of the kit
+    **dict.fromkeys(("files", "measured", "memory", "threads", "fingerprints"), 0),
     **dict.fromkeys(("losses", "models", "data", "checkpoints", "rows"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "runs", "berts"), 2),
     **dict.fromkeys(("training", "zoo", "distilbert", "transfer"), 3),

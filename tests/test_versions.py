@@ -11,7 +11,7 @@ import pytest
 
 from tools import versions
 from tools.links import repository
-from tools.notebooks import ROOT, text
+from tools.notebooks import LANGUAGE, ROOT, text
 from tools.versions import exercises, has_tag, solved_source
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -112,6 +112,15 @@ def test_the_students_copies_have_no_solutions_and_no_outputs(student):
         assert not any(has_tag(cell, "solution") or "_solution" in cell["source"] for cell in cells)
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
         assert any(has_tag(cell, "exercise") for cell in cells)
+
+
+def test_each_notebook_and_each_build_exports_as_a_script_that_python_reads(student, tmp_path):
+    for path in [*PATHS, *student.glob("*.ipynb")]:
+        metadata = nbformat.read(path, as_version=4)["metadata"]
+        assert metadata["language_info"] == LANGUAGE and ("kdkit" in metadata) <= (path in PATHS)
+    command = [sys.executable, "-m", "nbconvert", "--to", "script", "--output-dir", tmp_path, PATHS[0]]
+    subprocess.run(command, check=True, capture_output=True)
+    ast.parse((tmp_path / f"{PATHS[0].stem}.py").read_text(encoding="utf-8"))
 
 
 def test_no_cell_of_the_students_copies_needs_a_solution(student):

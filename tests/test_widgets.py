@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -190,7 +191,16 @@ def test_a_guess_that_is_no_amount_is_refused(morph, guess):
     assert morph.covered
 
 
-@pytest.mark.parametrize("seed", [-1, 2**80, 1.0])
+@pytest.mark.parametrize("seed", [2**32, 2**63, 2**64 - 1, np.int64(7), np.uint64(2**64 - 1)])
+def test_a_seed_may_be_of_any_size_that_torch_knows_and_a_number_of_numpys(network, seed):
+    panel = MorphPanel(network, seed=seed)
+    assert panel.state == f"chair>armchair at 0.00 seed={seed}"
+    other = MorphPanel(network)
+    other.state = panel.state
+    assert other.bars.pictures == panel.bars.pictures
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, True, "1"])
 def test_a_seed_that_is_none_is_refused(network, seed):
     with pytest.raises(ValueError, match="seed must be a whole number"):
         MorphPanel(network, seed=seed)

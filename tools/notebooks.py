@@ -17,12 +17,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools.drawing import drawn_by
 from tools.links import repository
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\d+%\|.*\| \d+/\d+ \[")  # as tqdm writes it
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {  # what "export as script" and colours need; a kernel adds its version, which differs between machines
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
 
 
 def text(value):
@@ -48,6 +57,30 @@ def raises_on_purpose(cell):
 
 # ------------------------------------------------------------------------------------------------- rules
 # Each takes the notebook (the JSON as read) and its size in bytes, and yields what is wrong, a sentence each.
+
+
+def language_is_named(notebook, size):
+    for key, wanted in ("kernelspec", KERNELSPEC), ("language_info", LANGUAGE):
+        if notebook["metadata"].get(key) != wanted:
+            yield f"metadata.{key} is {notebook['metadata'].get(key)}, not {wanted}: it exports as a script otherwise"
+
+
+def kdkit_comes_first(notebook, size):
+    for number, cell in code_cells(notebook):
+        names = re.findall(r"^(?:import|from) (kdkit|torch)", text(cell["source"]), re.MULTILINE)
+        if names[:1] == ["torch"]:
+            yield f"cell {number} imports torch before kdkit, which sets how torch's threads wait"
+        if names:
+            return
+
+
+def drawn_as_now(notebook, size):
+    if notebook["metadata"].get("kdkit", {}).get("drawn_by") != _drawn_by(notebook):
+        yield "its pictures are older than the code that draws them: make notebooks NOTEBOOKS=..."
+
+
+def _drawn_by(notebook):
+    return drawn_by(text(cell["source"]) for _, cell in code_cells(notebook))
 
 
 def no_widget_state(notebook, size):
@@ -174,6 +207,9 @@ def no_addresses(notebook, size):
 
 
 RULES = (
+    language_is_named,
+    kdkit_comes_first,
+    drawn_as_now,
     no_widget_state,
     no_widget_views,
     every_cell_was_run,
@@ -270,10 +306,14 @@ def portable(source):
 
 
 def clean(notebook):
-    """Take out what differs from run to run or from machine to machine; changes and returns ``notebook``."""
+    """Take out what differs from run to run or from machine to machine, and note what has drawn the pictures.
+
+    For a notebook that has just been run; changes and returns it.
+    """
     notebook["metadata"].pop("widgets", None)
     notebook["metadata"]["kernelspec"] = dict(KERNELSPEC)
-    notebook["metadata"]["language_info"] = {"name": "python"}
+    notebook["metadata"]["language_info"] = dict(LANGUAGE)
+    notebook["metadata"]["kdkit"] = {"drawn_by": _drawn_by(notebook)}
     for cell in notebook["cells"]:
         for key in ("execution", "trusted", "collapsed", "scrolled"):
             cell["metadata"].pop(key, None)
@@ -301,9 +341,12 @@ def hide_folders(output):
 
 
 def _without_folders(line):
-    """``/somewhere/site-packages/torch/x.py`` -> ``torch/x.py``, colour codes before it left alone."""
+    """``/somewhere/site-packages/torch/x.py`` -> ``torch/x.py``, colour codes before it left alone.
+
+    IPython 7, which Colab has, calls a cell ``/tmp/ipykernel_4711/12.py``, by the number of its process: ``12.py``.
+    """
     line = line.replace(f"{ROOT}{os.sep}", "").replace(f"~/{_below_home(ROOT)}", "")
-    return re.sub(r"((?:\x1b\[[\d;]*m)?)[\w.~/+-]*/site-packages/", r"\1", line)
+    return re.sub(r"((?:\x1b\[[\d;]*m)?)[\w.~/+-]*/(?:site-packages|ipykernel_\d+)/", r"\1", line)
 
 
 def _below_home(path):

@@ -27,6 +27,7 @@ BADGE = re.compile(r"\[!\[Open in Colab\].*\n+")  # leads to the notebook with i
 def without_solutions(notebook):
     """Take out solutions, outputs, and the way to Colab; changes and returns ``notebook``."""
     notebook["cells"] = [cell for cell in notebook["cells"] if not has_tag(cell, "solution")]
+    notebook["metadata"].pop("kdkit", None)  # what has drawn the pictures: there are none
     notebook["cells"][0]["source"] = BADGE.sub("", text(notebook["cells"][0]["source"]))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":

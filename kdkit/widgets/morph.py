@@ -1,6 +1,7 @@
 """The morph slider: one thing turns into another, and a network says at each step what it sees."""
 
 import html
+import numbers
 import re
 
 import ipywidgets
@@ -13,7 +14,7 @@ from kdkit.widgets.panel import Panel
 
 STEPS = 50
 AMOUNTS = torch.linspace(0, 1, STEPS + 1)
-SEEDS = 2**32  # more than anybody will type
+SEEDS = 2**64  # as many as torch knows
 COVERED = "What will the network say? Move the slider to where YOU would switch to the other name, and keep that."
 
 
@@ -122,8 +123,8 @@ class MorphPanel(Panel):
     def state(self, text):
         form = r"\s*(\w+)>(\w+) at (0|1|[01]\.\d+) seed=(\d+)(?: guess=(none|0|1|[01]\.\d+))?\s*"
         parts = re.fullmatch(form, str(text))
-        numbers = [float(part) for part in parts.group(3, 5) if part not in (None, "none")] if parts else [2]
-        if max(numbers) > 1:
+        amounts = [float(part) for part in parts.group(3, 5) if part not in (None, "none")] if parts else [2]
+        if max(amounts) > 1:
             raise ValueError(f'a state looks like "chair>armchair at 0.34 seed=0 guess=0.50"; got {text!r}.')
         start, end, seed = _name(parts[1]), _name(parts[2]), _seed(int(parts[4]))  # all good before anything changes
         self.seed, self._restoring = seed, True
@@ -205,6 +206,7 @@ def _name(name):
 
 
 def _seed(seed):
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)  # numpy's whole numbers are some as well
+    if not whole or not 0 <= seed < SEEDS:
         raise ValueError(f"seed must be a whole number from 0 to {SEEDS - 1}; got {seed!r}.")
-    return seed
+    return int(seed)

@@ -1,0 +1,51 @@
+"""Try the ends of what is declared: the unit tests with the lowest versions that are allowed, or with the newest.
+
+    python tools/floors.py lowest|newest [FLAGS FOR PYTEST ...]
+
+In a virtual environment of its own below build/, of the Python that runs this, deleted afterwards (with torch it takes
+some 6 GB). ``lowest`` takes each package that pyproject.toml and requirements.txt name at its floor, and what those
+need in turn as new as they let it be: old packages then warn of newer ones, so there a warning is no error.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIT_TESTS = ["tests", "--ignore=tests/browser", "--ignore=tests/slow"]
+
+
+def declared(root=ROOT):
+    """Every line of pyproject.toml's dependencies and of requirements.txt that names a package: "numpy>=1.26"."""
+    lines = [line.split("#")[0].strip() for line in (root / "requirements.txt").read_text("utf-8").splitlines()]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    return project["dependencies"] + [line for line in lines if line and not line.startswith("-")]
+
+
+def at_its_floor(requirement):
+    """Turn "numpy>=1.26" into "numpy==1.26". ``ValueError`` where it has no floor, or more than that."""
+    if not re.fullmatch(r"[\w.-]+>=[\d.]+", requirement):
+        raise ValueError(f"{requirement!r} is to be a name with a floor, such as numpy>=1.26.")
+    return requirement.replace(">=", "==")
+
+
+def main(end, *flags):
+    wanted = [at_its_floor(line) for line in declared()] if end == "lowest" else ["--upgrade", *declared()]
+    warnings = ["-W", "default"] if end == "lowest" else []
+    (ROOT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{end}-", dir=ROOT / "build") as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python")
+        subprocess.run([python, "-m", "pip", "install", "-q", *wanted, "-e", ROOT], check=True)
+        subprocess.run([python, "-m", "pip", "list"], check=True)
+        return subprocess.run([python, "-m", "pytest", *UNIT_TESTS, *warnings, *flags], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] not in (["lowest"], ["newest"]):
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))
