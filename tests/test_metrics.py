@@ -203,7 +203,7 @@ BAD = {
     ),
     "one label": (lambda: accuracy(LOGITS, LABELS[:1]), r"labels must have shape \[200\].*got \[1\]"),
     "one-hot": (lambda: accuracy(LOGITS, F.one_hot(LABELS)), r"labels must have shape \[200\].*got \[200, 5\]"),
-    "no sample": (lambda: accuracy(LOGITS[:0], LABELS[:0]), r"for at least one sample; got \[0\]"),
+    "no sample": (lambda: accuracy(LOGITS[:0], LABELS[:0]), r"for at least one sample; got \[0, 5\]"),
     "one answer": (lambda: agreement(LOGITS, LOGITS[:1]), r"teacher_logits must have shape \[200, 5\].*got \[1, 5\]"),
     "answers": (lambda: agreement(LOGITS, LOGITS.argmax(1)), r"teacher_logits must have shape \[200, 5\].*got \[200\]"),
     "calibration": (lambda: expected_calibration_error(LOGITS, LABELS[:, None]), r"labels must have shape \[200\]"),
@@ -318,9 +318,16 @@ def test_the_interval_of_a_rank_correlation_narrows_with_more_pairs_and_holds_th
     assert str(many) == f"{many.value:.2f} (95 % interval {many.low:.2f} to {many.high:.2f})"
 
 
-@pytest.mark.parametrize("first, second", [([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([[1, 2, 3]], [[1, 2, 3]])])
-def test_a_rank_correlation_of_other_shapes_is_refused(first, second):
-    with pytest.raises(ValueError, match="two lists of the same three or more numbers; got shapes"):
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([1, 2], [1, 2], "two lists of the same three or more numbers; got 2 and 2 of them"),
+        ([1, 2, 3], [1, 2], "two lists of the same three or more numbers; got 3 and 2 of them"),
+        ([[1, 2, 3]], [[1, 2, 3]], r"first must be a list of numbers; got shape \[1, 3\]"),
+    ],
+)
+def test_a_rank_correlation_of_other_shapes_is_refused(first, second, message):
+    with pytest.raises(ValueError, match=message):
         metrics.rank_correlation(first, second)
 
 
