@@ -249,6 +249,7 @@ def _check_pair(student_logits, teacher_logits, kind="logits"):
     _check_logits(f"teacher_{kind}", teacher_logits)
     student, teacher = tuple(student_logits.shape), tuple(teacher_logits.shape)
     if student == teacher:
+        check_dense(f"teacher_{kind}", teacher_logits, student_logits)
         return
     if kind == "hidden":
         raise ValueError(
@@ -262,6 +263,15 @@ def _check_pair(student_logits, teacher_logits, kind="logits"):
         f"student and teacher must answer on the same samples and the same classes, but their {what} differ: "
         f"student_logits {list(student)}, teacher_logits {list(teacher)}."
     )
+
+
+def check_dense(name, tensor, beside=None):
+    """``ValueError`` unless ``tensor`` is dense, holds real numbers, and lies on the device where ``beside`` does."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex():
+        got = f"{tensor.layout} of {tensor.dtype} on {tensor.device}"
+        raise ValueError(f"{name} must be a dense tensor of real numbers; got {got}.")
+    if beside is not None and tensor.device != beside.device:
+        raise ValueError(f"{name} must lie on {beside.device}, as what it belongs to does; got {tensor.device}.")
 
 
 def _check_classes(logits):
@@ -282,6 +292,7 @@ def _check_logits(name, logits):
         raise ValueError(f"{name} must be [B, C] or [B, L, V]; got shape {list(logits.shape)}.")
     if logits.numel() == 0:
         raise ValueError(f"{name} is empty: shape {list(logits.shape)}. A mean needs at least one sample.")
+    check_dense(name, logits)
 
 
 def _check_labels(labels, logits):
@@ -291,6 +302,7 @@ def _check_labels(labels, logits):
         raise ValueError(f"labels must be an integer tensor {expected} of class numbers; got {got}.")
     if list(labels.shape) != expected:
         raise ValueError(f"labels must be {expected}, one for each row of logits; got shape {list(labels.shape)}.")
+    check_dense("labels", labels, logits)
     labels = labels.long()  # first: as uint8, -100 would be 156
     _check_label_range(labels[labels != IGNORED], logits.shape[-1])
 
@@ -309,6 +321,7 @@ def _check_mask(mask, logits):
     if not isinstance(mask, torch.Tensor) or list(mask.shape) != expected:
         got = f"shape {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise ValueError(f"mask must be a tensor {expected}, one value for each row of logits; got {got}.")
+    check_dense("mask", mask, logits)
     chosen = mask.bool()
     if not torch.equal(chosen.to(mask.dtype), mask):
         raise ValueError("mask must be bool or hold only 0 and 1 (1: this token counts); got other values.")

@@ -12,6 +12,8 @@ import torch
 
 from kdkit import losses, models
 
+MOST_BINS = 10_000
+
 
 @torch.no_grad()  # not inference_mode: what it gives cannot be a target in a loss
 def predict(model, images):
@@ -21,7 +23,11 @@ def predict(model, images):
     each module in it, is put back afterwards. Raises ``ValueError`` for images that are not as said, or that the model
     does not take.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
     _check_tensor("images", images)
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images must be [N, C, H, W], at least one; got shape {list(images.shape)}.")
     device, parts = models.device_of(model), images.split(models.EVALUATION_BATCH)
     with models.evaluating(model):
         answers = [models.logits(model, models.as_input(part, device)) for part in parts]
@@ -44,6 +50,7 @@ def agreement(student_logits, teacher_logits):
     _check_logits("student_logits", student_logits)
     _check_shape("teacher_logits", teacher_logits, student_logits.shape)
     _check_logits("teacher_logits", teacher_logits)
+    losses.check_dense("teacher_logits", teacher_logits, student_logits)
     return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).double().mean().item()
 
 
@@ -54,8 +61,8 @@ def expected_calibration_error(logits, labels, bins=15):
     Source: Guo et al. 2017 (arXiv:1706.04599), equation 3.
     """
     _check_labels(labels, logits)
-    if isinstance(bins, bool) or not isinstance(bins, numbers.Integral) or bins < 1:
-        raise ValueError(f"bins must be a whole number of at least 1; got {bins!r}.")
+    if isinstance(bins, bool) or not isinstance(bins, numbers.Integral) or not 1 <= bins <= MOST_BINS:
+        raise ValueError(f"bins must be a whole number from 1 to {MOST_BINS}; got {bins!r}.")
     confidence, answer = logits.double().softmax(-1).max(-1)
     gap = (answer == labels).double() - confidence
     which = (confidence * bins).long().clamp_(max=bins - 1)
@@ -76,6 +83,8 @@ def entropy(probabilities):
     for half precision), such as logits.
     """
     _check_tensor("probabilities", probabilities)
+    if not probabilities.is_floating_point():
+        raise ValueError(f"probabilities must be floating-point; got {probabilities.dtype}.")
     total = probabilities.sum(-1)
     if probabilities.numel() == 0 or not ((probabilities >= 0).all() and ((total - 1).abs() < 0.01).all()):
         raise ValueError(
@@ -94,11 +103,13 @@ def mean_soft_targets(logits, labels, temperature=1.0):
     """
     temperature = losses.check_temperature(temperature)
     _check_labels(labels, logits)
-    member = torch.nn.functional.one_hot(labels.long(), logits.shape[1]).to(logits.dtype)
+    scaled = logits / temperature
+    _check_logits("logits / temperature", scaled)
+    member = torch.nn.functional.one_hot(labels.long(), logits.shape[1]).to(scaled.dtype)
     counts = member.sum(0)
     if (counts == 0).any():
         raise ValueError(f"each class needs a picture; got none of class {int((counts == 0).nonzero()[0])}.")
-    return member.T @ (logits / temperature).softmax(1) / counts[:, None]
+    return member.T @ scaled.softmax(1) / counts[:, None]
 
 
 def bias_for_prior(logits, label, prior):
@@ -127,6 +138,7 @@ def bias_for_prior(logits, label, prior):
 def _check_tensor(name, tensor):
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"{name} must be a tensor; got {type(tensor).__name__}.")
+    losses.check_dense(name, tensor)
 
 
 def _check_logits(name, logits):
@@ -146,6 +158,7 @@ def _check_logits(name, logits):
 def _check_labels(labels, logits):
     _check_logits("logits", logits)
     _check_shape("labels", labels, logits.shape[:-1])
+    losses.check_dense("labels", labels, logits)
     if labels.dtype not in losses.INTEGERS:
         raise ValueError(f"labels must be whole numbers; got {labels.dtype}.")
     low, high, classes = int(labels.min()), int(labels.max()), logits.shape[-1]

@@ -319,7 +319,7 @@ def eval_mode(model):
     """Put ``model`` into eval mode, with networks that it keeps in a plain list, which ``.eval()`` does not reach."""
     model.eval()
     for module in every_module(model):
-        if module.training:
+        if _training(module):
             module.eval()
 
 
@@ -348,14 +348,18 @@ def train_mode(student):
 @contextlib.contextmanager
 def evaluating(model):
     """Within, ``model`` is in eval mode; afterwards each module in it is in its own mode again."""
-    modes = [(module, module.training) for module in every_module(model)]
+    modes = [(module, _training(module)) for module in every_module(model)]
     try:
         eval_mode(model)
         yield
     finally:
         for module, training in modes:  # parents first: train() reaches what is in them
-            if module.training != training:
+            if _training(module) != training:
                 module.train(training)
+
+
+def _training(module):
+    return getattr(module, "training", False)  # a frozen TorchScript has no mode
 
 
 # ------------------------------------------------------------------------------------------------ inputs, sizes
@@ -363,8 +367,9 @@ def evaluating(model):
 
 def as_input(images, device="cpu"):
     """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
-    if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
-        got = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
+    dense = isinstance(images, torch.Tensor) and images.layout == torch.strided and not images.is_meta
+    if not dense or images.dtype != torch.uint8:
+        got = images.dtype if dense else type(images).__name__
         raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {got}.")
     if images.ndim != 4:
         raise ValueError(f"images must be [N, C, H, W]; got shape {list(images.shape)}.")

@@ -60,9 +60,9 @@ def kd_step(
     | BatchNorm | frozen by the user: stays so (``models.train_mode``); a batch of one is refused where it trains |
 
     Returns ``StepLosses(total, soft, hard)``. Leaves the teacher in eval mode and untouched, the student in train
-    mode, the gradients cleared. Raises ``ValueError``, before any weight is changed, as ``kdkit.losses.kd_loss`` does;
-    for a loss that is not finite; for padding without a mask; for networks that do not take the inputs; and for an
-    optimizer that holds none of the student's weights, or any of the teacher's.
+    mode, the gradients cleared. Raises ``ValueError`` as ``kdkit.losses.kd_loss`` does; for a loss that is not finite;
+    for padding without a mask; for networks that do not take the inputs; and for an optimizer that holds none of the
+    student's weights, or any of the teacher's. No weight is changed then; BatchNorm's statistics may have moved.
     Source: Sanh et al. 2019 (arXiv:1910.01108), section 2; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
     """
     _check_roles(teacher, student, optimizer)
