@@ -83,8 +83,6 @@ def entropy(probabilities):
     for half precision), such as logits.
     """
     _check_tensor("probabilities", probabilities)
-    if not probabilities.is_floating_point():
-        raise ValueError(f"probabilities must be floating-point; got {probabilities.dtype}.")
     total = probabilities.sum(-1)
     if probabilities.numel() == 0 or not ((probabilities >= 0).all() and ((total - 1).abs() < 0.01).all()):
         raise ValueError(

@@ -29,10 +29,7 @@ def test_two_bad_arguments_are_refused_or_answered_soundly_too(data):
     name = data.draw(st.sampled_from([name for name, (_, arguments) in TABLE.items() if len(arguments) > 1]))
     function, arguments = TABLE[name]
     for argument in data.draw(st.permutations(list(arguments)))[:2]:
-        options = list(spoilt(arguments, argument))
-        arguments = data.draw(st.sampled_from(options))[1]
-        if not isinstance(arguments[argument], type(TABLE[name][1][argument])):
-            continue
+        arguments = data.draw(st.sampled_from(list(spoilt(arguments, argument))))[1]
     assert verdict(function, arguments, name in TELLS_NAN_BY_NAN) is None
 
 
