@@ -30,7 +30,7 @@ from pathlib import Path
 from time import perf_counter
 
 import kdkit
-from kdkit import data, doctor, files, metrics
+from kdkit import data, doctor, files, metrics, profiling
 from kdkit.cache import ViewCache
 from kdkit.data.views import Views
 

@@ -13,6 +13,7 @@ are smaller, words are hidden whether they are rare or not, weights decay a litt
 a tenth of the steps where it does for a twentieth.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -212,6 +213,8 @@ def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
 
 def _validate(student, asked, teacher_val):
     answers = guesses(student, asked)
+    if not metrics.answered(answers).all():  # it has diverged, as ``keep_going`` then says
+        return {"val_perplexity": math.nan, "val_accuracy": math.nan, "val_agreement": None}
     found = {f"val_{name}": value for name, value in judge(answers, asked).items()}
     agreement = None if teacher_val is None else (answers.argmax(-1) == teacher_val).double().mean().item()
     return {**found, "val_agreement": agreement}
@@ -231,16 +234,11 @@ def guesses(network, hidden):
 
     The mode of the network, and of each module in it, is put back afterwards.
     """
-    modes, device = {module: module.training for module in network.modules()}, next(network.parameters()).device
-    network.eval()
-    found = []
-    try:
+    device, found = models.device_of(network), []
+    with models.evaluating(network):
         for start in range(0, len(hidden.inputs), ASKED_AT_ONCE):
             part = tokens.Hidden(*(tensor[start : start + ASKED_AT_ONCE] for tensor in hidden)).to(device)
             found.append(_answer(network, part)[0][part.labels != tokens.NOT_ASKED].float().cpu())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return torch.cat(found)
 
 

@@ -3,6 +3,13 @@
 Logits are ``[B, C]`` (B samples, C classes) or ``[B, L, V]`` (B sequences of L tokens, V words). With
 t = softmax(teacher / T) and s = softmax(student / T), means run over samples, or over all B * L tokens.
 Everything is computed in log space and in at least float32; the teacher's logits never get a gradient.
+
+A logit of -inf rules a class out. Where the teacher gives a class nothing (0 log 0 = 0), neither side's -inf counts;
+where a student's -inf meets a class that the teacher gives something, the true loss is infinite. An infinite loss, and
+NaN, which comes of NaN, of +inf or of a row of only -inf, is a ``ValueError`` on the CPU. A GPU would have to be waited
+for to know: there the number comes back as it is, and whoever reads it has to look. So it does, on any device, from
+``kd_terms``, ``hard_cross_entropy`` and ``cosine_distance``: loops are made of them, which read their losses anyway.
+``kd_step`` looks, and refuses before it changes a weight.
 """
 
 import math
@@ -33,15 +40,16 @@ def soft_cross_entropy(student_logits, teacher_logits, temperature=1.0):
     Parameters: ``student_logits`` and ``teacher_logits``, ``[B, C]`` or ``[B, L, V]``, alike in shape;
     ``temperature``, a finite number above 0.
     Returns a scalar tensor: the mean over samples or tokens, without a factor T^2.
-    Raises ``ValueError`` where shapes or temperature are not as said.
+    Raises ``ValueError`` where shapes or temperature are not as said, for a single class, and (see above) for a loss
+    that is not finite.
     Source: Hinton et al. 2015 (arXiv:1503.02531), section 2.
 
     >>> logits = torch.tensor([[2.0, 0.0]])
     >>> round(float(soft_cross_entropy(logits, logits)), 4)  # the entropy of (0.8808, 0.1192)
     0.3653
     """
-    log_s, log_t = _log_probabilities(student_logits, teacher_logits, temperature)
-    return -(log_t.exp() * log_s).sum(-1).mean()
+    log_s, t = _probabilities(student_logits, teacher_logits, temperature)[:2]
+    return _looked_at(-(t * log_s).sum(-1).mean(), student_logits, teacher_logits)
 
 
 def kl_divergence(student_logits, teacher_logits, temperature=1.0):
@@ -58,8 +66,7 @@ def kl_divergence(student_logits, teacher_logits, temperature=1.0):
     >>> float(kl_divergence(logits, logits))
     0.0
     """
-    log_s, log_t = _log_probabilities(student_logits, teacher_logits, temperature)
-    return (log_t.exp() * (log_t - log_s)).sum(-1).mean()
+    return _looked_at(_kl(student_logits, teacher_logits, temperature), student_logits, teacher_logits)
 
 
 def hard_cross_entropy(student_logits, labels):
@@ -70,6 +77,7 @@ def hard_cross_entropy(student_logits, labels):
     Returns a scalar tensor. Raises ``ValueError`` where shapes, kinds or ranges do not fit.
     """
     _check_logits("student_logits", student_logits)
+    _check_classes(student_logits)
     _check_labels(labels, student_logits)
     logits, labels = _at_least_float32(student_logits).flatten(0, -2), labels.flatten().long()
     # F.cross_entropy ignores -100 too, but a NaN in an ignored row would still reach the gradient as 0 * NaN.
@@ -101,15 +109,9 @@ def kd_loss(
     >>> round(float(kd_loss(student, teacher, temperature=1.0)), 4)  # ln 2 - 0.3653
     0.3278
     """
-    return kd_terms(
-        student_logits,
-        teacher_logits,
-        labels,
-        temperature=temperature,
-        soft_weight=soft_weight,
-        hard_weight=hard_weight,
-        mask=mask,
-    ).total
+    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
+    terms = kd_terms(student_logits, teacher_logits, labels, temperature=temperature, mask=mask, **weights)
+    return _looked_at(terms.total, student_logits, teacher_logits, mask)
 
 
 def kd_terms(
@@ -117,7 +119,8 @@ def kd_terms(
 ):
     """``kd_loss`` and the two terms that it is made of, as ``KDTerms(total, soft, hard)``; a term left out reads 0.
 
-    Parameters, shapes and errors as for ``kd_loss``.
+    Parameters, shapes and errors as for ``kd_loss``, but whether the terms are finite is left to whoever reads them;
+    ``why_not_finite`` then tells what made them so.
     """
     soft_weight, hard_weight = resolve_weights(soft_weight, hard_weight, labels is not None)
     _check_pair(student_logits, teacher_logits)
@@ -127,7 +130,7 @@ def kd_terms(
     soft = hard = student_logits.new_zeros(())
     if soft_weight > 0:
         pair = _select(student_logits, teacher_logits, mask)
-        soft = temperature**2 * kl_divergence(*pair, temperature)
+        soft = temperature**2 * _kl(*pair, temperature)
     if hard_weight > 0:
         hard = hard_cross_entropy(student_logits, labels)
     return KDTerms(_weighted_sum((soft_weight, soft), (hard_weight, hard)), soft, hard)
@@ -184,11 +187,48 @@ def _weighted_sum(*terms):
     return kept[0] if len(kept) == 1 else kept[0] + kept[1]
 
 
-def _log_probabilities(student_logits, teacher_logits, temperature):
+def _kl(student_logits, teacher_logits, temperature):
+    log_s, t, log_t = _probabilities(student_logits, teacher_logits, temperature)
+    return (t * (log_t - log_s)).sum(-1).mean()
+
+
+def _probabilities(student_logits, teacher_logits, temperature):
+    """log s, t and log t; both logarithms are 0 where t is, so that their product is, as 0 log 0 = 0 says.
+
+    Before the product, not after it: 0 * -inf would be NaN, and leave NaN in the gradient.
+    """
     _check_pair(student_logits, teacher_logits)
+    _check_classes(student_logits)
     temperature = check_temperature(temperature)
     student, teacher = _at_least_float32(student_logits), _at_least_float32(teacher_logits.detach())
-    return F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
+    log_s, log_t = F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
+    t = log_t.exp()
+    nothing = t == 0
+    return log_s.masked_fill(nothing, 0.0), t, log_t.masked_fill(nothing, 0.0)
+
+
+def _looked_at(loss, student_logits, teacher_logits, mask=None):
+    """``loss``; on the CPU, where looking costs nothing, a ``ValueError`` unless it is finite."""
+    if loss.device.type == "cpu" and not torch.compiler.is_compiling() and not math.isfinite(loss.item()):
+        raise ValueError(f"the loss is {loss.item()}: {why_not_finite(student_logits, teacher_logits, mask)}")
+    return loss
+
+
+def why_not_finite(student_logits, teacher_logits, mask=None):
+    """What in these logits makes a loss of them NaN or infinite, in a sentence. It looks at values: a GPU waits."""
+    student_logits, teacher_logits = _select(student_logits, teacher_logits, mask)
+    for name, logits in ("teacher_logits", teacher_logits), ("student_logits", student_logits):
+        for kind, found in ("NaN", logits.isnan()), ("+inf", logits == math.inf):
+            if found.any():
+                return f"{name} hold {kind} in {int(found.any(-1).sum())} of {found[..., 0].numel()} rows."
+        if (logits == -math.inf).all(-1).any():
+            return f"{name} hold a row of only -inf, which rules every class out."
+    if (student_logits == -math.inf).any():
+        return (
+            "the student rules a class out (-inf) that the teacher or the label asks for. Rule out the same classes "
+            "in both."
+        )
+    return "the logits are finite, but too large for their dtype once divided by T, or their loss times T^2 is."
 
 
 def _at_least_float32(logits):
@@ -209,6 +249,7 @@ def _check_pair(student_logits, teacher_logits, kind="logits"):
     _check_logits(f"teacher_{kind}", teacher_logits)
     student, teacher = tuple(student_logits.shape), tuple(teacher_logits.shape)
     if student == teacher:
+        check_dense(f"teacher_{kind}", teacher_logits, student_logits)
         return
     if kind == "hidden":
         raise ValueError(
@@ -224,6 +265,24 @@ def _check_pair(student_logits, teacher_logits, kind="logits"):
     )
 
 
+def check_dense(name, tensor, beside=None):
+    """``ValueError`` unless ``tensor`` is dense, holds real numbers, and lies on the device where ``beside`` does."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex():
+        got = f"{tensor.layout} of {tensor.dtype} on {tensor.device}"
+        raise ValueError(f"{name} must be a dense tensor of real numbers; got {got}.")
+    if beside is not None and tensor.device != beside.device:
+        raise ValueError(f"{name} must lie on {beside.device}, as what it belongs to does; got {tensor.device}.")
+
+
+def _check_classes(logits):
+    if logits.shape[-1] == 1:
+        raise ValueError(
+            f"logits {list(logits.shape)} have a single class, whose softmax is 1 whatever the network says: there is "
+            "nothing to learn. For two classes with one logit z, give [0, z]: torch.cat([torch.zeros_like(z), z], -1); "
+            "or use a sigmoid loss, such as F.binary_cross_entropy_with_logits against torch.sigmoid(teacher / T)."
+        )
+
+
 def _check_logits(name, logits):
     if not isinstance(logits, torch.Tensor):
         raise ValueError(f"{name} must be a tensor of logits; got {type(logits).__name__}. (Take `.logits` of it?)")
@@ -233,6 +292,7 @@ def _check_logits(name, logits):
         raise ValueError(f"{name} must be [B, C] or [B, L, V]; got shape {list(logits.shape)}.")
     if logits.numel() == 0:
         raise ValueError(f"{name} is empty: shape {list(logits.shape)}. A mean needs at least one sample.")
+    check_dense(name, logits)
 
 
 def _check_labels(labels, logits):
@@ -242,6 +302,7 @@ def _check_labels(labels, logits):
         raise ValueError(f"labels must be an integer tensor {expected} of class numbers; got {got}.")
     if list(labels.shape) != expected:
         raise ValueError(f"labels must be {expected}, one for each row of logits; got shape {list(labels.shape)}.")
+    check_dense("labels", labels, logits)
     labels = labels.long()  # first: as uint8, -100 would be 156
     _check_label_range(labels[labels != IGNORED], logits.shape[-1])
 
@@ -260,6 +321,7 @@ def _check_mask(mask, logits):
     if not isinstance(mask, torch.Tensor) or list(mask.shape) != expected:
         got = f"shape {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise ValueError(f"mask must be a tensor {expected}, one value for each row of logits; got {got}.")
+    check_dense("mask", mask, logits)
     chosen = mask.bool()
     if not torch.equal(chosen.to(mask.dtype), mask):
         raise ValueError("mask must be bool or hold only 0 and 1 (1: this token counts); got other values.")

@@ -1,35 +1,47 @@
-"""What is measured: accuracy, agreement, calibration, and paired differences with an interval."""
+"""What is measured: accuracy, agreement, calibration, and paired differences with an interval.
+
+No score comes out of what is no answer: logits that hold NaN or +inf, or a row of only -inf, are a ``ValueError``. A
+single -inf, a class that is ruled out, is an answer. So are the other numbers here: all finite, or refused.
+"""
 
 import math
+import numbers
 from typing import NamedTuple
 
 import torch
 
 from kdkit import losses, models
 
+MOST_BINS = 10_000
+
 
 @torch.no_grad()  # not inference_mode: what it gives cannot be a target in a loss
 def predict(model, images):
     """The logits of ``model`` in eval mode on uint8 images ``[N, C, H, W]``: float32 ``[N, classes]`` on the CPU.
 
-    The mode of the model, and of each module in it, is put back afterwards.
+    The model may be wrapped, traced or quantised, and answer as ``models.logits`` says. The mode of the model, and of
+    each module in it, is put back afterwards. Raises ``ValueError`` for images that are not as said, or that the model
+    does not take.
     """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    device = next(model.parameters()).device
-    try:
-        batches = [
-            models.logits(model, models.as_input(part, device)) for part in images.split(models.EVALUATION_BATCH)
-        ]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return torch.cat(batches).float().cpu()
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
+    _check_tensor("images", images)
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images must be [N, C, H, W], at least one; got shape {list(images.shape)}.")
+    device, parts = models.device_of(model), images.split(models.EVALUATION_BATCH)
+    with models.evaluating(model):
+        answers = [models.logits(model, models.as_input(part, device)) for part in parts]
+    return torch.cat(answers).float().cpu()
+
+
+def answered(logits):
+    """Which rows of ``logits`` ``[N, C]`` are an answer: bool ``[N]``, False for NaN, +inf, or nothing but -inf."""
+    return logits.amax(-1).isfinite()  # NaN where there is one, -inf where every class is ruled out
 
 
 def accuracy(logits, labels):
     """Share of samples whose highest logit ``[N, C]`` is that of the label ``[N]``."""
-    _check_shape("labels", labels, logits.shape[:-1])
+    _check_labels(labels, logits)
     return (logits.argmax(-1) == labels).double().mean().item()
 
 
@@ -48,7 +60,10 @@ def guessing(labels):
 
 def agreement(student_logits, teacher_logits):
     """Share of samples on which two networks give the same answer, right or wrong."""
+    _check_logits("student_logits", student_logits)
     _check_shape("teacher_logits", teacher_logits, student_logits.shape)
+    _check_logits("teacher_logits", teacher_logits)
+    losses.check_dense("teacher_logits", teacher_logits, student_logits)
     return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).double().mean().item()
 
 
@@ -58,7 +73,9 @@ def expected_calibration_error(logits, labels, bins=15):
     Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``; ``bins`` of equal width over the confidence.
     Source: Guo et al. 2017 (arXiv:1706.04599), equation 3.
     """
-    _check_shape("labels", labels, logits.shape[:-1])
+    _check_labels(labels, logits)
+    if isinstance(bins, bool) or not isinstance(bins, numbers.Integral) or not 1 <= bins <= MOST_BINS:
+        raise ValueError(f"bins must be a whole number from 1 to {MOST_BINS}; got {bins!r}.")
     confidence, answer = logits.double().softmax(-1).max(-1)
     gap = (answer == labels).double() - confidence
     which = (confidence * bins).long().clamp_(max=bins - 1)
@@ -67,13 +84,25 @@ def expected_calibration_error(logits, labels, bins=15):
 
 def confusion(logits, labels):
     """How often each answer was given to each class: int64 ``[C, C]``, one row a true class, one column an answer."""
-    _check_shape("labels", labels, logits.shape[:1])
+    _check_labels(labels, logits)
     classes = logits.shape[1]
-    return (labels * classes + logits.argmax(1)).bincount(minlength=classes**2).view(classes, classes)
+    return (labels.long() * classes + logits.argmax(1)).bincount(minlength=classes**2).view(classes, classes)
 
 
 def entropy(probabilities):
-    """How undecided each distribution ``[..., C]`` is, in bits ``[...]``: 0 for a one-hot, log2 C for a uniform one."""
+    """How undecided each distribution ``[..., C]`` is, in bits ``[...]``: 0 for a one-hot, log2 C for a uniform one.
+
+    Raises ``ValueError`` for what is no distribution: numbers below 0, or that do not add up to 1 (within a hundredth,
+    for half precision), such as logits.
+    """
+    _check_tensor("probabilities", probabilities)
+    total = probabilities.sum(-1)
+    if probabilities.numel() == 0 or not ((probabilities >= 0).all() and ((total - 1).abs() < 0.01).all()):
+        raise ValueError(
+            "probabilities must be at least 0 and add up to 1 over the last dimension, for at least one sample; got "
+            f"shape {list(probabilities.shape)} with sums of {total.flatten()[:3].tolist()} … (Logits: take their "
+            "softmax.)"
+        )
     return torch.special.entr(probabilities).sum(-1) / math.log(2)
 
 
@@ -84,12 +113,14 @@ def mean_soft_targets(logits, labels, temperature=1.0):
     temperature that is none.
     """
     temperature = losses.check_temperature(temperature)
-    _check_shape("labels", labels, logits.shape[:1])
-    member = torch.nn.functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    _check_labels(labels, logits)
+    scaled = logits / temperature
+    _check_logits("logits / temperature", scaled)
+    member = torch.nn.functional.one_hot(labels.long(), logits.shape[1]).to(scaled.dtype)
     counts = member.sum(0)
     if (counts == 0).any():
         raise ValueError(f"each class needs a picture; got none of class {int((counts == 0).nonzero()[0])}.")
-    return member.T @ (logits / temperature).softmax(1) / counts[:, None]
+    return member.T @ scaled.softmax(1) / counts[:, None]
 
 
 def bias_for_prior(logits, label, prior):
@@ -101,11 +132,12 @@ def bias_for_prior(logits, label, prior):
     """
     from scipy.optimize import brentq
 
+    _check_tensor("logits", logits)
     if logits.ndim != 2 or len(logits) == 0 or logits.shape[1] < 2 or not logits.isfinite().all():
         raise ValueError(f"logits must be finite numbers [N, C], for at least one sample; got {list(logits.shape)}.")
-    if not 0 < prior < 1:
+    if isinstance(prior, bool) or not isinstance(prior, numbers.Real) or not 0 < prior < 1:
         raise ValueError(f"prior must be a share between 0 and 1, such as 0.1 for one in ten; got {prior!r}.")
-    if not 0 <= label < logits.shape[1]:
+    if isinstance(label, bool) or not isinstance(label, numbers.Integral) or not 0 <= label < logits.shape[1]:
         raise ValueError(f"label must be the number of a class, 0 to {logits.shape[1] - 1}; got {label!r}.")
     others = logits.double().clone()
     others[:, label] = -math.inf
@@ -114,8 +146,40 @@ def bias_for_prior(logits, label, prior):
     return brentq(lambda bias: (margin + bias).sigmoid().mean().item() - prior, -reach, reach)
 
 
+def _check_tensor(name, tensor):
+    if not isinstance(tensor, torch.Tensor):
+        raise ValueError(f"{name} must be a tensor; got {type(tensor).__name__}.")
+    losses.check_dense(name, tensor)
+
+
+def _check_logits(name, logits):
+    _check_tensor(name, logits)
+    if logits.ndim != 2 or logits.numel() == 0 or logits.is_complex() or logits.dtype == torch.bool:
+        raise ValueError(
+            f"{name} must be numbers [N, C], for at least one sample; got {list(logits.shape)} of {logits.dtype}."
+        )
+    bad = int((~answered(logits)).sum())
+    if bad:
+        raise ValueError(
+            f"{name} hold no answer in {bad} of {len(logits)} rows: NaN, +inf, or only -inf. A score of them would "
+            "mean nothing; look at what gave them (a training that diverged?)."
+        )
+
+
+def _check_labels(labels, logits):
+    _check_logits("logits", logits)
+    _check_shape("labels", labels, logits.shape[:-1])
+    losses.check_dense("labels", labels, logits)
+    if labels.dtype not in losses.INTEGERS:
+        raise ValueError(f"labels must be whole numbers; got {labels.dtype}.")
+    low, high, classes = int(labels.min()), int(labels.max()), logits.shape[-1]
+    if low < 0 or high >= classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1} for {classes} classes; got {low if low < 0 else high}.")
+
+
 def _check_shape(name, tensor, expected):
     """Without this a shape that is off by one dimension would be broadcast, to a number that means nothing."""
+    _check_tensor(name, tensor)
     if tensor.shape != expected or tensor.numel() == 0:
         raise ValueError(f"{name} must have shape {list(expected)}, for at least one sample; got {list(tensor.shape)}.")
 
@@ -145,18 +209,33 @@ class Paired(NamedTuple):
 def paired_interval(first, second):
     """The mean of ``second - first`` over pairs (one a seed) with its 95 % t interval.
 
-    With one pair there is no interval: its ends are infinite. Raises ``ValueError`` for lists of unequal length.
+    With one pair there is no interval: its ends are infinite. Raises ``ValueError`` for lists of unequal length, and
+    for what is no finite number in them, such as the NaN of a run that diverged.
     """
     from scipy.stats import t  # scipy takes a second to import, and only reports need it
 
+    first, second = _finite("first", first), _finite("second", second)
     if len(first) != len(second) or len(first) == 0:
         raise ValueError(f"paired runs come in pairs; got {len(first)} and {len(second)} of them.")
-    differences = torch.as_tensor(second, dtype=torch.double) - torch.as_tensor(first, dtype=torch.double)
+    differences = second - first
     mean, count = differences.mean().item(), len(differences)
     reach = math.inf
     if count > 1:
         reach = t.ppf(0.975, count - 1) * differences.std().item() / math.sqrt(count)
     return Paired(mean, mean - reach, mean + reach, tuple(differences.tolist()))
+
+
+def _finite(name, values):
+    """A list of numbers, or an array, as float64 ``[n]``."""
+    try:
+        found = torch.as_tensor(values, dtype=torch.double)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"{name} must be a list of numbers; got {values!r}.") from None
+    if found.ndim != 1:
+        raise ValueError(f"{name} must be a list of numbers; got shape {list(found.shape)}.")
+    if not found.isfinite().all():
+        raise ValueError(f"{name} must hold finite numbers; got {found[~found.isfinite()][0].item()}.")
+    return found
 
 
 RESAMPLES = 10_000
@@ -194,12 +273,15 @@ def rank_correlation(first, second):
     """Spearman's rank correlation of two lists of numbers, with a bootstrap interval over pairs: a ``Correlation``.
 
     1: both put all in the same order. 0: one tells nothing of the other's order. Drawn from a fixed seed. Raises
-    ``ValueError`` for lists of unequal length, of fewer than three numbers, or without any order.
+    ``ValueError`` for lists of unequal length, of fewer than three numbers, of numbers that are not finite, or without
+    any order.
     """
-    first, second = (torch.as_tensor(numbers, dtype=torch.double) for numbers in (first, second))
-    if first.shape != second.shape or first.ndim != 1 or len(first) < 3:
-        got = f"{list(first.shape)} and {list(second.shape)}"
-        raise ValueError(f"a rank correlation takes two lists of the same three or more numbers; got shapes {got}.")
+    first, second = _finite("first", first), _finite("second", second)
+    if len(first) != len(second) or len(first) < 3:
+        raise ValueError(
+            f"a rank correlation takes two lists of the same three or more numbers; got {len(first)} and "
+            f"{len(second)} of them."
+        )
     if min(len(first.unique()), len(second.unique())) == 1:
         raise ValueError("all numbers of one list are the same: they have no order.")
     drawn = torch.randint(len(first), (RESAMPLES, len(first)), generator=torch.Generator().manual_seed(0))

@@ -7,6 +7,8 @@ that whitens 2x2 patches, pooling before the normalisation (a quarter of the mem
 
 import contextlib
 import itertools
+import numbers
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from kdkit.fingerprints import fingerprint as fingerprint  # a name of this modu
 PATCH = 2  # side of the patches that the first layer whitens
 EVALUATION_BATCH = 1000  # images at once where nothing is learnt
 SMALLEST = 9  # images any smaller would vanish in the third pooling
+MOST_WEIGHTS = 2**30  # 4 GiB: a size with a slip of the finger is refused before it fills the memory
 
 
 class Whiten(nn.Module):
@@ -76,7 +79,7 @@ class ConvNet(nn.Module):
 
     def forward(self, images):
         _check_images(images, self.architecture["channels"])
-        x = F.relu_(self.whiten(images))  # in place: nothing here has a gradient, and it is the largest of all
+        x = F.relu(self.whiten(images))  # not in place, here as in a stage: a hook may have kept what the layer gave
         for stage in self.stages:
             x = stage(x)
         return self.classify(x.amax(dim=(2, 3)))
@@ -104,9 +107,9 @@ class Stage(nn.Module):
         if not self.convs:
             return F.max_pool2d(x, 2)
         x = F.max_pool2d(self.convs[0](x), 2)
-        x = F.relu_(self.norms[0](x))
+        x = F.relu(self.norms[0](x))
         for conv, norm in zip(self.convs[1:], self.norms[1:], strict=True):
-            x = x + F.relu_(norm(conv(x)))
+            x = x + F.relu(norm(conv(x)))
         return x
 
 
@@ -116,18 +119,18 @@ def student(width, depth, classes=10, channels=3, seed=0):
     ``student(8, 3)`` has about 14,000 parameters, ``student(8, 6)`` about 33,000. The same ``seed`` gives the same
     initial weights; the global random state is neither read nor changed.
 
-    Raises ``ValueError`` for sizes that are not whole numbers or too small.
+    Raises ``ValueError`` for sizes that are not whole numbers, too small, or together too large for any computer here.
 
     >>> student(8, 3)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
-    _check_size("width", width, 1)
-    _check_size("depth", depth, 1)
-    _check_size("classes", classes, 2)
-    _check_size("channels", channels, 1)
+    width, depth = _size("width", width, 1), _size("depth", depth, 1)
+    classes, channels = _size("classes", classes, 2), _size("channels", channels, 1)
+    _check_total(depth * 9 * (4 * width + 8 * channels) * 4 * width + 4 * width * classes + 32 * channels**2)
+    drawn = generator(seed)
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are built; they are drawn again below
         net = ConvNet(width, depth, classes, channels)
-    _initialise(net, torch.Generator().manual_seed(seed))
+    _initialise(net, drawn)
     return net.to(memory_format=torch.channels_last)
 
 
@@ -148,14 +151,29 @@ def encoder(width, depth, seed=0):
     >>> encoder(64, 2)(torch.zeros(1, 5, 64)).shape
     torch.Size([1, 5, 64])
     """
-    _check_size("width", width, 1)
-    _check_size("depth", depth, 1)
+    width, depth = _size("width", width, 1), _size("depth", depth, 1)
+    _check_total(12 * depth * width**2)
     heads = max(1, width // 64)
     if width % heads:
         raise ValueError(f"width must be a multiple of its {heads} heads (one for each 64); got {width}.")
     with seeded(seed):
         layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.1, activation="gelu", batch_first=True)
         return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+
+def as_seed(seed):
+    """``seed`` as torch takes it. Any whole number will do: what 64 bits do not hold is counted round.
+
+    Raises ``ValueError`` for what is no whole number.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise ValueError(f"seed must be a whole number; got {seed!r}.")
+    return int(seed) if -(2**63) <= seed < 2**64 else int(seed) % 2**64
+
+
+def generator(seed):
+    """A generator of its own for ``seed``, a whole number of any size."""
+    return torch.Generator().manual_seed(as_seed(seed))
 
 
 @contextlib.contextmanager
@@ -165,7 +183,7 @@ def seeded(seed, device="cpu"):
     Afterwards those of the CPU and of a CUDA ``device`` are as they were. No other GPU is seeded, as it would be by
     ``torch.manual_seed``.
     """
-    device = torch.device(device)
+    device, seed = torch.device(device), as_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -188,24 +206,174 @@ class Argmax(nn.Module):
         super().__init__()
         self.teacher = teacher
 
-    def forward(self, inputs):
-        return self.of(logits(self.teacher, inputs))
+    def forward(self, *inputs, **named):
+        return self.of(logits(self.teacher, named or inputs))
 
     def of(self, teacher_logits):
         """``[..., C]`` logits to logits of the same answer that are sure of it."""
         return self.SURE * F.one_hot(teacher_logits.argmax(-1), teacher_logits.shape[-1]).to(teacher_logits.dtype)
 
 
-def logits(model, inputs):
-    """What ``model`` answers on ``inputs``: its output, or ``.logits`` of an output that has it (Hugging Face)."""
-    output = model(inputs)
-    return getattr(output, "logits", output)
+def logits(model, inputs, name="network"):
+    """What ``model`` answers on ``inputs``, as a tensor of logits.
+
+    Parameters:
+        model: a module, or a function.
+        inputs: a tensor; a tuple or list, whose elements are handed over in order; or a mapping (a tokenizer's batch),
+            whose values are handed over by their names. Floating-point tensors get the dtype of the model's first
+            weight, so that a teacher in half precision can be asked what a student in float32 is asked.
+        name: what messages call the model.
+
+    The answer may be a tensor, a tuple or list (its first element counts), a mapping with "logits", or an object with
+    ``.logits`` (Hugging Face). Raises ``ValueError``, with the cause, where the model does not take the inputs or
+    answers with something else.
+    """
+    inputs = _in_dtype_of(model, inputs)
+    try:
+        if isinstance(inputs, Mapping):
+            output = model(**inputs)
+        else:
+            output = model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (TypeError, AttributeError, LookupError, RuntimeError, ValueError) as error:
+        if isinstance(error, ValueError) and ONE_VALUE not in str(error):
+            raise
+        raise ValueError(_stopped(model, name, inputs, error)) from error
+    return _logits_of(output, name)
+
+
+ONE_VALUE = "more than 1 value per channel"  # BatchNorm's complaint about a batch of one
+
+
+def _stopped(model, name, inputs, error):
+    if ONE_VALUE in str(error):
+        return (
+            f"the {name} has BatchNorm in train mode, which cannot learn from a batch of one. Leave such a batch out "
+            "(DataLoader(..., drop_last=True)), or freeze its BatchNorm with .eval()."
+        )
+    said = f"the {name} ({type(model).__name__}) does not take {_described(inputs)}: {type(error).__name__}: {error}"
+    if isinstance(inputs, Mapping | tuple | list):
+        return f"{said} (A mapping is handed over by name, a tuple or list in order; (inputs,) is handed over whole.)"
+    return said
+
+
+def _described(inputs):
+    if isinstance(inputs, torch.Tensor):
+        return f"inputs {list(inputs.shape)} of {inputs.dtype} on {inputs.device}"
+    if isinstance(inputs, Mapping):
+        return f"inputs named {', '.join(map(str, inputs))}"
+    return f"inputs of kind {type(inputs).__name__}"
+
+
+def _in_dtype_of(model, inputs):
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    dtype = next((weight.dtype for weight in weights if weight.dtype in NUMBERS), None)
+
+    def fit(value):
+        other = isinstance(value, torch.Tensor) and value.dtype in NUMBERS and dtype not in (None, value.dtype)
+        return value.to(dtype) if other else value
+
+    if isinstance(inputs, Mapping):
+        return {key: fit(value) for key, value in inputs.items()}
+    return [fit(value) for value in inputs] if isinstance(inputs, tuple | list) else fit(inputs)
+
+
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # dtypes that layers compute in
+
+
+def _logits_of(output, name):
+    found = output
+    if isinstance(output, Mapping):
+        found = output.get("logits")
+    elif not isinstance(output, torch.Tensor) and hasattr(output, "logits"):
+        found = output.logits
+    elif isinstance(output, tuple | list) and output:
+        found = output[0]
+    if not isinstance(found, torch.Tensor):
+        keys = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+        raise ValueError(
+            f"the {name} must answer with logits: a tensor, a tuple that begins with one, a mapping with 'logits', or "
+            f"an object with .logits; got {type(output).__name__}{keys}."
+        )
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ modes
+
+
+def every_module(model):
+    """``model`` and all modules in it, also those in a plain list, tuple or dict, where torch does not look: a list."""
+    found, waiting = {}, [model]
+    while waiting:
+        for module in waiting.pop().modules():
+            if module not in found:
+                found[module] = None
+                for value in vars(module).values():
+                    held = value.values() if isinstance(value, dict) else value
+                    if isinstance(value, dict | list | tuple):
+                        waiting.extend(item for item in held if isinstance(item, nn.Module))
+    return list(found)
+
+
+def eval_mode(model):
+    """Put ``model`` into eval mode, with networks that it keeps in a plain list, which ``.eval()`` does not reach."""
+    model.eval()
+    for module in every_module(model):
+        if _training(module):
+            module.eval()
+
+
+def train_mode(student):
+    """Put ``student`` into train mode, and leave frozen what its user froze.
+
+    Frozen is a layer with running statistics (BatchNorm) that is in eval mode while the student is in train mode, or
+    that is in eval mode and has no weight of its own that wants a gradient: the one survives until somebody calls
+    ``student.eval()``, the other for good.
+    """
+    whole = student
+    while len(inner := list(whole.children())) == 1:  # a wrapper's own mode tells nothing
+        (whole,) = inner
+    frozen = [
+        layer
+        for layer in student.modules()
+        if getattr(layer, "running_mean", None) is not None
+        and not layer.training
+        and (whole.training or not any(weight.requires_grad for weight in layer.parameters(recurse=False)))
+    ]
+    student.train()
+    for layer in frozen:
+        layer.eval()
+
+
+@contextlib.contextmanager
+def evaluating(model):
+    """Within, ``model`` is in eval mode; afterwards each module in it is in its own mode again."""
+    modes = [(module, _training(module)) for module in every_module(model)]
+    try:
+        eval_mode(model)
+        yield
+    finally:
+        for module, training in modes:  # parents first: train() reaches what is in them
+            if _training(module) != training:
+                module.train(training)
+
+
+def _training(module):
+    return getattr(module, "training", False)  # a frozen TorchScript has no mode
+
+
+# ------------------------------------------------------------------------------------------------ inputs, sizes
 
 
 def as_input(images, device="cpu"):
     """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {images.dtype}.")
+    dense = isinstance(images, torch.Tensor) and images.layout == torch.strided and not images.is_meta
+    if not dense or images.dtype != torch.uint8:
+        got = images.dtype if dense else type(images).__name__
+        raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {got}.")
+    if images.ndim != 4:
+        raise ValueError(f"images must be [N, C, H, W]; got shape {list(images.shape)}.")
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
@@ -221,10 +389,12 @@ def unwrapped(model):
 def device_of(model):
     """Where ``model`` computes: the device of its first parameter, else of its first buffer, else the CPU.
 
-    A frozen TorchScript has neither, nor has a module that keeps its networks in a plain list.
+    Networks in a plain list count; a frozen TorchScript has neither.
     """
-    tensor = next(itertools.chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if tensor is None else tensor.device
+    for module in every_module(model):
+        for tensor in itertools.chain(module.parameters(recurse=False), module.buffers(recurse=False)):
+            return tensor.device
+    return torch.device("cpu")
 
 
 def parameters(model):
@@ -249,12 +419,23 @@ def _initialise(net, generator):
                 nn.init.zeros_(module.bias)
 
 
-def _check_size(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def _size(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+    return int(value)
+
+
+def _check_total(weights):
+    if weights > MOST_WEIGHTS:
+        raise ValueError(
+            f"a network of these sizes would have about {weights:.0e} weights, more than 10^9. Make width, depth, "
+            "classes or channels smaller."
+        )
 
 
 def _check_images(images, channels):
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"images must be a tensor [N, {channels}, H, W]; got {type(images).__name__}.")
     if images.ndim != 4 or images.shape[1] != channels or min(images.shape[2:]) < SMALLEST:
         raise ValueError(
             f"images must be [N, {channels}, H, W] with H and W of at least {SMALLEST}; got {list(images.shape)}."

@@ -5,6 +5,7 @@ training alike; what keeps a run going and on disk is in ``kdkit.runs``.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -46,34 +47,113 @@ class StepLosses(NamedTuple):
     hard: float
 
 
-def kd_step(teacher, student, temperature, inputs, optimizer, labels=None, *, soft_weight=None, hard_weight=None):
+def kd_step(
+    teacher, student, temperature, inputs, optimizer, labels=None, *, soft_weight=None, hard_weight=None, mask=None
+):
     """One step of distillation: the student moves towards the teacher's soft targets (and the labels, if given).
 
     Parameters:
-        teacher, student: modules that answer ``inputs`` with logits ``[B, C]`` or ``[B, L, V]``, or with an output
-            that has them as ``.logits``.
+        teacher, student: modules that answer ``inputs`` with logits ``[B, C]`` or ``[B, L, V]``.
         temperature: a finite number above 0. The factor T^2 is included.
-        inputs: what both networks are called with.
-        optimizer: over the student's parameters.
-        labels: integers ``[B]`` or ``[B, L]``, or None.
+        inputs: what both networks are asked: a tensor; a tuple or list, handed over in order; or a mapping (a
+            tokenizer's batch), handed over by name.
+        optimizer: over weights of the student (others of your own, such as a projector's, may be there too).
+        labels: integers ``[B]`` or ``[B, L]``, or None. Those of -100 do not count in the hard term.
         soft_weight, hard_weight: left out, 0.9 and 0.1 with labels, 1 and 0 without.
+        mask: bool or 0/1, ``[B]`` or ``[B, L]``: which samples or tokens count in the soft term. It has to be given
+            where logits are ``[B, L, V]`` and padding shows, in labels of -100 or an "attention_mask" with zeros.
+
+    Tested with these (``tests/test_step.py``), teacher and student where nothing else is said:
+
+    | what | which |
+    |---|---|
+    | wrapped | ``torch.compile`` (eager), ``DataParallel`` (on the CPU), ``DistributedDataParallel`` (one process) |
+    | teachers of another make | traced and frozen TorchScript; quantised (dynamic int8); an ensemble in a plain list |
+    | outputs | a tensor; a tuple that begins with one; a mapping with "logits"; an object with ``.logits`` |
+    | inputs | a tensor; a tuple or list; a mapping, as a Hugging Face tokenizer makes it |
+    | precision | autocast to bfloat16; a teacher in float16 or bfloat16 (asked in its own dtype); float64 |
+    | BatchNorm | frozen by the user: stays so (``models.train_mode``); a batch of one is refused where it trains |
 
     Returns ``StepLosses(total, soft, hard)``. Leaves the teacher in eval mode and untouched, the student in train
-    mode, the gradients cleared. Raises ``ValueError`` as ``kdkit.losses.kd_loss`` does.
+    mode, the gradients cleared. Raises ``ValueError`` as ``kdkit.losses.kd_loss`` does; for a loss that is not finite;
+    for padding without a mask; for networks that do not take the inputs; and for an optimizer that holds none of the
+    student's weights, or any of the teacher's. No weight is changed then; BatchNorm's statistics may have moved.
     Source: Sanh et al. 2019 (arXiv:1910.01108), section 2; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
     """
-    if teacher is student:
-        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
-    student.train()
+    _check_roles(teacher, student, optimizer)
+    models.train_mode(student)
     teacher_logits = _ask(teacher, inputs)
-    return _update(student, optimizer, inputs, labels, teacher_logits, temperature, soft_weight, hard_weight)
+    student_logits = models.logits(student, inputs, "student")
+    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
+    terms = losses.kd_terms(student_logits, teacher_logits, labels, temperature=temperature, mask=mask, **weights)
+    if mask is None and student_logits.ndim == 3 and soft_weight != 0:
+        _check_padding(inputs, labels)
+    if not terms.total.requires_grad:
+        raise ValueError("no gradient reaches the student: is kd_step called inside torch.no_grad()?")
+    seen = StepLosses(*torch.stack(terms).tolist())
+    if not math.isfinite(seen.total):
+        why = losses.why_not_finite(student_logits, teacher_logits, mask)
+        raise ValueError(f"the loss is {seen.total}, and no weight was changed: {why}")
+    _descend(student, optimizer, terms.total)
+    return seen
 
 
 @torch.no_grad()
 def _ask(teacher, inputs):
     """The teacher only answers: without eval, BatchNorm's statistics would move even under no_grad."""
-    teacher.eval()
-    return models.logits(teacher, inputs)
+    models.eval_mode(teacher)
+    return models.logits(teacher, inputs, "teacher")
+
+
+def _descend(student, optimizer, loss, max_grad_norm=None):
+    optimizer.zero_grad()
+    loss.backward()
+    if max_grad_norm is not None:
+        torch.nn.utils.clip_grad_norm_(student.parameters(), max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    student.zero_grad()  # of weights that the optimizer does not hold
+
+
+def _check_roles(teacher, student, optimizer):
+    """``ValueError`` unless these are two networks, and the optimizer moves the student and not the teacher."""
+    if teacher is student:
+        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    for name, network in ("teacher", teacher), ("student", student):
+        if not isinstance(network, torch.nn.Module):
+            raise ValueError(f"{name} must be a torch.nn.Module; got {type(network).__name__}.")
+    if not hasattr(optimizer, "param_groups"):
+        raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    if any(id(weight) in held for part in models.every_module(teacher) for weight in part.parameters(recurse=False)):
+        raise ValueError(
+            "the optimizer holds weights of the teacher, which must not change. The order is kd_step(teacher, student, "
+            "…): are the two swapped? The optimizer is over the student's weights alone."
+        )
+    learning = [weight for weight in student.parameters() if weight.requires_grad]
+    if not learning:
+        raise ValueError("every weight of the student is frozen (requires_grad=False): nothing can be learnt.")
+    if not any(id(weight) in held for weight in learning):
+        raise ValueError(
+            "the optimizer holds none of the student's weights, so that nothing would be learnt. Was the student built "
+            "anew after the optimizer? Build the optimizer again: torch.optim.SGD(student.parameters(), lr=…)."
+        )
+
+
+def _check_padding(inputs, labels):
+    """``ValueError`` where some tokens are padding: without a mask they would count in the soft term."""
+    attended = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    if isinstance(attended, torch.Tensor) and not attended.all():
+        where = "inputs['attention_mask'] has zeros"
+    elif labels is not None and (labels.long() == losses.IGNORED).any():
+        where = "labels are -100"
+    else:
+        return
+    raise ValueError(
+        f"{where}: some tokens are padding or have no label, and without a mask all would count in the soft term. Give "
+        "mask=, [B, L] with 1 where a token counts: attention_mask, or labels != -100, or torch.ones_like(labels) for "
+        "all."
+    )
 
 
 def _update(
@@ -100,12 +180,7 @@ def _update(
             soft_weight=soft_weight,
             hard_weight=hard_weight,
         )
-    optimizer.zero_grad()
-    terms.total.backward()
-    if max_grad_norm is not None:
-        torch.nn.utils.clip_grad_norm_(student.parameters(), max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad()
+    _descend(student, optimizer, terms.total, max_grad_norm)
     return StepLosses(*(term.item() for term in terms))
 
 
@@ -273,6 +348,8 @@ def _teacher_val(teacher, cache, data):
 
 def _validate(student, val, teacher_val):
     answer = metrics.predict(student, val.images)
+    if not metrics.answered(answer).all():
+        return {"val_accuracy": math.nan, "val_agreement": None}  # it has diverged, as ``keep_going`` then says
     agreement = None if teacher_val is None else metrics.agreement(answer, teacher_val)
     return {"val_accuracy": metrics.accuracy(answer, val.labels), "val_agreement": agreement}
 

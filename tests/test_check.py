@@ -156,8 +156,19 @@ def test_a_function_of_other_arguments_is_refused_with_the_number_that_is_wanted
 
 
 def test_half_precision_is_right_up_to_rounding():
-    verdict = check.kd_gradient(lambda s, z, t: (t * (soft(s, t) - soft(z, t)) / len(s)).half().float())
-    assert verdict.passed is True
+    def gradient(s, z, t):
+        return t * (soft(s, t) - soft(z, t)) / len(s)
+
+    for _ in range(10):
+        assert check.kd_gradient(lambda *inputs: gradient(*inputs).half().float()).passed is True
+        assert check.kd_gradient(lambda *inputs: gradient(*inputs).bfloat16()).passed is True
+        assert check.kd_gradient(lambda *inputs: (1.1 * gradient(*inputs)).bfloat16()).passed is False
+
+
+def test_a_step_under_autocast_is_right_up_to_rounding_each_time():
+    for _ in range(10):
+        for answer in EXERCISES["kd_step"][0][-3:]:
+            assert re.search("right, up to rounding in b?float16", check_of("kd_step")(answer).message)
 
 
 def test_the_line_that_failed_is_shown_behind_a_decorator():

@@ -396,6 +396,96 @@ def test_extreme_margins_give_finite_losses_and_gradients(temperature, dtype):
     assert loss.isfinite() and loss > 0 and gradient(loss, student).isfinite().all()
 
 
+# --------------------------------------------------------------------------------------- classes that are ruled out
+
+RULED_OUT = [-math.inf, torch.finfo(torch.float32).min]
+
+
+def ruled_out(kind, temperature, whose, value):
+    """Logits with classes that the teacher, or both, rule out; and s - t, the gradient by the logits / T."""
+    student, teacher = random_logits(4, 6).to(kind), random_logits(4, 6, seed=1).to(kind)
+    value = max(value, torch.finfo(kind).min) if math.isfinite(value) else value
+    teacher[:, 5] = teacher[1, :3] = value
+    if whose == "both":
+        student[:, 5] = value
+    s, t = (special.softmax(logits.double().numpy() / temperature, -1) for logits in (student, teacher))
+    return student.requires_grad_(), teacher, s, t
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 4.0, 50.0])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("whose", ["the teacher's", "both"])
+@pytest.mark.parametrize("value", RULED_OUT)
+def test_a_class_that_the_teacher_rules_out_adds_nothing_and_the_gradient_is_s_minus_t(temperature, kind, whose, value):
+    student, teacher, s, t = ruled_out(kind, temperature, whose, value)
+    possible = t > 0
+    log_s = np.log(s, where=possible, out=np.zeros_like(s))
+    log_t = np.log(t, where=possible, out=np.zeros_like(t))
+    values = {
+        soft_cross_entropy: -(t * log_s).sum(-1).mean(),
+        kl_divergence: (t * (log_t - log_s)).sum(-1).mean(),
+        kd_loss: temperature**2 * (t * (log_t - log_s)).sum(-1).mean(),
+    }
+    for loss, expected in values.items():
+        found = loss(student, teacher, temperature=temperature)
+        factor = temperature if loss is kd_loss else 1 / temperature
+        assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5 * (1 + temperature))
+        slope = gradient(found, student).double().numpy()
+        within = 1e-2 if kind == torch.bfloat16 else 1e-4
+        assert np.allclose(slope, factor * (s - t) / 4, rtol=within, atol=within * factor / 10)
+
+
+def test_a_student_that_matches_a_teacher_with_ruled_out_classes_reads_exactly_0():
+    logits = torch.tensor([[2.0, -math.inf, 0.0], [-math.inf, 1.0, -math.inf]])
+    assert kl_divergence(logits, logits).item() == 0 and kd_loss(logits.clone(), logits, temperature=0.3).item() == 0
+
+
+def test_hard_labels_of_a_student_that_rules_other_classes_out_are_finite():
+    student = torch.tensor([[1.0, 2.0, -math.inf]], requires_grad=True)
+    loss = hard_cross_entropy(student, torch.tensor([0]))
+    assert loss.item() == pytest.approx(math.log(1 + math.e), rel=1e-6) and gradient(loss, student).isfinite().all()
+
+
+def spoilt(value, row=0, of=0):
+    pair = [random_logits(3, 4, seed=seed) for seed in range(2)]
+    pair[of][row] = value
+    return pair
+
+
+NOT_FINITE = {
+    "NaN in the teacher": (spoilt(math.nan, of=1), "the loss is nan: teacher_logits hold NaN in 1 of 3 rows"),
+    "NaN in the student": (spoilt(math.nan), "the loss is nan: student_logits hold NaN in 1 of 3 rows"),
+    "+inf": (spoilt(torch.tensor([0.0, 0.0, math.inf, 0.0]), of=1), r"teacher_logits hold \+inf in 1 of 3 rows"),
+    "nothing left": (spoilt(-math.inf, of=1), "teacher_logits hold a row of only -inf, which rules every class out"),
+    "a student that rules out what the teacher says": (
+        spoilt(torch.tensor([0.0, 0.0, -math.inf, 0.0])),
+        r"the loss is inf: the student rules a class out \(-inf\).*Rule out the same classes in both",
+    ),
+    "numbers too large": (spoilt(1e38), "the loss is (nan|inf): the logits are finite, but too large"),
+}
+
+
+@pytest.mark.parametrize("loss", [soft_cross_entropy, kl_divergence, kd_loss])
+@pytest.mark.parametrize("what", NOT_FINITE)
+def test_a_loss_that_is_not_finite_is_refused_with_what_made_it_so(loss, what):
+    pair, message = NOT_FINITE[what]
+    with pytest.raises(ValueError, match=message):
+        loss(*pair, temperature=0.05)
+
+
+def test_terms_for_loops_tell_nan_by_nan():
+    student, teacher = spoilt(math.nan)
+    labels = torch.tensor([0, 1, 2])
+    assert kd_terms(student, teacher, labels).total.isnan() and hard_cross_entropy(student, labels).isnan()
+    assert losses.cosine_distance(student, teacher).isnan()
+
+
+def test_a_compiled_loss_is_the_loss_and_waits_for_nothing():
+    student, teacher = random_logits(4, 5), random_logits(4, 5, seed=1)
+    compiled = torch.compile(kl_divergence, backend="eager", fullgraph=True)  # fails where a value is looked at
+    assert compiled(student, teacher, 2.0).item() == kl_divergence(student, teacher, 2.0).item()
+
+
 def test_inputs_are_left_as_they_were():
     inputs = [
         random_logits(4, 5),
@@ -484,6 +574,14 @@ BAD = {
     "four dimensions": (lambda: kd_loss(S[None, None], S[None, None]), r"got shape \[1, 1, 4, 10\]"),
     "empty batch": (lambda: kd_loss(S[:0], S[:0]), r"student_logits is empty: shape \[0, 10\]"),
     "no classes": (lambda: kl_divergence(S[:, :0], S[:, :0]), r"student_logits is empty: shape \[4, 0\]"),
+    "one logit": (lambda: kd_loss(S[:, :1], S[:, :1]), r"\[4, 1\] have a single class.*give \[0, z\].*sigmoid loss"),
+    "one logit for each token": (lambda: kl_divergence(T3[..., :1], T3[..., :1]), r"\[2, 3, 1\] have a single class"),
+    "one logit alone": (lambda: soft_cross_entropy(S[:, :1], S[:, :1]), "have a single class, whose softmax is 1"),
+    "one logit and a label": (lambda: hard_cross_entropy(S[:, :1], LABELS), "have a single class, whose softmax is 1"),
+    "logits on another device": (
+        lambda: kd_loss(S, S.to("meta")),
+        "teacher_logits must be a dense tensor of real numbers; got torch.strided of torch.float32 on meta",
+    ),
     # what is no logits
     "numpy student": (lambda: kd_loss(S.numpy(), S), "student_logits must be a tensor of logits; got ndarray"),
     "numpy teacher": (lambda: kl_divergence(S, S.numpy()), "teacher_logits must be a tensor of logits; got ndarray"),

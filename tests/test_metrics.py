@@ -203,12 +203,28 @@ BAD = {
     ),
     "one label": (lambda: accuracy(LOGITS, LABELS[:1]), r"labels must have shape \[200\].*got \[1\]"),
     "one-hot": (lambda: accuracy(LOGITS, F.one_hot(LABELS)), r"labels must have shape \[200\].*got \[200, 5\]"),
-    "no sample": (lambda: accuracy(LOGITS[:0], LABELS[:0]), r"for at least one sample; got \[0\]"),
+    "no sample": (lambda: accuracy(LOGITS[:0], LABELS[:0]), r"for at least one sample; got \[0, 5\]"),
     "one answer": (lambda: agreement(LOGITS, LOGITS[:1]), r"teacher_logits must have shape \[200, 5\].*got \[1, 5\]"),
     "answers": (lambda: agreement(LOGITS, LOGITS.argmax(1)), r"teacher_logits must have shape \[200, 5\].*got \[200\]"),
     "calibration": (lambda: expected_calibration_error(LOGITS, LABELS[:, None]), r"labels must have shape \[200\]"),
     "pairs": (lambda: paired_interval([1.0], [1.0, 2.0]), "paired runs come in pairs; got 1 and 2 of them"),
     "no pair": (lambda: paired_interval([], []), "paired runs come in pairs; got 0 and 0 of them"),
+    "no number of bins": (lambda: expected_calibration_error(LOGITS, LABELS, 0), "bins must be a whole number from 1"),
+    "label 5 of 5": (lambda: accuracy(LOGITS, LABELS + 1), r"labels must lie in 0\.\.4 for 5 classes; got 5"),
+    "an ignored label": (lambda: accuracy(LOGITS, LABELS - 100), r"labels must lie in 0\.\.4 for 5 classes; got -100"),
+    "labels that are no numbers of classes": (lambda: accuracy(LOGITS, LABELS / 2), "labels must be whole numbers"),
+    "a list of labels": (lambda: accuracy(LOGITS, LABELS.tolist()), "labels must be a tensor; got list"),
+    "NaN of a run that diverged": (
+        lambda: paired_interval([0.5, 0.6], [0.5, math.nan]),
+        "second must hold finite numbers; got nan",
+    ),
+    "infinite numbers": (lambda: metrics.bootstrap_interval([math.inf, 1.0], [1.0, 1.0]), "first must hold finite"),
+    "NaN in a ranking": (lambda: metrics.rank_correlation([1, 2, 3], [1, math.nan, 3]), "second must hold finite"),
+    "names in a ranking": (lambda: metrics.rank_correlation(["a", "b", "c"], [1, 2, 3]), "first must be a list of num"),
+    "raw logits": (lambda: entropy(LOGITS), "probabilities must be at least 0 and add up to 1.*take their softmax"),
+    "NaN for probabilities": (lambda: entropy(LOGITS.softmax(1) * math.nan), "probabilities must be at least 0"),
+    "no images": (lambda: predict(models.student(2, 3), random_images(0)), r"at least one; got shape \[0, 3, 10, 10\]"),
+    "a function for a model": (lambda: predict(len, random_images(1)), "model must be a torch.nn.Module; got builtin"),
     "floats": (lambda: models.as_input(torch.rand(2, 3, 9, 9)), "images must be uint8.*got torch.float32"),
 }
 
@@ -218,6 +234,39 @@ def test_bad_input_is_refused(what):
     call, message = BAD[what]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+NO_ANSWER = {"NaN": math.nan, "+inf": math.inf, "only -inf": -math.inf}
+SCORES = {
+    "accuracy": accuracy,
+    "agreement": lambda logits, labels: agreement(logits, LOGITS),
+    "agreement with a teacher": lambda logits, labels: agreement(LOGITS, logits),
+    "calibration": expected_calibration_error,
+    "confusion": metrics.confusion,
+    "mean soft targets": mean_soft_targets,
+    "bias": lambda logits, labels: bias_for_prior(logits, 0, 0.1),
+}
+
+
+@pytest.mark.parametrize("share", [0.005, 1.0])
+@pytest.mark.parametrize("rubbish", NO_ANSWER)
+@pytest.mark.parametrize("score", SCORES)
+def test_no_score_comes_out_of_what_is_no_answer(score, rubbish, share):
+    logits = LOGITS.clone()
+    logits[: int(share * len(logits))] = NO_ANSWER[rubbish]
+    with pytest.raises(ValueError, match=r"hold no answer in (1|200) of 200 rows|must be finite numbers"):
+        SCORES[score](logits, LABELS)
+
+
+def test_a_class_that_is_ruled_out_is_an_answer():
+    logits, labels = LOGITS.clone(), LABELS
+    logits[:, 4] = -math.inf
+    kept = logits[:, :4]
+    assert accuracy(logits, labels) == (kept.argmax(1) == labels).double().mean().item()
+    assert agreement(logits, kept @ torch.eye(4, 5) - 99 * torch.eye(5)[4]) == 1
+    assert mean_soft_targets(logits, labels)[:, 4].eq(0).all()
+    assert entropy(logits.softmax(1)).isfinite().all()
+    assert math.isfinite(expected_calibration_error(logits, labels))
 
 
 # --------------------------------------------------------------------------- entropy, mean soft targets, a class's bias
@@ -318,9 +367,16 @@ def test_the_interval_of_a_rank_correlation_narrows_with_more_pairs_and_holds_th
     assert str(many) == f"{many.value:.2f} (95 % interval {many.low:.2f} to {many.high:.2f})"
 
 
-@pytest.mark.parametrize("first, second", [([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([[1, 2, 3]], [[1, 2, 3]])])
-def test_a_rank_correlation_of_other_shapes_is_refused(first, second):
-    with pytest.raises(ValueError, match="two lists of the same three or more numbers; got shapes"):
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([1, 2], [1, 2], "two lists of the same three or more numbers; got 2 and 2 of them"),
+        ([1, 2, 3], [1, 2], "two lists of the same three or more numbers; got 3 and 2 of them"),
+        ([[1, 2, 3]], [[1, 2, 3]], r"first must be a list of numbers; got shape \[1, 3\]"),
+    ],
+)
+def test_a_rank_correlation_of_other_shapes_is_refused(first, second, message):
+    with pytest.raises(ValueError, match=message):
         metrics.rank_correlation(first, second)
 
 

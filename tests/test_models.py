@@ -84,6 +84,23 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(make):
         assert one.ndim == 1 or not torch.equal(one, two), name
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64 - 1, 2**64 + 1, -(10**30), 10**30])
+def test_seeds_may_be_of_any_size(seed):
+    assert state_bytes(models.student(2, 3, seed=seed)) == state_bytes(models.student(2, 3, seed=seed))
+    assert state_bytes(models.student(2, 3, seed=seed)) != state_bytes(models.student(2, 3, seed=5))
+    with models.seeded(seed):
+        drawn = torch.rand(3)
+    with models.seeded(seed):
+        assert torch.equal(torch.rand(3), drawn)
+
+
+def test_numpys_whole_numbers_do_as_well():
+    net = models.student(np.int64(2), np.int32(3), classes=np.int8(4), seed=np.uint64(7))
+    assert state_bytes(net) == state_bytes(models.student(2, 3, classes=4, seed=7))
+    assert all(type(size) is int for size in net.architecture.values())
+    assert models.fingerprint(models.encoder(np.int64(8), np.int64(1))) == models.fingerprint(models.encoder(8, 1))
+
+
 def test_building_a_network_neither_reads_nor_changes_the_global_random_state():
     def states():
         return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
@@ -219,6 +236,20 @@ def test_a_network_computes_where_its_first_tensor_lies_and_without_any_on_the_c
     assert models.device_of(torch.nn.ReLU()) == torch.device("cpu")
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_hooks_see_what_each_layer_gave(train):
+    net, seen = models.student(4, 6).train(train), {}
+    for name, layer in net.named_modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(
+                lambda layer, inputs, gave, name=name: seen.update({name: (gave, gave.clone(), inputs[0].clone())})
+            )
+    net(random_images(8))
+    assert len(seen) == 1 + 6 + 6 + 1
+    assert all(torch.equal(gave, when_given) for gave, when_given, _ in seen.values())
+    assert (seen["stages.1.norms.1"][0] < 0).any(), "what BatchNorm gave, before the ReLU"
+
+
 # --------------------------------------------------------------------------------------- fingerprints
 
 
@@ -269,6 +300,11 @@ BAD = {
     "one class": (lambda: models.student(8, 3, classes=1), "classes must be a whole number of at least 2; got 1"),
     "no channels": (lambda: models.student(8, 3, channels=0), "channels must be a whole number of at least 1; got 0"),
     "teacher": (lambda: models.teacher(width=0), "width must be a whole number of at least 1; got 0"),
+    "far too wide": (lambda: models.student(10**6, 3), r"about 4e\+14 weights, more than 10\^9. Make width, depth"),
+    "far too many classes": (lambda: models.teacher(classes=10**12), "weights, more than 10.9"),
+    "an encoder beyond measure": (lambda: models.encoder(64, 10**9), "weights, more than 10.9"),
+    "half a seed": (lambda: models.student(8, 3, seed=0.5), "seed must be a whole number; got 0.5"),
+    "a seed in words": (lambda: models.encoder(8, 1, seed="one"), "seed must be a whole number; got 'one'"),
     "grey": (
         lambda: models.student(2, 3)(random_images(channels=1)),
         r"images must be \[N, 3, H, W\].*got \[4, 1, 32, 32\]",

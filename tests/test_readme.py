@@ -50,6 +50,17 @@ def test_the_snippet_distils_a_model_whose_output_has_logits():
     assert losses.total == pytest.approx(0.9 * losses.soft + 0.1 * losses.hard, rel=1e-5)
 
 
+@pytest.mark.parametrize("count", [5, 32, 33, 64, 65])
+def test_the_snippet_trains_batchnorm_with_any_number_of_samples(count):
+    (source,) = blocks("python")
+    namespace = {}
+    exec(compile(source, "README.md", "exec"), namespace)
+    nn = torch.nn
+    student = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    dataset = torch.utils.data.TensorDataset(torch.randn(count, 6), torch.randint(3, (count,)))
+    assert namespace["distil"](nn.Linear(6, 3), student, dataset).total > 0
+
+
 def commands():
     lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     return [line for line in lines if line.startswith("python -m kdkit")]

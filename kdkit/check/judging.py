@@ -15,7 +15,8 @@ import torch
 
 ROUNDS = 20
 TOLERANCE = 1e-4
-ROUNDING = 1e-3  # an answer in half precision is right too
+ROUNDING = 1e-3  # an answer in half precision is right too;
+COARSE = 3e-2  # bfloat16 has three bits fewer
 
 
 class Verdict:
@@ -77,6 +78,7 @@ def judge(function, cases, right, mistakes, found=None):
         unusable = refuse_answer(answer, right(*copy.deepcopy(case)).shape)
         if unusable:
             return unusable
+        rounding = COARSE if getattr(answer, "dtype", None) == torch.bfloat16 else ROUNDING
         answers.append(plain(answer))
     gap = _largest_gap(answers, cases, right)
     if gap <= TOLERANCE:
@@ -94,7 +96,7 @@ def judge(function, cases, right, mistakes, found=None):
     if factor:
         letters = f"{LETTERS}; " if re.search("[BLCT]", factor) else ""
         return Verdict(False, f"not yet: yours is the right answer times {factor} ({letters}{off})")
-    if _largest_gap(answers, cases, right, relative=True) <= ROUNDING:
+    if _largest_gap(answers, cases, right, relative=True) <= rounding:
         return Verdict(True, f"right, up to rounding (largest difference {gap:.0e})")
     suspects = "".join(f". {suspect}" for suspect in outsiders(function))
     return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}{suspects}")

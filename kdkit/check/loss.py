@@ -47,6 +47,9 @@ def soft_cross_entropy(function):
         "the teacher's logits are no weights yet: take their softmax": (
             lambda s, z: -(z * s.log_softmax(1)).sum(1).mean()
         ),
+        "neither network's logits are probabilities yet: the teacher's softmax, the student's log_softmax": (
+            lambda s, z: -(z * s).sum(1).mean()
+        ),
         "you took the softmax of the student twice: F.cross_entropy and log_softmax want logits": (
             lambda s, z: ce(s.softmax(1), z).mean()
         ),
@@ -66,7 +69,19 @@ def weighted_loss(s, z, y, t, w):
     return losses.kd_loss(s, z, y, temperature=t, soft_weight=w, hard_weight=1 - w)
 
 
+def weighted_kl(weights, s, z, t):
+    return (weights * (log_soften(z, t) - log_soften(s, t))).sum(-1).mean()
+
+
+def weighted_ce(weights, s, t):
+    return -(weights * log_soften(s, t)).sum(-1).mean()
+
+
 kl, ce = losses.kl_divergence, F.cross_entropy
+RAW_WEIGHTS = "the teacher's raw logits stand before the logarithms as weights, and are no probabilities: softmax first"
+TRAINS_THE_SAME = (
+    "the soft term is a cross-entropy: it trains the same, but does not read 0 when the student matches. Use KL"
+)
 TOO_WEAK = "the soft term is averaged over the classes too, and is too weak by their number: reduction='batchmean'"
 KD_MISTAKES = {
     "the factor T^2 is missing: without it the soft term fades as T rises": _made_of(kl, t_power=0),
@@ -107,6 +122,10 @@ KD_MISTAKES = {
     "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second": (
         lambda s, z, y, t, w: math.nan * s.sum()
     ),
+    RAW_WEIGHTS: _made_of(lambda s, z, t: weighted_kl(z / t, s, z, t)),
+    f"{RAW_WEIGHTS}, of logits / T": _made_of(lambda s, z, t: weighted_kl(z, s, z, t)),
+    f"{RAW_WEIGHTS}; this holds for a cross-entropy too": _made_of(lambda s, z, t: weighted_ce(z / t, s, t)),
+    f"{RAW_WEIGHTS}, of logits / T; this holds for a cross-entropy too": _made_of(lambda s, z, t: weighted_ce(z, s, t)),
     "your softmax runs over the batch: classes are the last dimension, dim=1": _made_of(
         lambda s, z, t: F.kl_div((s / t).log_softmax(0), (z / t).softmax(0), reduction="batchmean")
     ),
@@ -132,9 +151,7 @@ KD_MISTAKES = {
     "the temperature is not in the soft term: divide both networks' logits by it": _made_of(
         lambda s, z, t: kl(s, z, 1.0)
     ),
-    "the soft term is a cross-entropy: it trains the same, but does not read 0 when the student matches. Use KL": (
-        _made_of(losses.soft_cross_entropy)
-    ),
+    TRAINS_THE_SAME: _made_of(losses.soft_cross_entropy),
     "you took the softmax of the student twice in the hard term: F.cross_entropy wants logits": _made_of(
         kl, lambda s, y, t: ce(s.softmax(1), y)
     ),
@@ -213,6 +230,8 @@ def sequence_kl(function):
         "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second": (
             lambda s, z, m, t: math.nan * s.sum()
         ),
+        RAW_WEIGHTS: lambda s, z, m, t: weighted_kl((z / t)[m], s[m], z[m], t),
+        f"{RAW_WEIGHTS}, of logits / T": lambda s, z, m, t: weighted_kl(z[m], s[m], z[m], t),
         "one number is wanted: average over the tokens that count": lambda s, z, m, t: kl(s, z, t)[m],
         "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": (
             lambda s, z, m, t: -(soften(z, t) * log_soften(s, t)).sum(-1)[m].mean()

@@ -8,10 +8,11 @@ from torch import nn
 from kdkit import models
 from kdkit.check import judging
 from kdkit.check.judging import Verdict
-from kdkit.check.loss import KD_MISTAKES, weighted_loss
+from kdkit.check.loss import KD_MISTAKES, TRAINS_THE_SAME, weighted_loss
 from kdkit.check.record import exercise
 
 SOFT_WEIGHT = 0.9
+COARSE = 0.1  # share of the way that the student went by which rounding to half precision may lead it astray
 KL_DIV = "F.kl_div wants the student's log_softmax first and the teacher's softmax second"
 
 
@@ -40,12 +41,27 @@ def kd_step(function):
     gap = theirs.distance(ours)
     if gap <= judging.TOLERANCE:
         return Verdict(True, f"right: after two steps the student's weights are ours (largest difference {gap:.0e})")
+    if theirs.half is not None:
+        return _judge_rounded(start, theirs, seed)
     for explanation, step in _step_mistakes().items():
         if _same(theirs, seed, step):
             return Verdict(False, f"not yet: {explanation}")
     if gap == math.inf:
         return Verdict(False, f"not yet: the student's weights are nan now. {KL_DIV}")
     return Verdict(False, f"not yet: after two steps the student's weights differ from ours by up to {gap:.2g}")
+
+
+def _judge_rounded(start, theirs, seed):
+    """Of a student that answered in half precision, as under autocast: ours or the mistake that it comes nearest to."""
+    steps = {None: reference_step(), **_step_mistakes()}
+    gaps = {explanation: _gap(theirs, seed, step) for explanation, step in steps.items()}
+    nearest = min(gaps, key=gaps.get)  # the first of equals, which is ours
+    if gaps[nearest] > COARSE * theirs.distance(start):
+        return Verdict(False, f"not yet: after two steps the student's weights differ from ours by {gaps[None]:.2g}")
+    if nearest is None:
+        precision = str(theirs.half).removeprefix("torch.")
+        return Verdict(True, f"right, up to rounding in {precision} (largest difference {gaps[None]:.0e})")
+    return Verdict(False, f"not yet: {nearest}")
 
 
 class Scene:
@@ -66,7 +82,13 @@ class Scene:
         self.optimizer = torch.optim.SGD(self.student.parameters(), lr=0.2)
         self.temperature = 3.0
         self.teacher_recorded = self.teacher_trained = False
+        self.half = None  # the student's precision, where that is half of the usual one
         self.teacher.register_forward_hook(self._note)
+        self.student.register_forward_hook(self._note_half)
+
+    def _note_half(self, student, inputs, answer):
+        if answer.dtype in (torch.bfloat16, torch.float16):
+            self.half = answer.dtype
 
     def _note(self, teacher, inputs, answer):
         self.teacher_recorded |= answer.requires_grad
@@ -75,9 +97,10 @@ class Scene:
     def arguments(self, batch):
         return self.teacher, self.student, self.temperature, self.inputs[batch], self.optimizer, self.labels[batch]
 
-    def play(self, step):
-        """Both batches; what the last call returned."""
-        with models.seeded(self.seed), torch.enable_grad():
+    def play(self, step, half=None):
+        """Both batches, under autocast to ``half`` if that is given; what the last call returned."""
+        rounded = torch.autocast("cpu", dtype=half, enabled=half is not None)
+        with models.seeded(self.seed), torch.enable_grad(), rounded:
             return [step(*self.arguments(batch)) for batch in range(2)][-1]
 
     def distance(self, other):
@@ -108,14 +131,19 @@ def _step_mistakes():
         "the gradients of the first step are still there in the second: optimizer.zero_grad() after each step": (
             reference_step(zero_grad=False)
         ),
-        **{explanation: reference_step(loss) for explanation, loss in KD_MISTAKES.items()},
+        **{words: reference_step(loss) for words, loss in KD_MISTAKES.items() if words != TRAINS_THE_SAME},
     }
 
 
 def _same(theirs, seed, step):
+    return _gap(theirs, seed, step) <= judging.TOLERANCE
+
+
+def _gap(theirs, seed, step):
+    """How far ``step`` leads the student from where theirs led it; under autocast, if theirs was."""
     other = Scene(seed)
-    other.play(step)
-    return theirs.distance(other) <= judging.TOLERANCE
+    other.play(step, theirs.half)
+    return theirs.distance(other)
 
 
 def _what_the_teacher_suffered(start, theirs):

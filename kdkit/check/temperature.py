@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from kdkit import losses
 from kdkit.check import judging
 from kdkit.check.judging import judge
+from kdkit.check.loss import RAW_WEIGHTS, weighted_kl
 from kdkit.check.record import exercise
 
 
@@ -52,6 +53,8 @@ def kl_divergence(function):
         "the factor T^2 is in it: it belongs to the loss, and here the bare KL is wanted": (
             lambda s, z, t: t**2 * kl(s, z, t)
         ),
+        RAW_WEIGHTS: lambda s, z, t: weighted_kl(z / t, s, z, t),
+        f"{RAW_WEIGHTS}, of logits / T": lambda s, z, t: weighted_kl(z, s, z, t),
         "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": lambda s, z, t: (
             -((z / t).softmax(1) * (s / t).log_softmax(1)).sum(1).mean()
         ),
@@ -92,6 +95,12 @@ def kd_gradient(function):
         ),
         "only one network was softened: divide both networks' logits by the temperature": (
             lambda s, z, t: t * (s.softmax(1) - (z / t).softmax(1)) / len(s)
+        ),
+        "this is made of the raw logits: the gradient is a difference of probabilities, softmax of logits / T": (
+            lambda s, z, t: t * (s - z) / len(s)
+        ),
+        "this is made of logits / T: the gradient is a difference of probabilities, so take the softmax of either": (
+            lambda s, z, t: (s - z) / len(s)
         ),
         "you took both softmaxes at T = 1: divide the logits by the temperature": (
             lambda s, z, t: t * (s.softmax(1) - z.softmax(1)) / len(s)

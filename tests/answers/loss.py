@@ -70,6 +70,23 @@ def with_kdkit(teacher, student, t, inputs, optimizer, labels):
     return loss.item()
 
 
+def under_autocast(loss, dtype=torch.bfloat16):
+    """A step whose forward passes run under autocast."""
+
+    def kd_step(teacher, student, t, inputs, optimizer, labels):
+        teacher.eval()
+        student.train()
+        with torch.autocast("cpu", dtype=dtype):
+            with torch.no_grad():
+                teacher_logits = teacher(inputs)
+            value = loss(student(inputs), teacher_logits, labels, t, 0.9)
+        value.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return kd_step
+
+
 def eval_afterwards(teacher, student, t, inputs, optimizer, labels):
     with_kdkit(teacher, student, t, inputs, optimizer, labels)
     student.eval()
@@ -126,6 +143,7 @@ EXERCISES = {
             "sign is turned": lambda s, z: (z.softmax(1) * s.log_softmax(1)).sum(1).mean(),
             "argmax": lambda s, z: F.cross_entropy(s, z.argmax(1)),
             "are no weights yet": lambda s, z: -(z * s.log_softmax(1)).sum(1).mean(),
+            "neither network's logits": lambda s, z: -(z * s).sum(1).mean(),
             "softmax of the student twice": lambda s, z: F.cross_entropy(s.softmax(1), z.softmax(1)),
             "runs over the batch": lambda s, z: -(z.softmax(0) * s.log_softmax(0)).sum(1).mean(),
             "Hint: do not change the student's logits in place": (
@@ -192,6 +210,10 @@ EXERCISES = {
             "teacher stands in the cross-entropy": lambda s, z, y, t, w: (
                 w * t**2 * kl(s, z, t) + (1 - w) * F.cross_entropy(z, y)
             ),
+            "raw logits stand before": loss_of(lambda s, z, t: -(z / t * (s / t).log_softmax(1)).sum(1).mean()),
+            "raw logits .* of logits / T": loss_of(
+                lambda s, z, t: (z * ((z / t).log_softmax(1) - (s / t).log_softmax(1))).sum(1).mean()
+            ),
             "hard term is added": loss_of(kl, hard=lambda s, y, t: F.cross_entropy(s, y, reduction="sum")),
         },
     ),
@@ -203,6 +225,9 @@ EXERCISES = {
             step(by_hand),
             frozen_teacher,
             mode_put_back,
+            under_autocast(loss_of(kl)),
+            under_autocast(by_hand),
+            under_autocast(loss_of(kl), torch.float16),
         ],
         {
             "statistics moved": step(teacher_eval=False),
@@ -222,6 +247,10 @@ EXERCISES = {
                 loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1), reduction="sum"))
             ),
             "differ from ours": step(temperature=4.0),
+            r"not yet: the factor T\^2 is missing": under_autocast(loss_of(kl, power=0)),
+            "not yet: the weights are swapped": under_autocast(lambda s, z, y, t, w: loss_of(kl)(s, z, y, t, 1 - w)),
+            "weights differ from ours by": under_autocast(lambda s, z, y, t, w: -loss_of(kl)(s, z, y, t, w)),
+            "raw logits stand before": step(loss_of(lambda s, z, t: -(z * F.log_softmax(s / t, 1)).sum(1).mean())),
             "6 arguments": lambda teacher, student: None,
             "stopped at .*TypeError.*Hint: look at the arguments": (
                 lambda teacher, student, t, x, o, y: losses.kd_loss(student(x))
@@ -267,6 +296,9 @@ EXERCISES = {
             "one number is wanted": lambda s, z, m, t: F.kl_div(
                 (s[m] / t).log_softmax(-1), (z[m] / t).softmax(-1), reduction="none"
             ).sum(-1),
+            "raw logits stand before": lambda s, z, m, t: (
+                (z / t * ((z / t).log_softmax(-1) - (s / t).log_softmax(-1))).sum(-1)[m].mean()
+            ),
             "this is the cross-entropy": lambda s, z, m, t: F.cross_entropy(s[m] / t, (z[m] / t).softmax(-1)),
         },
     ),

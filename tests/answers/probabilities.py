@@ -153,6 +153,9 @@ EXERCISES = {
             r"T\^2 is in it": lambda s, z, t: (
                 t * t * F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean")
             ),
+            "raw logits stand before": lambda s, z, t: (
+                (z / t * ((z / t).log_softmax(1) - (s / t).log_softmax(1))).sum(1).mean()
+            ),
             "this is the cross-entropy": lambda s, z, t: F.cross_entropy(s / t, soft(z, t)),
         },
     ),
@@ -169,6 +172,8 @@ EXERCISES = {
             "times B/T ": lambda s, z, t: soft(s, t) - soft(z, t),
             "only one network was softened": lambda s, z, t: t * (s.softmax(1) - soft(z, t)) / len(s),
             "runs over the batch": lambda s, z, t: t * ((s / t).softmax(0) - (z / t).softmax(0)) / len(s),
+            "made of the raw logits": lambda s, z, t: t * (s - z) / len(s),
+            "made of logits / T": lambda s, z, t: t * (s / t - z / t) / len(s),
             "at T = 1": lambda s, z, t: t * (s.softmax(1) - z.softmax(1)) / len(s),
         },
     ),
