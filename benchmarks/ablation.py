@@ -20,7 +20,7 @@ import importlib.metadata
 import statistics
 from pathlib import Path
 
-from kdkit import berts, distilbert, doctor, experiments, measured, metrics, transfer, zoo
+from kdkit import berts, distilbert, doctor, experiments, measured, metrics, models, transfer, zoo
 from kdkit.data import text, tokens
 
 TEACHER = "python-teacher"
@@ -62,7 +62,7 @@ class Ablation:
 
     def untaught(self, seeds):
         """The task without distillation: the teacher, and both networks with random weights."""
-        device = next(self.teacher.parameters()).device
+        device = models.device_of(self.teacher)
         for seed in range(seeds):
             untrained = berts.teacher(**self.teacher.architecture, seed=seed).to(device)
             networks = {"teacher": self.teacher, "untrained teacher": untrained, "untrained": self.student(seed)}
@@ -72,7 +72,7 @@ class Ablation:
                     self.ledger.add(key | {"transfer": self.transfer(network, seed)})
 
     def student(self, seed):
-        return berts.student(self.teacher, seed=seed).to(next(self.teacher.parameters()).device)
+        return berts.student(self.teacher, seed=seed).to(models.device_of(self.teacher))
 
     def kept(self, key):
         return next((row for row in self.ledger.rows if key.items() <= row.items()), None)

@@ -405,7 +405,9 @@ def _device(name):
 def _hardware(network):
     import torch
 
-    kind = next(network.parameters()).device.type
+    from kdkit import models
+
+    kind = models.device_of(network).type
     return torch.cuda.get_device_name() if kind == "cuda" else kind
 
 

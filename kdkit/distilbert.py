@@ -95,7 +95,7 @@ def step(teacher, student, hidden, optimizer, **weights):
     gradients cleared.
     """
     check(teacher, student, **weights)
-    student.train()
+    models.train_mode(student)
     terms = triple_loss(_answer(student, hidden), _ask(teacher, hidden), hidden.labels, hidden.mask, **weights)
     return _update(student, optimizer, terms)
 
@@ -121,7 +121,7 @@ def _update(student, optimizer, terms):
 
 def _step_alone(student, hidden, optimizer):
     """The same without a teacher: the masked-language-model loss alone."""
-    student.train()
+    models.train_mode(student)
     hard = losses.hard_cross_entropy(_answer(student, hidden)[0], hidden.labels)
     return _update(student, optimizer, TripleLoss(hard, torch.zeros(()), hard, torch.zeros(())))
 
@@ -193,7 +193,7 @@ def train(
 
 
 def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
-    settings, device = run.settings, next(run.student.parameters()).device
+    settings, device = run.settings, models.device_of(run.student)
     generator = torch.Generator().manual_seed(epoch_seed(settings["seed"], epoch))
     order = torch.randperm(len(corpus.train.ids), generator=generator)
     sums, first = torch.zeros(4, dtype=torch.double), None
@@ -267,7 +267,7 @@ def report(network, corpus):
     asked = hide_for_judging(corpus.test, corpus.tokenizer)
     logits = guesses(network, asked)
     common = tokens.log_frequencies(corpus.train, corpus.tokenizer).float().expand_as(logits)
-    untrained = berts.teacher(**network.architecture).to(next(network.parameters()).device)
+    untrained = berts.teacher(**network.architecture).to(models.device_of(network))
     others = {"by_frequency": judge(common, asked), "untrained": judge(guesses(untrained, asked), asked)}
     return {**judge(logits, asked), "hidden_words": len(logits), **others}
 

@@ -299,7 +299,7 @@ def _run_epoch(run, optimizer, epoch, views, padded, labels, teacher, cache, bar
     view = views.schedule(len(labels), epoch)
     batches, left_over = _batches(len(labels), settings["batch_size"], settings["seed"], epoch)
     sums, first = torch.zeros(3, dtype=torch.double), None
-    student.train()
+    models.train_mode(student)
     for step, index in enumerate(batches, start=epoch * len(batches)):
         inputs = views.take(padded, index, view[index])
         teacher_logits = None

@@ -98,7 +98,7 @@ def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
     length, longest = task.train.ids.shape[1], network.config.max_position_embeddings
     if length > longest:
         raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
-    device = next(network.parameters()).device
+    device = models.device_of(network)
     model = berts.classifier(network, len(task.classes), seed).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     generator = torch.Generator().manual_seed(seed)
@@ -120,5 +120,5 @@ def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
 
 
 def _sort(model, pieces):
-    device = next(model.parameters()).device
+    device = models.device_of(model)
     return model(input_ids=pieces.ids.to(device), attention_mask=pieces.mask.long().to(device)).logits
