@@ -78,7 +78,7 @@ def _told(value, seen):
     """``value`` in bytes that are the same in each process: without addresses, in an order of its own."""
     if isinstance(value, _PLAIN | complex | bytes | torch.dtype | torch.layout | range | slice):
         return f"{type(value).__name__} {value!r};".encode()
-    if isinstance(value, torch.device | os.PathLike | types.ModuleType | logging.Logger):
+    if isinstance(value, os.PathLike | types.ModuleType | logging.Logger):
         return f"{type(value).__name__};".encode()  # they decide no answer, or hold half the program
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name};".encode()

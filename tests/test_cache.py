@@ -1,13 +1,14 @@
 """The cache gives what the teacher says, for the right image in the right view, whatever happened to the file."""
 
 import multiprocessing
+from pathlib import Path
 
 import pytest
 import tiny
 import torch
 
 from kdkit import cache as caches
-from kdkit import models, rows
+from kdkit import files, models, rows
 from kdkit.cache import HEADER_BYTES, ViewCache
 from kdkit.data import Views
 
@@ -288,6 +289,13 @@ def test_caches_in_a_folder_are_listed_with_what_they_are_of_and_removed(data, t
     assert (tmp_path / "text").exists()
 
 
-def test_a_cache_makes_the_folder_that_it_lies_in(data, teacher, tmp_path, monkeypatch):
+def test_a_cache_makes_the_folder_that_it_lies_in_before_the_lock(data, teacher, tmp_path, monkeypatch):
+    acquire = files.FileLock.acquire  # older filelocks make none
+
+    def in_a_folder(lock, *arguments, **keywords):
+        assert Path(lock.lock_file).parent.is_dir()
+        return acquire(lock, *arguments, **keywords)
+
+    monkeypatch.setattr(files.FileLock, "acquire", in_a_folder)
     ViewCache(teacher, data, tmp_path / "new" / "folders" / "c").close()
     assert (tmp_path / "new" / "folders" / "c").exists()
