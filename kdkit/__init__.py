@@ -3,8 +3,8 @@
 The modules, lowest floor first (each imports only from the floors below it):
 
 1. ``losses``, ``models``, ``fingerprints``, ``data``, ``checkpoints``, ``files``, ``rows``, ``memory``, ``threads``,
-   ``measured``: pure functions, networks and what tells one from another, images and text, a training on disk, files,
-   tables in files, the machine, stored figures
+   ``whole``, ``measured``: pure functions, networks and what tells one from another, images and text, a training on
+   disk, files, tables in files, the machine, whole numbers that people give, stored figures
 2. ``cache``, ``metrics``, ``profiling``, ``runs``, ``berts``: teacher logits kept; what is measured; what a network
    costs; a training from its first epoch to its last; networks that read
 3. ``training``, ``distilbert``, ``transfer``, ``zoo``: ``kd_step``, ``train``; DistilBERT's recipe, and what its

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from kdkit import files, models, rows
+from kdkit.whole import generator
 
 MAGIC, OLDER = b"kdkit view cache 2\n", b"kdkit view cache 1\n"
 HEADER_BYTES = 4096
@@ -135,7 +136,7 @@ class ViewCache:
     def _sample(self, sample, seed):
         """Rows of up to ``sample`` undamaged entries of data.train."""
         kept = (self._rows.checks()[: self._training] != 0).nonzero().squeeze(1)
-        chosen = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed % 2**64))[:sample]]
+        chosen = kept[torch.randperm(len(kept), generator=generator(seed))[:sample]]
         return chosen[self._read(chosen)[1]]
 
     def _largest_difference(self, teacher, chosen, tolerance):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from kdkit import berts, losses, metrics, models
+from kdkit import berts, losses, metrics, models, whole
 from kdkit.data import tokens
 from kdkit.runs import Run, advance, check_idle, check_schedule, epoch_seed, keep_going, learning_rate, positive
 
@@ -162,7 +162,7 @@ def train(
     texts val_perplexity, val_accuracy and val_agreement (None without a teacher). Raises ``ValueError`` for settings
     that contradict each other, and otherwise as ``kdkit.train`` does.
     """
-    check_schedule(student, teacher, epochs, batch_size, seed)
+    schedule = check_schedule(student, teacher, epochs, batch_size, seed)
     check_reads(student, corpus)
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     weights["cosine_weight"] = cosine_weight
@@ -173,7 +173,8 @@ def train(
         check_idle(weights, dict(zip(weights, (TEMPERATURE, SOFT, HARD, COSINE), strict=True)))
     settings = {
         **_identity(student, corpus, teacher, weights),
-        **{"epochs": epochs, "batch_size": batch_size, "lr": positive("lr", lr), "seed": seed},
+        **schedule,
+        "lr": positive("lr", lr),
     }
     run = Run(student, settings)
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY)
@@ -194,7 +195,7 @@ def train(
 
 def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
     settings, device = run.settings, models.device_of(run.student)
-    generator = torch.Generator().manual_seed(epoch_seed(settings["seed"], epoch))
+    generator = whole.generator(epoch_seed(settings["seed"], epoch))
     order = torch.randperm(len(corpus.train.ids), generator=generator)
     sums, first = torch.zeros(4, dtype=torch.double), None
     for number, index in enumerate(order.split(settings["batch_size"]), start=epoch * steps):
@@ -225,7 +226,7 @@ def _validate(student, asked, teacher_val):
 
 def hide_for_judging(pieces, tokenizer):
     """``pieces`` with some words hidden, the same ones each time: networks are compared on the same questions."""
-    return tokens.hide(pieces, tokenizer, torch.Generator().manual_seed(JUDGING_SEED))
+    return tokens.hide(pieces, tokenizer, whole.generator(JUDGING_SEED))
 
 
 @torch.no_grad()

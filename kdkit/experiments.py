@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 import kdkit
-from kdkit import files, losses, metrics, models, profiling, training
+from kdkit import files, losses, metrics, models, profiling, training, whole
 from kdkit.cache import ViewCache
 from kdkit.data.images import hold_out
 from kdkit.data.views import Views
@@ -161,7 +161,7 @@ def with_labels(data, budget, seed):
     """
     if budget == 1:
         return data
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(data.train), generator=whole.generator(seed))
     few = hold_out(data.train.subset(order), round(budget * len(data.train)))[1]
     return replace(data, train=few.subset(torch.arange(len(data.train)) % len(few)))
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from kdkit import losses, models
+from kdkit.whole import whole
 
 MOST_BINS = 10_000
 
@@ -74,8 +75,7 @@ def expected_calibration_error(logits, labels, bins=15):
     Source: Guo et al. 2017 (arXiv:1706.04599), equation 3.
     """
     _check_labels(labels, logits)
-    if isinstance(bins, bool) or not isinstance(bins, numbers.Integral) or not 1 <= bins <= MOST_BINS:
-        raise ValueError(f"bins must be a whole number from 1 to {MOST_BINS}; got {bins!r}.")
+    bins = whole(bins, "bins", 1, MOST_BINS)
     confidence, answer = logits.double().softmax(-1).max(-1)
     gap = (answer == labels).double() - confidence
     which = (confidence * bins).long().clamp_(max=bins - 1)
@@ -137,8 +137,7 @@ def bias_for_prior(logits, label, prior):
         raise ValueError(f"logits must be finite numbers [N, C], for at least one sample; got {list(logits.shape)}.")
     if isinstance(prior, bool) or not isinstance(prior, numbers.Real) or not 0 < prior < 1:
         raise ValueError(f"prior must be a share between 0 and 1, such as 0.1 for one in ten; got {prior!r}.")
-    if isinstance(label, bool) or not isinstance(label, numbers.Integral) or not 0 <= label < logits.shape[1]:
-        raise ValueError(f"label must be the number of a class, 0 to {logits.shape[1] - 1}; got {label!r}.")
+    label = whole(label, "label", 0, logits.shape[1] - 1, advice="It is the number of a class.")
     others = logits.double().clone()
     others[:, label] = -math.inf
     margin = logits[:, label].double() - others.logsumexp(1)  # probability = sigmoid(margin + bias)

@@ -7,7 +7,6 @@ that whitens 2x2 patches, pooling before the normalisation (a quarter of the mem
 
 import contextlib
 import itertools
-import numbers
 from collections.abc import Mapping
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kdkit.fingerprints import fingerprint as fingerprint  # a name of this module, too
+from kdkit.whole import as_seed, generator, whole
 
 PATCH = 2  # side of the patches that the first layer whitens
 EVALUATION_BATCH = 1000  # images at once where nothing is learnt
@@ -124,8 +124,8 @@ def student(width, depth, classes=10, channels=3, seed=0):
     >>> student(8, 3)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
-    width, depth = _size("width", width, 1), _size("depth", depth, 1)
-    classes, channels = _size("classes", classes, 2), _size("channels", channels, 1)
+    width, depth = whole(width, "width", 1), whole(depth, "depth", 1)
+    classes, channels = whole(classes, "classes", 2), whole(channels, "channels", 1)
     _check_total(depth * 9 * (4 * width + 8 * channels) * 4 * width + 4 * width * classes + 32 * channels**2)
     drawn = generator(seed)
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are built; they are drawn again below
@@ -151,7 +151,7 @@ def encoder(width, depth, seed=0):
     >>> encoder(64, 2)(torch.zeros(1, 5, 64)).shape
     torch.Size([1, 5, 64])
     """
-    width, depth = _size("width", width, 1), _size("depth", depth, 1)
+    width, depth = whole(width, "width", 1), whole(depth, "depth", 1)
     _check_total(12 * depth * width**2)
     heads = max(1, width // 64)
     if width % heads:
@@ -159,21 +159,6 @@ def encoder(width, depth, seed=0):
     with seeded(seed):
         layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.1, activation="gelu", batch_first=True)
         return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
-
-
-def as_seed(seed):
-    """``seed`` as torch takes it. Any whole number will do: what 64 bits do not hold is counted round.
-
-    Raises ``ValueError`` for what is no whole number.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-        raise ValueError(f"seed must be a whole number; got {seed!r}.")
-    return int(seed) if -(2**63) <= seed < 2**64 else int(seed) % 2**64
-
-
-def generator(seed):
-    """A generator of its own for ``seed``, a whole number of any size."""
-    return torch.Generator().manual_seed(as_seed(seed))
 
 
 @contextlib.contextmanager
@@ -417,12 +402,6 @@ def _initialise(net, generator):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def _size(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
-    return int(value)
 
 
 def _check_total(weights):

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from kdkit import checkpoints, files, memory, models
 from kdkit.files import refuse_several_processes  # also for those who know this module only
+from kdkit.whole import as_seed, whole
 
 EXPLODED = 10  # so many times the loss at the beginning: no training has come back from there
 
@@ -134,11 +135,8 @@ def check_idle(weights, defaults):
 
 
 def epoch_seed(seed, epoch):
-    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died.
-
-    torch takes 64 bits: a larger or negative ``seed`` wraps around.
-    """
-    return (seed * 1_000_003 + epoch) % 2**64
+    """Each epoch has a seed of its own, so that a resumed run needs no generator's state from the one that died."""
+    return as_seed(seed * 1_000_003 + epoch)
 
 
 def _bar(run, steps, progress):
@@ -181,14 +179,17 @@ def positive(name, value, otherwise=""):
 
 
 def check_schedule(student, teacher, epochs, batch_size, seed):
-    """``ValueError`` for numbers that no training can have, and for a student that would be its own teacher."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f"seed must be a whole number; got {seed!r}.")
-    for name, value in ("epochs", epochs), ("batch_size", batch_size):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+    """Epochs, batch size and seed as ints, in a dict.
+
+    ``ValueError`` for numbers that no training can have, and for a student that would be its own teacher.
+    """
     if teacher is student:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    return {
+        "epochs": whole(epochs, "epochs", 1),
+        "batch_size": whole(batch_size, "batch_size", 1),
+        "seed": whole(seed, "seed"),
+    }
 
 
 def _save(run, optimizer, checkpoint):

@@ -25,6 +25,7 @@ from kdkit.runs import (
     learning_rate,
     positive,
 )
+from kdkit.whole import generator
 
 __all__ = ["Diverged", "Run", "StepLosses", "TrainingInterrupted", "kd_step", "train"]
 
@@ -236,14 +237,18 @@ def train(
     damaged or belongs to another run; ``Diverged``, one of these, for a loss that grows without end or a result that
     is no number any more; ``TrainingInterrupted`` on Ctrl-C.
     """
-    _check_arguments(student, data, teacher, cache, epochs, batch_size, seed)
+    _check_data(data)
+    schedule = check_schedule(student, teacher, epochs, batch_size, seed)
+    if cache is not None:
+        _check_cache(cache, data, teacher)
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     if teacher is None:
         check_idle(weights, {"temperature": TEMPERATURE, "soft_weight": SOFT, "hard_weight": HARD})
     fit_input(student, data)
     settings = {
         **_identity(student, data, teacher, **weights),
-        **{"epochs": epochs, "batch_size": batch_size, "lr": _peak_lr(lr, batch_size), "seed": seed},
+        **schedule,
+        "lr": _peak_lr(lr, schedule["batch_size"]),
         "max_grad_norm": max_grad_norm and positive("max_grad_norm", max_grad_norm, "None to cut none"),
     }
     run = Run(student, settings)
@@ -266,7 +271,7 @@ def train(
 
         return one_epoch
 
-    return keep_going(run, optimizer, prepare, -(-len(data.train) // batch_size), checkpoint, progress)
+    return keep_going(run, optimizer, prepare, -(-len(data.train) // schedule["batch_size"]), checkpoint, progress)
 
 
 def proposed(images, epochs):
@@ -327,7 +332,7 @@ def _batches(count, batch_size, seed, epoch):
 
     And as many more of that size as hold what is left over, to be asked about and not learnt from.
     """
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)))
+    order = torch.randperm(count, generator=generator(epoch_seed(seed, epoch)))
     number = -(-count // batch_size)
     size = count // number
     more = -(-(count - number * size) // size)
@@ -354,7 +359,7 @@ def _validate(student, val, teacher_val):
     return {"val_accuracy": metrics.accuracy(answer, val.labels), "val_agreement": agreement}
 
 
-def _check_arguments(student, data, teacher, cache, epochs, batch_size, seed):
+def _check_data(data):
     if not isinstance(data, Splits):
         raise ValueError(
             f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
@@ -362,9 +367,6 @@ def _check_arguments(student, data, teacher, cache, epochs, batch_size, seed):
     for part, count in ("train", len(data.train)), ("val", len(data.val)):
         if count == 0:
             raise ValueError(f"data.{part} holds no image: {data!r}. Training needs both.")
-    check_schedule(student, teacher, epochs, batch_size, seed)
-    if cache is not None:
-        _check_cache(cache, data, teacher)
 
 
 def _check_cache(cache, data, teacher):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from kdkit import berts, metrics, models
+from kdkit import berts, metrics, models, whole
 from kdkit.data import text, tokens
 
 MODULES = ("configparser", "difflib", "email", "encodings", "enum", "importlib", "smtplib", "zipfile")
@@ -49,7 +49,7 @@ def which_module(tokenizer, pairs, seed=0):
     ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
     others repeat of these is cut out. ``ValueError`` for a module of which nothing would be left to test.
     """
-    generator, learnt, tested = torch.Generator().manual_seed(seed), [], []
+    generator, learnt, tested = whole.generator(seed), [], []
     for label, module in enumerate(MODULES):
         texts = [words for name, words in pairs if name == module]
         chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:MOST]]
@@ -101,7 +101,7 @@ def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
     device = models.device_of(network)
     model = berts.classifier(network, len(task.classes), seed).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    generator = torch.Generator().manual_seed(seed)
+    generator = whole.generator(seed)
     steps = epochs * -(-len(task.train_labels) // BATCH)
     batches = (
         b for _ in range(epochs) for b in torch.randperm(len(task.train_labels), generator=generator).split(BATCH)

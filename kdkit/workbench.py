@@ -12,7 +12,7 @@ import textwrap
 import torch
 import torch.nn.functional as F
 
-from kdkit import losses, metrics, models, zoo
+from kdkit import losses, metrics, models, whole, zoo
 from kdkit.data import things
 
 TEMPERATURE = 4.0
@@ -53,7 +53,7 @@ def fit(step, *, watch=accuracy, epochs=8, lr=LEARNING_RATE, seed=0):
     student.fit_input(models.as_input(data().images))
     optimizer = torch.optim.SGD(student.parameters(), lr=lr, momentum=MOMENTUM)
     wants_labels = len(inspect.signature(step).parameters) > 5
-    generator, seen = torch.Generator().manual_seed(seed), []
+    generator, seen = whole.generator(seed), []
     for epoch in range(epochs):
         batches = torch.randperm(len(data()), generator=generator).split(BATCH)
         for number, index in enumerate(batches):

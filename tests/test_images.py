@@ -37,25 +37,25 @@ def test_a_sample_holds_no_image_twice_and_its_seed_decides():
 
 @pytest.mark.parametrize("count", [0, -1, True, 2.0, None, "9"])
 def test_a_sample_of_what_is_no_number_of_images(count):
-    with pytest.raises(ValueError, match=f"count must be a whole number from 1; got {count!r}"):
+    with pytest.raises(ValueError, match=f"count must be a whole number of at least 1; got {count!r}"):
         things.make(1).sample(count)
 
 
-SEEDS = [2**64, -(2**63) - 1, 0.0, True, None, "0"]
+SEEDS = [0.0, True, None, "0"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_seed_that_is_none_is_named(seed):
     draw = things.make(1).sample
     for ask in (lambda: draw(1, seed), lambda: things.make(1, seed), lambda: things.splits(1, seed)):
-        with pytest.raises(ValueError, match=f"seed must be a whole number from -9.* to 18.*; got {seed!r}"):
+        with pytest.raises(ValueError, match=f"seed must be a whole number; got {seed!r}"):
             ask()
     with pytest.raises(ValueError, match=f"seed must .*; got {seed!r}"):
         things.morph("chair", "sofa", [0.5], seed)
 
 
-@pytest.mark.parametrize("seed", [0, -1, -(2**63), 2**64 - 1, np.int64(7), np.uint64(2**64 - 1)])
-def test_any_seed_of_64_bits_will_do_numpys_as_well(seed):
+@pytest.mark.parametrize("seed", [0, -1, 2**64 - 1, 10**30, np.int64(7), np.uint64(2**64 - 1)])
+def test_any_whole_number_will_do_for_a_seed_numpys_as_well(seed):
     assert torch.equal(things.make(1, seed).images, things.make(np.int8(1), int(seed)).images)
 
 

@@ -314,7 +314,7 @@ def test_the_bias_leaves_the_logits_alone_and_needs_a_share_and_a_class():
     for prior in 0, 1, 1.5, -0.1:
         with pytest.raises(ValueError, match=f"prior must be a share between 0 and 1.*got {prior}"):
             bias_for_prior(logits, 0, prior)
-    with pytest.raises(ValueError, match="label must be the number of a class, 0 to 4; got 5"):
+    with pytest.raises(ValueError, match="label must be a whole number from 0 to 4; got 5"):
         bias_for_prior(logits, 5, 0.1)
     with pytest.raises(ValueError, match="at least one sample"):
         bias_for_prior(torch.zeros(0, 4), 1, 0.1)

@@ -121,7 +121,7 @@ def test_a_pin_and_a_missing_floor_are_found(line):
 
 FLOORS = {
     # the ground: they need nothing of the kit
-    **dict.fromkeys(("files", "measured", "memory", "threads", "fingerprints"), 0),
+    **dict.fromkeys(("files", "measured", "memory", "threads", "fingerprints", "whole"), 0),
     **dict.fromkeys(("losses", "models", "data", "checkpoints", "rows"), 1),
     **dict.fromkeys(("cache", "metrics", "profiling", "runs", "berts"), 2),
     **dict.fromkeys(("training", "zoo", "distilbert", "transfer"), 3),

@@ -532,7 +532,7 @@ BAD_ARGUMENTS = {
     "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
     "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
     "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),
-    "a seed that no checkpoint could keep": (lambda d, t: {"seed": torch.tensor(0)}, "seed must be a whole number"),
+    "a seed that is none": (lambda d, t: {"seed": 0.5}, "seed must be a whole number"),
     "negative lr": (lambda d, t: {"lr": -0.1}, "lr must be a finite number above 0"),
     "lr in words": (lambda d, t: {"lr": "0.1"}, "lr must be a finite number above 0.*got '0.1'"),
     "a training that explodes": (lambda d, t: {"lr": 1e30, "batch_size": 16}, "epoch 1.* the training diverged"),

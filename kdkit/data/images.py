@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from kdkit.data.views import Views
-from kdkit.data.whole import seeded, whole
+from kdkit.whole import generator, whole
 
 LEARNABLE = 20  # images of a class; with fewer a network learns the pictures, not the class
 JUDGEABLE = 100  # images to validate or to test
@@ -51,7 +51,7 @@ class ImageSet:
         whole number from 1, or ``seed`` none at all.
         """
         count = whole(count, "count", 1)
-        return self.subset(torch.randperm(len(self), generator=seeded(seed))[:count])
+        return self.subset(torch.randperm(len(self), generator=generator(seed))[:count])
 
     def without(self, name):
         """All images but those of class ``name``. The class keeps its number: a network still has a place for it."""

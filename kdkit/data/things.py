@@ -14,7 +14,7 @@ import torch
 from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, one_thread, sin_cos
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.views import Views
-from kdkit.data.whole import seeded, whole
+from kdkit.whole import generator, whole
 
 _CHUNK = 250  # images drawn at once: their planes fit into a processor's cache
 _ZERO = torch.zeros(())
@@ -99,11 +99,11 @@ def make(per_class, seed=0):
 
     The classes take turns (labels 0, 1, ..., 9, 0, 1, ...), so that any first part of the set is nearly balanced.
     The same ``seed`` gives the same bytes; a larger ``per_class`` gives other images, not more of the same.
-    Raises ``ValueError`` if ``per_class`` is not a whole number from 1, or ``seed`` none of 64 bits.
+    Raises ``ValueError`` if ``per_class`` is not a whole number from 1, or ``seed`` none at all.
     """
     per_class = _checked_count(per_class)
-    generator = seeded(seed)
-    by_class = torch.stack([_draw(name, per_class, generator) for name in CLASSES], 1)  # [per_class, 10, 3, S, S]
+    random = generator(seed)
+    by_class = torch.stack([_draw(name, per_class, random) for name in CLASSES], 1)  # [per_class, 10, 3, S, S]
     labels = torch.arange(len(CLASSES)).repeat(per_class)
     return ImageSet(by_class.flatten(0, 1), labels, CLASSES, "things")
 
@@ -115,7 +115,7 @@ def splits(per_class, seed=0):
     Views: mirrored, and shifted by up to two pixels. Raises ``ValueError`` as ``make`` does.
     """
     per_class = _checked_count(per_class)
-    seeds = torch.randint(2**62, (3,), generator=seeded(seed)).tolist()
+    seeds = torch.randint(2**62, (3,), generator=generator(seed)).tolist()
     held_out = max(20, per_class // 5)
     train, val, test = (make(n, s) for n, s in zip((per_class, held_out, held_out), seeds, strict=True))
     return Splits(train, val, test, Views(flip=True, shift=2), f"drawn by kdkit.data.things, seed {seed}")
@@ -130,9 +130,9 @@ def morph(start, end, amounts, seed=0):
     list or 1-D tensor of numbers from 0 to 1. Raises ``ValueError`` for other amounts and for unknown names.
     """
     amounts = _checked_amounts(amounts)[:, None]
-    generator = seeded(seed)
-    quantiles = torch.rand(1, len(_MEASURES), generator=generator)
-    scene = vars(draw_scene(1, generator))
+    random = generator(seed)
+    quantiles = torch.rand(1, len(_MEASURES), generator=random)
+    scene = vars(draw_scene(1, random))
     scene = SimpleNamespace(**{name: value.expand(len(amounts), *value.shape[1:]) for name, value in scene.items()})
     measures = (1 - amounts) * _measures(start, quantiles) + amounts * _measures(end, quantiles)
     return _render(measures, scene)

@@ -1,7 +1,6 @@
 """The morph slider: one thing turns into another, and a network says at each step what it sees."""
 
 import html
-import numbers
 import re
 
 import ipywidgets
@@ -9,6 +8,7 @@ import torch
 
 from kdkit import figures, metrics
 from kdkit.data import things
+from kdkit.whole import whole
 from kdkit.widgets.bars import Bars, address, short
 from kdkit.widgets.panel import Panel
 
@@ -206,7 +206,4 @@ def _name(name):
 
 
 def _seed(seed):
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)  # numpy's whole numbers are some as well
-    if not whole or not 0 <= seed < SEEDS:
-        raise ValueError(f"seed must be a whole number from 0 to {SEEDS - 1}; got {seed!r}.")
-    return int(seed)
+    return whole(seed, "seed", 0, SEEDS - 1)

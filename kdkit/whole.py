@@ -4,8 +4,6 @@ import operator
 
 import torch
 
-SEEDS = -(2**63), 2**64 - 1  # what torch's generators take
-
 
 def whole(value, name, least=None, most=None, advice=""):
     """``value`` as an int: anything that counts as a whole number, NumPy's too, but neither True nor 1.0.
@@ -18,10 +16,15 @@ def whole(value, name, least=None, most=None, advice=""):
         number = None
     if number is not None and (least is None or number >= least) and (most is None or number <= most):
         return number
-    bounds = "" if least is None else f" from {least}" if most is None else f" from {least} to {most}"
+    bounds = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
     raise ValueError(f"{name} must be a whole number{bounds}; got {value!r}.{advice and ' '}{advice}")
 
 
-def seeded(seed):
-    """A ``torch.Generator`` that begins at ``seed``. Raises ``ValueError`` for what torch takes for no seed."""
-    return torch.Generator().manual_seed(whole(seed, "seed", *SEEDS))
+def as_seed(seed):
+    """``seed``, a whole number of any size, as torch takes it: 64 bits of it count. ``ValueError`` for all else."""
+    return whole(seed, "seed") % 2**64
+
+
+def generator(seed):
+    """A ``torch.Generator`` of its own that begins at ``seed``, as ``as_seed`` takes it."""
+    return torch.Generator().manual_seed(as_seed(seed))
