@@ -348,7 +348,7 @@ TEACHERS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("wrap", TEACHERS)
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_teacher_teaches_the_same_whatever_it_is_wrapped_in(data, teacher, wrap, kept):
