@@ -19,6 +19,7 @@ Knowledge distillation from the command line.
   python -m kdkit evaluate things-teacher --data things
   python -m kdkit experiments things              the fair fight of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
+  python -m kdkit caches                          what is kept to save time, and how much room it takes
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
 on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
@@ -43,6 +44,9 @@ DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder 
 
 def main(arguments=None):
     """Run one command; its exit status."""
+    for stream in sys.stdout, sys.stderr:  # a name may hold what a terminal cannot show: that is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     options.typed = sys.argv[1:] if arguments is None else arguments
     from kdkit import doctor
@@ -54,6 +58,9 @@ def main(arguments=None):
         return options.run(options, doctor)
     except (ValueError, OSError) as error:  # mistakes in what was asked for; anything else is ours, with traceback
         print(f"kdkit {options.command}: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"kdkit {options.command}: {error}: run python -m kdkit doctor", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"\n{str(stop) or 'Stopped.'}", file=sys.stderr)
@@ -75,6 +82,9 @@ def _parser():
         _command(commands, "experiments", _experiments, "three ways to teach a student, fairly compared", data=False)
     )
     _train_bert_options(_command(commands, "train-bert", _train_bert, "train a BERT that guesses words", data=False))
+    _caches_options(
+        commands.add_parser("caches", help="what is kept to save time, and its removal", formatter_class=_Help)
+    )
     return parser
 
 
@@ -151,6 +161,13 @@ def _train_bert_options(parser):
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order and hidden words")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers and checkpoints")
     parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-bert.safetensors)")
+
+
+def _caches_options(parser):
+    parser.description = _caches.__doc__
+    parser.set_defaults(run=_caches, json=None)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder in which teachers' answers are kept")
+    parser.add_argument("--remove", action="store_true", help="delete all that is listed")
 
 
 def _doctor(options, doctor):
@@ -362,6 +379,26 @@ def _experiments(options, doctor):
     for sentence in experiments.verdicts(result):
         print(sentence)
     print(f"{experiments.CAVEAT}\nkept in {path}")
+    return 0
+
+
+def _caches(options, doctor):
+    """List the caches: teachers' answers in RUNS, and decoded images in the user's cache folder.
+
+    What is removed is computed again when it is needed.
+    """
+    from kdkit import cache, files
+    from kdkit.data import folders
+
+    found = [(kept.path, f"answers on {kept.of}", cache.remove) for kept in cache.kept(options.runs)]
+    found += [(path, "decoded images", folders.remove_decoded) for path in folders.decoded()]
+    for path, what, remove in found:
+        size = files.in_words(path.stat().st_size)
+        if options.remove:
+            remove(path)
+        print(f"{'removed ' * options.remove}{path}: {size}, {what}")
+    if not found:
+        print(f"no answers of teachers are kept in {options.runs}, no decoded images in {folders.cache_folder()}")
     return 0
 
 

@@ -265,10 +265,14 @@ class Kept(NamedTuple):
 def kept(folder):
     """The cache files in ``folder`` and the folders in it, the largest first: a list of ``Kept``.
 
-    Those of older versions too, which nothing reads any more.
+    Those of older versions too, which nothing reads any more. None where there is no such folder; ``NotADirectoryError``
+    if it is a file.
     """
+    folder = files.expanded(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: give the folder that the caches are in.")
     with files.explained(folder, "listed"):
-        found = [(path, _about(path)) for path in Path(folder).rglob("*") if path.is_file()]
+        found = [(path, _about(path)) for path in folder.rglob("*") if path.is_file()]
         caches = [Kept(path, path.stat().st_size, about) for path, about in found if about is not None]
     return sorted(caches, key=lambda one: (-one.bytes, one.path))
 

@@ -100,15 +100,16 @@ def _flush_to_disk(name):
 
 
 @contextlib.contextmanager
-def alone(path, busy=None):
+def alone(path, busy=None, waiting=None):
     """Within, be the only program that works on ``path``; what killed ones left half-written beside it goes first.
 
     A lock stands beside it meanwhile. The system frees it if this program dies, however that happens. If another holds
-    it, this one waits, or raises ``ValueError`` with the sentence ``busy``. ``OSError`` where nothing can be locked.
+    it, this one prints the sentence ``waiting`` and waits, or raises ``ValueError`` with the sentence ``busy``.
+    ``OSError`` where nothing can be locked.
     """
     path = Path(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
-    _acquire(lock, path, busy)
+    _acquire(lock, path, busy, waiting)
     try:
         for left in path.parent.iterdir():
             if left.name.startswith(f".{path.name}.") and left.suffix == ".part":
@@ -121,13 +122,17 @@ def alone(path, busy=None):
         lock.release()
 
 
-def _acquire(lock, path, busy):
+def _acquire(lock, path, busy, waiting):
     with explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)  # older filelocks do not
         try:
-            lock.acquire(timeout=-1 if busy is None else 0)
-        except Timeout:
-            raise ValueError(busy) from None
+            with contextlib.suppress(Timeout):
+                return lock.acquire(timeout=0)
+            if busy is not None:
+                raise ValueError(busy)
+            if waiting:
+                print(waiting)
+            lock.acquire()
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno in WAY_OUT:
                 raise

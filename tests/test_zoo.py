@@ -103,10 +103,22 @@ def test_others_may_read_what_was_kept(path):
     assert all(file.stat().st_mode & 0o777 == expected for file in (path, path.with_suffix(".json")))
 
 
+def test_a_file_that_is_cut_short_while_it_is_read_was_read_before(path, monkeypatch):
+    whole, build = zoo.read(path).state_dict(), zoo._build
+
+    def cut_short(architecture):
+        os.truncate(path, 0)
+        return build(architecture)
+
+    monkeypatch.setattr(zoo, "_build", cut_short)
+    read = zoo.read(path).state_dict()
+    assert all(torch.equal(read[name], value) for name, value in whole.items())
+
+
 @pytest.mark.parametrize("card", [{"picture": torch.ones(1)}, None, ["name"]])
 def test_a_card_that_cannot_be_written_leaves_the_old_network_and_no_rubbish(path, card):
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="cannot be written as JSON|a card, a dict, are kept; got ConvNet and"):
         zoo.save(models.student(2, 3), path, card)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
