@@ -27,7 +27,7 @@ WAY_OUT = {
 
 def expanded(path):
     """``path``, as people give it, as a ``Path``; ``~`` is their home. Raises ``ValueError`` for what is no path."""
-    if not isinstance(path, str | Path) or path == "":
+    if not isinstance(path, str | Path) or path == "" or "\0" in str(path):
         raise ValueError(f"a path must be text, such as 'pictures/pets', or a Path; got {path!r}.")
     try:
         return Path(path).expanduser()
@@ -54,6 +54,15 @@ def explained(path, done, needed=None):
         said = type(error)(f"{path} could not be {done}: {why}. {WAY_OUT[error.errno]}")
         said.errno = error.errno
         raise said from error
+
+
+def told(error):
+    """What ``error`` says, in a sentence, even where the system tells a number and a name and no more."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    name = str(error.filename)
+    name = name if len(name) <= 100 else f"{name[:100]}..."
+    return f"{name} cannot be used: {error.strerror.lower()}. {WAY_OUT.get(error.errno, 'Choose another path.')}"
 
 
 def free(path):

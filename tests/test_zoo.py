@@ -118,7 +118,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_was_read_before(path, monkeyp
 @pytest.mark.parametrize("card", [{"picture": torch.ones(1)}, None, ["name"]])
 def test_a_card_that_cannot_be_written_leaves_the_old_network_and_no_rubbish(path, card):
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    with pytest.raises(ValueError, match="cannot be written as JSON|a card, a dict, are kept; got ConvNet and"):
+    with pytest.raises(ValueError, match=r"cannot be written as JSON|a card, a dict, are kept; got ConvNet and"):
         zoo.save(models.student(2, 3), path, card)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 

@@ -30,6 +30,7 @@ from kdkit.files import expanded, explained, replacing
 
 DECODING = 2  # raise it when the same files would give other pixels: kept images are then decoded again
 LONGEST_NAME = 100  # bytes; a file system takes 255, and files get longer names that begin with it
+LARGEST = 1024  # pixels a side: a size with a slip of the finger would fill the memory
 FILES_A_TASK = 256  # one task a file would spend more time on handing out work than on decoding
 
 
@@ -60,7 +61,7 @@ def read_folder(path, size, left):
 
     ``left``: a ``LeftOut`` that counts what is left out.
     """
-    size = whole(size, "size", 1, advice="It is the width and height of the images in pixels, such as 32.")
+    size = whole(size, "size", 1, LARGEST, advice="It is the width and height of the images in pixels, such as 32.")
     path = expanded(path)
     classes = _own_classes(path, left)
     listing = image_files(classes.values(), left)
