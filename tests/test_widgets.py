@@ -273,7 +273,7 @@ def test_an_error_in_the_network_shows_where_the_reader_looks(morph):
 
 
 def test_a_network_that_is_none_is_not_hidden_in_the_panel():
-    with pytest.raises(AttributeError):
+    with pytest.raises(ValueError, match=r"model must be a torch.nn.Module; got str"):
         MorphPanel("a network")
 
 
