@@ -20,6 +20,7 @@ Knowledge distillation from the command line.
   python -m kdkit evaluate things-teacher --data things
   python -m kdkit experiments things              the fair fight of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
+  python -m kdkit caches                          what is kept to save time, and how much room it takes
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
 on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
@@ -44,6 +45,9 @@ DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder 
 
 def main(arguments=None):
     """Run one command; its exit status."""
+    for stream in sys.stdout, sys.stderr:  # a name may hold what a terminal cannot show: that is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     options.typed = sys.argv[1:] if arguments is None else arguments
     from kdkit import doctor
@@ -56,7 +60,12 @@ def main(arguments=None):
             warnings.showwarning = lambda message, *where, **more: print(message, file=sys.stderr)  # a sentence alone
             return options.run(options, doctor)
     except (ValueError, OSError) as error:  # mistakes in what was asked for; anything else is ours, with traceback
-        print(f"kdkit {options.command}: {error}", file=sys.stderr)
+        from kdkit import files
+
+        print(f"kdkit {options.command}: {files.told(error)}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"kdkit {options.command}: {error}: run python -m kdkit doctor", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"\n{str(stop) or 'Stopped.'}", file=sys.stderr)
@@ -78,6 +87,9 @@ def _parser():
         _command(commands, "experiments", _experiments, "three ways to teach a student, fairly compared", data=False)
     )
     _train_bert_options(_command(commands, "train-bert", _train_bert, "train a BERT that guesses words", data=False))
+    _caches_options(
+        commands.add_parser("caches", help="what is kept to save time, and its removal", formatter_class=_Help)
+    )
     return parser
 
 
@@ -96,7 +108,7 @@ def _command(commands, name, run, summary, data=True):
     parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
     where = "where to compute; its authors have run training commands on cuda, nothing on mps"
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=where)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to FILE as JSON")
+    parser.add_argument("--json", metavar="FILE", help="write the result to FILE as JSON")
     return parser
 
 
@@ -108,7 +120,7 @@ def _training_options(parser, epochs):
     parser.set_defaults(usual_epochs=epochs)
     parser.add_argument("--lr", type=float, help="peak learning rate (default: by the batch size)")
     parser.add_argument("--train-images", type=int, metavar="N", help="use only N of the training images")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers, checkpoints and caches")
+    parser.add_argument("--runs", default=Path("runs"), help="folder for teachers, checkpoints and caches")
 
 
 def _train_teacher_options(parser):
@@ -116,7 +128,7 @@ def _train_teacher_options(parser):
     parser.add_argument("--width", type=int, default=32, help="channels of the first stage; 64 is better and slower")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and order")
     parser.add_argument("--worn", action="store_true", help="also learn from each image recompressed, and out of focus")
-    parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-teacher.safetensors)")
+    parser.add_argument("--out", help="where to keep the teacher (default: RUNS/DATA-teacher.safetensors)")
 
 
 def _distill_options(parser):
@@ -140,7 +152,7 @@ def _experiments_options(parser):
     parser.add_argument("name", choices=["cifar", "things"], help="which experiment")
     parser.add_argument("--teacher", help="a .safetensors file or a name that ships with the kit")
     parser.add_argument("--seeds", type=int, default=5, help="how many students of each kind")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for caches and checkpoints")
+    parser.add_argument("--runs", default=Path("runs"), help="folder for caches and checkpoints")
 
 
 def _train_bert_options(parser):
@@ -152,8 +164,15 @@ def _train_bert_options(parser):
     parser.add_argument("--depth", type=int, default=6, help="layers")
     parser.add_argument("--words", type=int, default=3000, help="word pieces to know")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order and hidden words")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers and checkpoints")
-    parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-bert.safetensors)")
+    parser.add_argument("--runs", default=Path("runs"), help="folder for teachers and checkpoints")
+    parser.add_argument("--out", help="where to keep the teacher (default: RUNS/DATA-bert.safetensors)")
+
+
+def _caches_options(parser):
+    parser.description = _caches.__doc__
+    parser.set_defaults(run=_caches, json=None)
+    parser.add_argument("--runs", default=Path("runs"), help="folder in which teachers' answers are kept")
+    parser.add_argument("--remove", action="store_true", help="delete all that is listed")
 
 
 def _doctor(options, doctor):
@@ -169,10 +188,34 @@ def _doctor(options, doctor):
 
 def _check(options):
     """What would otherwise be noticed only after the training."""
-    if options.json is not None and options.json.is_dir():
-        raise ValueError(f"--json {options.json} is a folder: name a file.")
+    from kdkit import files
+
+    for name in "json", "runs", "out":
+        if getattr(options, name, None) is not None:
+            setattr(options, name, files.expanded(getattr(options, name)))
+    if options.json is not None:
+        _check_report(options.json)
+    if getattr(options, "teacher", None) == "":
+        raise ValueError("--teacher '' names no network: give a .safetensors file or a name, or leave it out.")
     if getattr(options, "seeds", 1) < 1:
         raise ValueError(f"--seeds must be at least 1; got {options.seeds}.")
+    if getattr(options, "seeds", 1) > 1000:  # years of training, or a slip of the finger
+        raise ValueError(f"--seeds must be at most 1000; got {options.seeds}.")
+
+
+def _check_report(path):
+    """Refuse a place for a report that cannot be written, or where something else stands."""
+    from kdkit import files
+
+    if path.is_dir():
+        raise ValueError(f"--json {path} is a folder: name a file.")
+    with files.explained(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes() if path.exists() else b"{}"
+    try:
+        json.loads(content)
+    except ValueError:
+        raise ValueError(f"--json {path} is there already, and no JSON: it is not overwritten. Name another.") from None
 
 
 def _train_teacher(options, doctor):
@@ -193,7 +236,7 @@ def _train_teacher(options, doctor):
     print(f"teacher: {models.parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
-    card = {"name": out.stem, **origin, "train_images": len(data.train)}
+    card = {"name": _without_home(out.stem), **origin, "train_images": len(data.train)}
     card["limits"] = LIMITS + (COPIES if "not the original pixels" in data.source else "")
     card |= {"seconds": round(run.seconds, 1), "device": _hardware(network)}
     card["results"] = _measure(_as_written(network, card).to(_device(options.device)), data.test, data.views.flip)
@@ -227,7 +270,7 @@ def _train_bert(options, doctor):
     checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
     schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
     run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)
-    card = {"name": out.stem, **made}
+    card = {"name": _without_home(out.stem), **made}
     card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
     card["device"] = _hardware(network)
     card["results"] = distilbert.report(_as_written(network, card), corpus)
@@ -365,6 +408,26 @@ def _experiments(options, doctor):
     for sentence in experiments.verdicts(result):
         print(sentence)
     print(f"{experiments.CAVEAT}\nkept in {path}")
+    return 0
+
+
+def _caches(options, doctor):
+    """List the caches: teachers' answers in RUNS, and decoded images in the user's cache folder.
+
+    What is removed is computed again when it is needed.
+    """
+    from kdkit import cache, files
+    from kdkit.data import folders
+
+    found = [(kept.path, f"answers on {kept.of}", cache.remove) for kept in cache.kept(options.runs)]
+    found += [(path, "decoded images", folders.remove_decoded) for path in folders.decoded()]
+    for path, what, remove in found:
+        size = files.in_words(path.stat().st_size)
+        if options.remove:
+            remove(path)
+        print(f"{'removed ' * options.remove}{path}: {size}, {what}")
+    if not found:
+        print(f"no answers of teachers are kept in {options.runs}, no decoded images in {folders.cache_folder()}")
     return 0
 
 
@@ -565,10 +628,13 @@ def _write(options, result, began):
 
 
 def _without_home(text):
-    """Results are made to be passed on: whose machine they come from is nobody's business."""
+    """Results are made to be passed on: whose machine they come from is nobody's business.
+
+    And all can be written: bytes in a name that are no UTF-8 are told as ``\\xff``.
+    """
     if not isinstance(text, str):
         return text
-    home = Path.home()
+    text, home = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), Path.home()
     return text if home == Path(home.anchor) else text.replace(f"{home}{os.sep}", f"~{os.sep}")
 
 

@@ -67,13 +67,12 @@ def triple_loss(
     """
     _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
     (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
-    zero = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     total, soft, hard = losses.kd_terms(logits, teacher_logits, labels, mask=mask, **weights)
     if cosine_weight == 0:
-        return TripleLoss(total, soft, hard, zero)
+        return TripleLoss(total, soft, hard, total.new_zeros(()))
     cosine = losses.cosine_distance(hidden, teacher_hidden, mask)
-    return TripleLoss(total + cosine_weight * cosine, soft, hard, cosine)
+    return TripleLoss(total + float(cosine_weight) * cosine, soft, hard, cosine)
 
 
 def _check_weights(temperature, soft_weight, hard_weight, cosine_weight):
@@ -286,6 +285,9 @@ def check(teacher, student, *, temperature=TEMPERATURE, soft_weight=SOFT, hard_w
 
 def check_reads(network, corpus):
     """``ValueError`` unless ``network`` can read ``corpus``: its words, their length, and a mark for hidden ones."""
+    berts.check_reader("a student or teacher", network)
+    if not isinstance(corpus, tokens.Corpus):
+        raise ValueError(f"corpus must be a tokens.Corpus; got {type(corpus).__name__}.")
     tokenizer, known = corpus.tokenizer, network.config
     tokens.check(tokenizer)
     if len(tokenizer) > known.vocab_size:

@@ -126,7 +126,7 @@ def student(width, depth, classes=10, channels=3, seed=0):
     """
     width, depth = whole(width, "width", 1), whole(depth, "depth", 1)
     classes, channels = whole(classes, "classes", 2), whole(channels, "channels", 1)
-    _check_total(depth * 9 * (4 * width + 8 * channels) * 4 * width + 4 * width * classes + 32 * channels**2)
+    check_total(depth * 9 * (4 * width + 8 * channels) * 4 * width + 4 * width * classes + 32 * channels**2)
     drawn = generator(seed)
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are built; they are drawn again below
         net = ConvNet(width, depth, classes, channels)
@@ -152,7 +152,7 @@ def encoder(width, depth, seed=0):
     torch.Size([1, 5, 64])
     """
     width, depth = whole(width, "width", 1), whole(depth, "depth", 1)
-    _check_total(12 * depth * width**2)
+    check_total(12 * depth * width**2)
     heads = max(1, width // 64)
     if width % heads:
         raise ValueError(f"width must be a multiple of its {heads} heads (one for each 64); got {width}.")
@@ -362,6 +362,12 @@ def as_input(images, device="cpu"):
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
+def check_network(name, network):
+    """``ValueError`` unless ``network`` is a ``torch.nn.Module``; ``name`` is what the message calls it."""
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{name} must be a torch.nn.Module; got {type(network).__name__}.")
+
+
 def unwrapped(model):
     """The network itself, without what ``torch.compile``, DataParallel or DistributedDataParallel have put round it."""
     for name in "_orig_mod", "module":
@@ -404,7 +410,7 @@ def _initialise(net, generator):
                 nn.init.zeros_(module.bias)
 
 
-def _check_total(weights):
+def check_total(weights):
     if weights > MOST_WEIGHTS:
         raise ValueError(
             f"a network of these sizes would have about {weights:.0e} weights, more than 10^9. Make width, depth, "

@@ -12,7 +12,7 @@ import torch
 
 from kdkit import losses, metrics, models
 from kdkit.cache import ViewCache
-from kdkit.data import Splits
+from kdkit.data.images import check_splits
 from kdkit.runs import (
     Diverged,
     Run,
@@ -121,8 +121,7 @@ def _check_roles(teacher, student, optimizer):
     if teacher is student:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
     for name, network in ("teacher", teacher), ("student", student):
-        if not isinstance(network, torch.nn.Module):
-            raise ValueError(f"{name} must be a torch.nn.Module; got {type(network).__name__}.")
+        models.check_network(name, network)
     if not hasattr(optimizer, "param_groups"):
         raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
@@ -249,7 +248,9 @@ def train(
         **_identity(student, data, teacher, **weights),
         **schedule,
         "lr": _peak_lr(lr, schedule["batch_size"]),
-        "max_grad_norm": max_grad_norm and positive("max_grad_norm", max_grad_norm, "None to cut none"),
+        "max_grad_norm": None
+        if max_grad_norm is None
+        else positive("max_grad_norm", max_grad_norm, "None to cut none"),
     }
     run = Run(student, settings)
     optimizer = torch.optim.SGD(
@@ -360,10 +361,7 @@ def _validate(student, val, teacher_val):
 
 
 def _check_data(data):
-    if not isinstance(data, Splits):
-        raise ValueError(
-            f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
-        )
+    check_splits(data)
     for part, count in ("train", len(data.train)), ("val", len(data.val)):
         if count == 0:
             raise ValueError(f"data.{part} holds no image: {data!r}. Training needs both.")

@@ -177,7 +177,9 @@ def test_a_tilde_is_ones_home(fill, monkeypatch):
 
 def some(*counts):
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    return ImageSet(torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), labels, "abc"[: len(counts)], "letters")
+    return ImageSet(
+        torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), labels, tuple("abc"[: len(counts)]), "letters"
+    )
 
 
 def test_classes_and_counts_are_said():
