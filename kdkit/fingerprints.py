@@ -18,11 +18,19 @@ from torch import nn
 
 _OWN = frozenset(vars(nn.Module()))  # what every module has: children, parameters, hooks, training
 _PLAIN = bool | int | float | str | None
+_NORMS = {  # in the words of torch 2.14: its releases differ in what these print of themselves, not in what they are
+    nn.modules.batchnorm._NormBase: "{num_features}, eps={eps}, momentum={momentum}, affine={affine}, bias={bias}, "
+    "track_running_stats={track_running_stats}",
+    nn.GroupNorm: "{num_groups}, {num_channels}, eps={eps}, affine={affine}, bias={bias}",
+    nn.LayerNorm: "{normalized_shape}, eps={eps}, elementwise_affine={elementwise_affine}, bias={bias}",
+}
 _JIT_NUMBER = re.compile(rb"\.___torch_mangle_\d+")  # counts what a process has traced before
 
 
 def fingerprint(model):
     """A short hash of a network: its layers, their settings, its weights. The same in each process and on each device.
+
+    Of layers of torch and of the kit it is the same in each release of torch, too.
 
     Of a layer of torch or of the kit, settings are what it prints of itself; of any other, its plain attributes too:
     numbers, texts, tensors, lists, objects, functions, networks that are kept in a list. So an attribute that changes
@@ -36,7 +44,7 @@ def fingerprint(model):
 
 def _add(digest, model, seen):
     for name, module in model.named_modules():
-        digest.update(f"{name}:{type(module).__qualname__}({module.extra_repr()});".encode())
+        digest.update(f"{name}:{type(module).__qualname__}({_printed(module)});".encode())
     for name, value in model.state_dict().items():
         if isinstance(value, torch.Tensor) and not value.is_quantized:
             digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
@@ -46,6 +54,14 @@ def _add(digest, model, seen):
     for name, module in model.named_modules():
         for attribute, value in _settings(module):
             digest.update(f"{name}.{attribute}=".encode() + _told(value, seen))
+
+
+def _printed(module):
+    """What ``module`` prints of itself, the same in each release of torch."""
+    for kind, text in _NORMS.items():
+        if type(module).extra_repr is kind.extra_repr:
+            return text.format(**vars(module), bias=module.bias is not None)
+    return module.extra_repr()
 
 
 def _settings(module):

@@ -140,6 +140,18 @@ def test_of_the_kits_own_networks_it_is_what_it_always_was():
     assert fingerprint(models.student(2, 3)) == "7df5a67d65877ea9"
 
 
+def test_of_torchs_layers_it_is_the_same_in_each_release_of_torch():
+    """These are of torch 2.14. Of a normalisation 2.6 prints less, and `make lowest` runs this with it."""
+    norms = nn.BatchNorm2d(2), nn.InstanceNorm1d(2), nn.GroupNorm(1, 2), nn.LayerNorm(2), nn.LayerNorm(2, bias=False)
+    assert [fingerprint(norm) for norm in norms] == [
+        "5527959ed61b40a9",
+        "0128229fbc3486d8",
+        "1f1e541d21ade2ee",
+        "51ea2a63fa864c3c",
+        "78c858a9d6acc24d",
+    ]
+
+
 def test_it_is_the_same_in_another_process():
     program = (
         "import test_fingerprints as t; frozen = t.frozen(5); print([t.fingerprint(m(0)) for m in t.PAIRS.values()])"
