@@ -38,7 +38,7 @@ COPIES = (
     "on original pixels, and expect it to lose some there (kdkit/measured/README.md)."
 )
 
-SAME_NETWORK = ("settings", "data", "source", "train_fingerprint", "test_fingerprint")  # on the cards of one network
+SAME_NETWORK = ("settings", "train_fingerprint", "test_fingerprint")  # on the cards of one network
 
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
 
@@ -221,7 +221,7 @@ def _check_report(path):
 def _train_teacher(options, doctor):
     """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
     import kdkit
-    from kdkit import models, zoo
+    from kdkit import models
     from kdkit.data.wear import worn
 
     began = time.perf_counter()
@@ -234,14 +234,14 @@ def _train_teacher(options, doctor):
         _device(options.device)
     )
     print(f"teacher: {models.parameters(network):,} parameters", flush=True)
-    checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
+    checkpoint = options.runs / f"{data.name}-teacher-{data.train.fingerprint[:8]}-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
     card = {"name": _without_home(out.stem), **origin, "train_images": len(data.train)}
     card["limits"] = LIMITS + (COPIES if "not the original pixels" in data.source else "")
     card |= {"seconds": round(run.seconds, 1), "device": _hardware(network)}
     card["results"] = _measure(_as_written(network, card).to(_device(options.device)), data.test, data.views.flip)
-    _check_learnt("the teacher", card["results"]["accuracy"], data.test)
-    zoo.save(network, out, card)
+    _check_learnt(card["results"]["accuracy"], data.test)
+    _keep(network, out, card)
     print(f"test accuracy {card['results']['accuracy']:.2%}, {run.seconds:.0f} s of training; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
     return 0
@@ -252,7 +252,7 @@ def _train_bert(options, doctor):
 
     Word pieces are learnt first. They are kept for these texts, so that a run that was stopped goes on with the same.
     """
-    from kdkit import berts, distilbert, models, zoo
+    from kdkit import berts, distilbert, models
     from kdkit.data import folders, text, tokens
 
     began = time.perf_counter()
@@ -260,6 +260,7 @@ def _train_bert(options, doctor):
     name = "python" if options.data == "python" else folders.data_name(Path(options.data))
     out = options.out or options.runs / f"{name}-bert.safetensors"
     made = {"data": name, "source": _text_source(options), **_made(options, doctor)}
+    made["train_fingerprint"] = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()[:16]
     _check_place(out, made)
     network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
     tokenizer = _word_pieces(documents, options)
@@ -267,16 +268,19 @@ def _train_bert(options, doctor):
     parts = ", ".join(f"{len(getattr(corpus, part).ids):,} for {part}" for part in text.Texts._fields)
     print(f"{len(documents)} documents; pieces of text: {parts}", flush=True)
     print(f"teacher: {models.parameters(network):,} parameters", flush=True)
-    checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
+    checkpoint = options.runs / f"{name}-bert-{made['train_fingerprint'][:8]}-{_digest(options)}.checkpoint"
     schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
     run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)
     card = {"name": _without_home(out.stem), **made}
     card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
     card["device"] = _hardware(network)
-    card["results"] = distilbert.report(_as_written(network, card), corpus)
-    zoo.save_words(tokenizer.convert_ids_to_tokens(range(len(tokenizer))), out)
-    zoo.save(network, out, card)
-    found = card["results"]
+    found = card["results"] = distilbert.report(_as_written(network, card).to(models.device_of(network)), corpus)
+    if not found["perplexity"] < found["untrained"]["perplexity"]:
+        raise ValueError(
+            f"the network is no better at guessing than an untrained one (perplexity {found['perplexity']:.0f}): it is "
+            "not kept. Give it more --epochs, or more text."
+        )
+    _keep(network, out, card, tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
     print(f"test perplexity {found['perplexity']:.2f}, {found['accuracy']:.2%} of hidden words; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
     return 0
@@ -332,17 +336,20 @@ def _distill(options, doctor):
 
 
 def _broken(runs, data):
-    """A sentence for each student that diverged, or may as well have guessed: a list."""
+    """A sentence for each student that diverged, may as well have guessed, or lies far below its like: a list."""
     from kdkit import metrics
 
     sentences, guess = [], metrics.guessing(data.test.labels)
-    for run in runs:
-        for arm in "alone", "distilled":
+    for arm in "alone", "distilled":
+        best = max((run[f"student_{arm}"] or 0.0 for run in runs), default=0.0)
+        for run in runs:
             accuracy, who = run[f"student_{arm}"], f"seed {run['seed']}, {arm}"
             if accuracy is None:
                 sentences.append(f"{who}: {run[f'diverged_{arm}']}")
-            elif accuracy <= guess:
+            elif accuracy < guess:
                 sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more images?")
+            elif accuracy < (guess + best) / 2:
+                sentences.append(f"{who}: {accuracy:.2%}, where another seed reached {best:.2%}: lower --lr?")
     return sentences
 
 
@@ -396,11 +403,13 @@ def _experiments(options, doctor):
     The result (--json) is written after each student; what stands in it already is not trained again.
     """
     from kdkit import experiments
+    from kdkit.data import describe
 
     options.data = {"cifar": "cifar10"}.get(options.name, options.name)
     data = _data(options)
     teacher = _teacher(options, data).to(_device(options.device))
     folder = options.runs / f"experiments-{_fingerprint(teacher, data)}"
+    print(*describe(data), sep="\n", flush=True)
     about = _origin(data, options, doctor)
     path = options.json or folder / f"{options.name}.json"
     experiments.run(options.name, data, teacher, seeds=options.seeds, folder=folder, about=about, path=path, say=_say)
@@ -435,6 +444,7 @@ def _say(row):
     """One line for each student that has been trained."""
     reached = row.get("accuracy")
     measured = f"tuning, validation {row['val_accuracy']:.2%}" if reached is None else f"test {reached:.2%}"
+    measured = "diverged" if row.get("diverged") else measured
     budget = "" if row["budget"] is None else f" of {row['budget']:.0%}"
     name = f"{row['setting']} {row['student']} {row['arm']}{budget}, seed {row['seed']}, lr {row['lr']:g}"
     print(f"{name}: {measured}, {row['seconds']:.0f} s", flush=True)
@@ -521,7 +531,7 @@ def _check_place(out, made):
     if not zoo.check_path(out).exists():
         return
     card = zoo.read_card(out)
-    if all(card.get(name) == json.loads(json.dumps(made.get(name))) for name in SAME_NETWORK):
+    if all(_kept(card, name) == json.loads(json.dumps(_kept(made, name))) for name in SAME_NETWORK):
         return
     reached = card.get("results", {}).get("accuracy")
     good = "" if reached is None else f", which names {reached:.2%} of its test images right"
@@ -529,6 +539,12 @@ def _check_place(out, made):
         f"{out} holds another network already{good} ({card.get('command', 'made by no command')}). It is not "
         "overwritten: give --out another name, or move it away."
     )
+
+
+def _kept(card, name):
+    """What a card says under ``name``; of settings all but where the data lies, which its fingerprints tell better."""
+    value = card.get(name)
+    return {key: kept for key, kept in value.items() if key != "data"} if isinstance(value, dict) else value
 
 
 def _as_written(network, card):
@@ -540,30 +556,41 @@ def _as_written(network, card):
         return zoo.read(Path(folder) / "network.safetensors")
 
 
-def _check_learnt(who, accuracy, test):
+def _check_learnt(accuracy, test):
     from kdkit import metrics
 
     guess = metrics.guessing(test.labels)
-    if accuracy <= guess:
+    if accuracy < guess:
         raise ValueError(
-            f"{who} names {accuracy:.2%} of {len(test):,} test images right, and up to {guess:.2%} can be luck: it has "
-            "learnt nothing, and is not kept. Give it more --epochs, or more images."
+            f"the teacher names {accuracy:.2%} of {len(test):,} test images right. Whoever names the commonest class "
+            f"always may reach {guess:.2%} with luck: it is not kept. Give it more --epochs, or more images."
         )
+
+
+def _keep(network, out, card, words=None):
+    """Write a network to ``out``, with its ``words`` if it reads text, unless another has come there meanwhile."""
+    from kdkit import files, zoo
+
+    with files.alone(out, waiting=f"another program is writing {out}: waiting for it."):
+        _check_place(out, card)
+        if words is not None:
+            zoo.save_words(words, out)
+        zoo.save(network, out, card)
 
 
 def _plan(options, data):
     """Fill in what depends on the data, and say what is about to be trained, before it is."""
     from kdkit import training
     from kdkit.data import describe
+    from kdkit.whole import whole
 
-    batch_size, epochs = training.proposed(len(data.train), options.usual_epochs)
-    options.batch_size = batch_size if options.batch_size is None else options.batch_size
-    options.epochs = epochs if options.epochs is None else options.epochs
-    steps = -(-len(data.train) // max(options.batch_size, 1))
+    options.batch_size, epochs = training.proposed(len(data.train), options.usual_epochs, options.batch_size)
+    options.epochs = epochs if options.epochs is None else whole(options.epochs, "epochs", 1)
+    steps = -(-len(data.train) // options.batch_size)
     print(*describe(data), sep="\n")
     times = f"{options.epochs} epoch{'s' * (options.epochs != 1)} of {steps} step{'s' * (steps != 1)}"
     print(f"to train: {times}, of up to {options.batch_size} images each", flush=True)
-    if 0 < options.epochs * steps < training.ENOUGH_STEPS:
+    if options.epochs * steps < training.ENOUGH_STEPS:
         print(
             f"ATTENTION: that is {options.epochs * steps} in all. Fewer than {training.ENOUGH_STEPS} steps teach "
             "little: give more --epochs, or a smaller --batch-size."

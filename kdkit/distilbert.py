@@ -101,7 +101,7 @@ def step(teacher, student, hidden, optimizer, **weights):
 
 @torch.no_grad()
 def _ask(teacher, hidden):
-    teacher.eval()
+    models.eval_mode(teacher)
     return _answer(teacher, hidden)
 
 

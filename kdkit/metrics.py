@@ -47,16 +47,20 @@ def accuracy(logits, labels):
 
 
 def guessing(labels):
-    """The accuracy up to which a network may know nothing: that of naming the commonest class always.
+    """The accuracy below which a network may know nothing: that of naming the commonest class always.
 
-    With two standard errors, for some of the ``labels`` ``[N]`` may have been guessed right by luck.
+    With two standard errors, for some of the ``labels``, int64 ``[N]``, may have been guessed right by luck; but at most
+    half of the way to 1, so that whoever is always right has learnt something. ``ValueError`` for other labels.
 
     >>> guessing(torch.arange(10).repeat(40))
     0.13
     """
-    _check_shape("labels", labels, labels.shape[:1])
+    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64 or labels.ndim != 1 or not len(labels):
+        raise ValueError(f"labels must be an int64 tensor [N], of at least one sample; got {losses.described(labels)}.")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be numbers of classes, from 0; got {int(labels.min())}.")
     share = labels.bincount().max().item() / len(labels)
-    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+    return min(share + 2 * math.sqrt(share * (1 - share) / len(labels)), (1 + share) / 2)
 
 
 def agreement(student_logits, teacher_logits):

@@ -252,7 +252,8 @@ def _described(inputs):
 
 
 def _in_dtype_of(model, inputs):
-    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    modules = every_module(model) if isinstance(model, nn.Module) else ()
+    weights = (weight for module in modules for weight in module.parameters(recurse=False))
     dtype = next((weight.dtype for weight in weights if weight.dtype in NUMBERS), None)
 
     def fit(value):
@@ -313,22 +314,24 @@ def train_mode(student):
     """Put ``student`` into train mode, and leave frozen what its user froze.
 
     Frozen is a layer with running statistics (BatchNorm) that is in eval mode while the student is in train mode, or
-    that is in eval mode and has no weight of its own that wants a gradient: the one survives until somebody calls
+    that is in eval mode and has weights of its own of which none wants a gradient: the one survives until somebody calls
     ``student.eval()``, the other for good.
     """
-    whole = student
-    while len(inner := list(whole.children())) == 1:  # a wrapper's own mode tells nothing
-        (whole,) = inner
+    learning = unwrapped(student).training  # a wrapper's own mode tells nothing
     frozen = [
         layer
         for layer in student.modules()
-        if getattr(layer, "running_mean", None) is not None
-        and not layer.training
-        and (whole.training or not any(weight.requires_grad for weight in layer.parameters(recurse=False)))
+        if getattr(layer, "running_mean", None) is not None and not layer.training and (learning or _held_fast(layer))
     ]
     student.train()
     for layer in frozen:
         layer.eval()
+
+
+def _held_fast(layer):
+    """Whether a layer has weights of its own, and none of them wants a gradient."""
+    weights = list(layer.parameters(recurse=False))
+    return bool(weights) and not any(weight.requires_grad for weight in weights)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from kdkit.runs import (
     learning_rate,
     positive,
 )
-from kdkit.whole import generator
+from kdkit.whole import generator, whole
 
 __all__ = ["Diverged", "Run", "StepLosses", "TrainingInterrupted", "kd_step", "train"]
 
@@ -124,7 +124,11 @@ def _check_roles(teacher, student, optimizer):
         models.check_network(name, network)
     if not hasattr(optimizer, "param_groups"):
         raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
-    held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            "LBFGS asks for the loss several times a step: call kdkit.losses.kd_loss in a closure of yours."
+        )
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad}
     if any(id(weight) in held for part in models.every_module(teacher) for weight in part.parameters(recurse=False)):
         raise ValueError(
             "the optimizer holds weights of the teacher, which must not change. The order is kd_step(teacher, student, "
@@ -143,9 +147,9 @@ def _check_roles(teacher, student, optimizer):
 def _check_padding(inputs, labels):
     """``ValueError`` where some tokens are padding: without a mask they would count in the soft term."""
     attended = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-    if isinstance(attended, torch.Tensor) and not attended.all():
+    if isinstance(attended, torch.Tensor) and attended.ndim == 2 and not attended.all():
         where = "inputs['attention_mask'] has zeros"
-    elif labels is not None and (labels.long() == losses.IGNORED).any():
+    elif isinstance(labels, torch.Tensor) and (labels.long() == losses.IGNORED).any():
         where = "labels are -100"
     else:
         return
@@ -275,18 +279,21 @@ def train(
     return keep_going(run, optimizer, prepare, -(-len(data.train) // schedule["batch_size"]), checkpoint, progress)
 
 
-def proposed(images, epochs):
+def proposed(images, epochs, batch_size=None):
     """``(batch_size, epochs)`` for so many training images: with few of them, smaller batches and more epochs.
 
-    Batches of 512 where an epoch then has at least 20 steps, else smaller ones, down to 16; ``epochs``, or as many more
-    as make 200 steps.
+    Batches of 512 where an epoch then has at least 20 steps, else smaller ones, down to 16, unless ``batch_size`` is
+    given; ``epochs``, or as many more as make 200 steps. Raises ``ValueError`` for what is no number from 1.
 
     >>> proposed(45_000, 8), proposed(300, 8)
     ((512, 8), (16, 11))
     """
-    batch_size = 512
-    while batch_size > 16 and images < STEPS_AN_EPOCH * batch_size:
-        batch_size //= 2
+    images, epochs = whole(images, "images", 1), whole(epochs, "epochs", 1)
+    if batch_size is None:
+        batch_size = 512
+        while batch_size > 16 and images < STEPS_AN_EPOCH * batch_size:
+            batch_size //= 2
+    batch_size = whole(batch_size, "batch_size", 1)
     return batch_size, max(epochs, -(-ENOUGH_STEPS // -(-images // batch_size)))
 
 
