@@ -152,7 +152,7 @@ def test_a_tilde_is_ones_home(net, path, monkeypatch):
 
 
 def test_what_is_no_course_network_is_not_half_kept(tmp_path):
-    with pytest.raises(ValueError, match="kdkit.berts has built, and a card, a dict, are kept; got Linear and dict"):
+    with pytest.raises(ValueError, match=r"kdkit.berts has built, and a card, a dict, are kept; got Linear and dict"):
         zoo.save(torch.nn.Linear(2, 2), tmp_path / "linear.safetensors", {})
     assert not list(tmp_path.iterdir())
 
