@@ -144,17 +144,13 @@ def _per_class(images):
 
 def _too_few_to_learn(train):
     counts = torch.bincount(train.labels, minlength=len(train.classes)).tolist()
-    few = [
-        f"{name} ({count} of them left for that)"
-        for name, count in zip(train.classes, counts, strict=True)
-        if count < LEARNABLE
-    ]
+    few = [f"{name} ({count})" for name, count in zip(train.classes, counts, strict=True) if count < LEARNABLE]
     if not few:
         return []
     listed = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
     return [
-        f"Too few images to learn a class from: {listed}. Give at least {LEARNABLE} of each, better hundreds, or leave "
-        "the class out."
+        f"Too few images left to learn a class from: {listed}. Give at least {LEARNABLE} of each beside those held out, "
+        "better hundreds, or leave the class out."
     ]
 
 

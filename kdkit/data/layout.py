@@ -78,8 +78,8 @@ def _refuse_doubtful(path, names):
     if doubtful:
         listed = " and ".join(f"{name}/" for name in doubtful[:3])
         raise ValueError(
-            f"{path} holds {listed}: are these parts of a split? Rename them to train/ and test/ (or val/), each with the "
-            "folders of all classes in it; or move the images of a class up into its folder."
+            f"{path} holds {listed}: are these parts of a split? Rename them to train/ and test/ (or val/), each with "
+            "the folders of all classes in it; or move the images of a class up into its folder."
         )
 
 
