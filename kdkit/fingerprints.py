@@ -24,14 +24,7 @@ _NORMS = {  # in the words of torch 2.14: its releases differ in what these prin
     nn.GroupNorm: "{num_groups}, {num_channels}, eps={eps}, affine={affine}, bias={bias}",
     nn.LayerNorm: "{normalized_shape}, eps={eps}, elementwise_affine={elementwise_affine}, bias={bias}",
 }
-_TELL_ALL = (
-    nn.modules.conv._ConvNd,
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.Linear,
-    nn.Embedding,
-)
+_TELL_ALL = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.Linear)
 _JIT_NUMBER = re.compile(rb"\.___torch_mangle_\d+")  # counts what a process has traced before
 
 
@@ -40,10 +33,10 @@ def fingerprint(model):
 
     Of layers of torch and of the kit it is the same in each release of torch, too.
 
-    Of a layer of torch or of the kit, settings are what it prints of itself, and its plain numbers and texts; of any other, its plain attributes too:
-    numbers, texts, tensors, lists, objects, functions, networks that are kept in a list. So an attribute that changes
-    while a network answers, such as a counter, makes it another network each time. A TorchScript is hashed as it would
-    be saved. Hooks and the text of ``forward`` are not seen.
+    Of a layer of torch or of the kit, settings are what it prints of itself, and its plain numbers and texts where that
+    is not all; of any other, all its plain attributes: numbers, texts, tensors, lists, objects, functions, networks that
+    are kept in a list. So an attribute that changes while a network answers, such as a counter, makes it another network
+    each time. A TorchScript is hashed as it would be saved. Hooks and the text of ``forward`` are not seen.
     """
     digest = hashlib.sha256()
     _add(digest, model, [id(model)])

@@ -49,8 +49,8 @@ def accuracy(logits, labels):
 def guessing(labels):
     """The accuracy below which a network may know nothing: that of naming the commonest class always.
 
-    With two standard errors, for some of the ``labels``, int64 ``[N]``, may have been guessed right by luck; but at most
-    half of the way to 1, so that whoever is always right has learnt something. ``ValueError`` for other labels.
+    With two standard errors, for some of the ``labels``, int64 ``[N]``, may have been guessed right by luck; but at
+    most half of the way to 1, so that whoever is always right has learnt something. ``ValueError`` for other labels.
 
     >>> guessing(torch.arange(10).repeat(40))
     0.13

@@ -314,8 +314,8 @@ def train_mode(student):
     """Put ``student`` into train mode, and leave frozen what its user froze.
 
     Frozen is a layer with running statistics (BatchNorm) that is in eval mode while the student is in train mode, or
-    that is in eval mode and has weights of its own of which none wants a gradient: the one survives until somebody calls
-    ``student.eval()``, the other for good.
+    that is in eval mode and has weights of its own of which none wants a gradient: the one survives until somebody
+    calls ``student.eval()``, the other for good.
     """
     learning = unwrapped(student).training  # a wrapper's own mode tells nothing
     frozen = [

@@ -125,9 +125,7 @@ def _check_roles(teacher, student, optimizer):
     if not hasattr(optimizer, "param_groups"):
         raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
     if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError(
-            "LBFGS asks for the loss several times a step: call kdkit.losses.kd_loss in a closure of yours."
-        )
+        raise ValueError("LBFGS asks for the loss several times a step: put kdkit.losses.kd_loss into its closure.")
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad}
     if any(id(weight) in held for part in models.every_module(teacher) for weight in part.parameters(recurse=False)):
         raise ValueError(

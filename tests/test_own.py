@@ -194,8 +194,8 @@ def test_classes_and_counts_are_said():
 def test_what_is_too_little_is_said_with_what_to_do():
     said = data.describe(Splits(some(19, 20, 0), some(1, 1, 1), some(9, 9, 7)))[2:]
     assert said == [
-        "Too few images to learn a class from: a (19), c (0). Give at least 20 of each, better hundreds, or leave the "
-        "class out.",
+        "Too few images left to learn a class from: a (19), c (0). Give at least 20 of each beside those held out, "
+        "better hundreds, or leave the class out.",
         "Too few images to validate: with 3 an accuracy can be off by 58 points by chance. Give more: 100 make it 10.",
         "Too few images to test: with 25 an accuracy can be off by 20 points by chance. Give more: 100 make it 10.",
     ]

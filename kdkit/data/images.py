@@ -149,8 +149,8 @@ def _too_few_to_learn(train):
         return []
     listed = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
     return [
-        f"Too few images left to learn a class from: {listed}. Give at least {LEARNABLE} of each beside those held out, "
-        "better hundreds, or leave the class out."
+        f"Too few images left to learn a class from: {listed}. Give at least {LEARNABLE} of each beside those held "
+        "out, better hundreds, or leave the class out."
     ]
 
 
