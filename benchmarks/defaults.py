@@ -105,7 +105,8 @@ def table(result):
     yield "| data | images | width | alone | T = 1 | T = 4 | T = 20 | lowest student | broken |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for (name, images, width), rows in cells(result).items():
-        means = [f"{sum(accuracies) / len(accuracies):.1%}" for accuracies in arms(rows).values()]
+        by_arm = arms(rows)
+        means = [f"{sum(by_arm[t]) / len(by_arm[t]):.1%}" if t in by_arm else "-" for t in TEMPERATURES]
         lowest, bad = min(row["accuracy"] for row in rows), len(broken(rows))
         yield f"| {name} | {images or 'all'} | {width} | {' | '.join(means)} | {lowest:.1%} | {bad} of {len(rows)} |"
 

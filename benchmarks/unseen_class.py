@@ -65,6 +65,8 @@ def both(options, everything, cache, label, seed):
             cache.data,
             epochs=options.epochs,
             batch_size=options.batch_size,
+            lr=0.4 * options.batch_size / 512,
+            max_grad_norm=None,
             seed=seed,
             progress=False,
             **extra,

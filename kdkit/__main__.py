@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 ABOUT = """\
@@ -51,7 +52,9 @@ def main(arguments=None):
         return _doctor(options, doctor)
     try:
         _check(options)
-        return options.run(options, doctor)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where, **more: print(message, file=sys.stderr)  # a sentence alone
+            return options.run(options, doctor)
     except (ValueError, OSError) as error:  # mistakes in what was asked for; anything else is ours, with traceback
         print(f"kdkit {options.command}: {error}", file=sys.stderr)
         return 1
@@ -91,7 +94,7 @@ def _command(commands, name, run, summary, data=True):
     if data:
         parser.add_argument("--data", default="things", help=DATA_HELP)
     parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
-    where = "where to compute; its authors have run train-bert on cuda, nothing else yet but on the CPU"
+    where = "where to compute; its authors have run training commands on cuda, nothing on mps"
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=where)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to FILE as JSON")
     return parser

@@ -234,7 +234,7 @@ def test_a_full_disk_is_said_in_one_warning_and_leaves_nothing_half(tmp_path, no
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(folders, "save_file", full)
-    with pytest.warns(UserWarning, match=r"cannot be kept in .*No space left on device.*decoded again") as caught:
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*no space left on device.*decoded again") as caught:
         cifar10(picture_folder(tmp_path / "place"))
     assert len(caught) == 1 and list((no_data / "decoded").iterdir()) == []
 

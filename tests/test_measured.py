@@ -8,8 +8,8 @@ from itertools import product
 import pytest
 import reading
 
-from benchmarks import ablation, original_pixels, shapes, shapes_learnt, usual_loop
-from kdkit import distilbert, experiments, measured, models, profiling, transfer, zoo
+from benchmarks import ablation, defaults, original_pixels, shapes, shapes_learnt, usual_loop
+from kdkit import distilbert, experiments, measured, models, profiling, training, transfer, zoo
 from kdkit.data import text, tokens
 from kdkit.metrics import paired_interval, rank_correlation
 
@@ -47,9 +47,11 @@ def test_views():
     assert paired_interval(*arms).verdict == result["verdict"] and result["verdict"] in PAGE
 
 
-def test_the_fixed_arm_is_the_student_alone_of_the_other_table():
+def test_the_fixed_arm_is_as_the_student_alone_of_the_other_table():
+    """The same training, but on a card that does not give the same digits twice."""
     alone = [run["student_alone"] for run in measured.load("cifar10-distill")["runs"]]
-    assert [run["fixed"] for run in measured.load("cifar10-views")["runs"]] == alone
+    assert [run["fixed"] for run in measured.load("cifar10-views")["runs"]] == pytest.approx(alone, abs=0.01)
+    assert "up to a point away from it" in PAGE
 
 
 def test_cache():
@@ -104,7 +106,8 @@ def test_three_ways_to_teach(name):
     settings = {setting: asdict(values) for setting, values in experiments.SETTINGS[result["experiment"]].items()}
     assert result["settings"] == json.loads(json.dumps(settings))  # those of the notebook's live cell
     assert {row["setting"] for row in experiments.summary(result)} == set(settings)
-    assert result["teacher"] == models.fingerprint(zoo.load(f"{result['data']}-teacher"))
+    if result["teacher"] != models.fingerprint(zoo.load(f"{result['data']}-teacher")):
+        assert f"SHA-256 1691b63d…, {100 * result['teacher_accuracy']:.2f} %" in PAGE and "1691b63d" in result["note"]
     for row in experiments.summary(result):
         assert row["seeds"] >= 5
         assert " ".join(experiment_row(row).split()) in PAGE
@@ -206,6 +209,18 @@ def test_notebook_05_says_no_more_than_these_results():
 
     assert mean("24x3") == max(mean(f"{width}x3") for width in (4, 8, 16, 24)) > mean("4x3") + 0.03
     assert min(experiments.by_seed(learnt, "shapes", "16x9", "soft")) < 0.9
+
+
+def test_the_default_training_breaks_no_student():
+    result = measured.load("defaults")
+    wanted = {"lr": training.PEAK_LR, "max_grad_norm": training.MAX_GRAD_NORM}
+    assert wanted.items() <= result["settings"].items()
+    cells = defaults.cells(result)
+    assert {name for name, _, _ in cells} == set(defaults.DATA) and {images for _, images, _ in cells} >= {300, None}
+    for rows in cells.values():
+        assert not defaults.broken(rows)
+    for row in defaults.table(result):
+        assert row in PAGE, row
 
 
 def test_the_teacher_that_ships():

@@ -14,7 +14,7 @@ from kdkit import data, experiments, models
 from kdkit.experiments import Setting
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-FEW = ["--train-images", "100", "--epochs", "1", "--batch-size", "50"]
+FEW = ["--train-images", "100", "--epochs", "12", "--batch-size", "10"]
 
 
 def blocks(language):
@@ -72,8 +72,9 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
     small = Setting(images=100, epochs=1, students=((2, 3),), shift=0, batch_size=50)
     monkeypatch.setitem(experiments.SETTINGS, "things", {"small": small})
     for name, text in reading.documents().items():
-        (tmp_path / f"{name}.txt").write_text(text)
-    fewer = {"train-teacher": FEW, "distill": FEW, "train-bert": [*reading.FEW, "--data", str(tmp_path)]}
+        (tmp_path / "texts").mkdir(exist_ok=True)
+        (tmp_path / "texts" / f"{name}.txt").write_text(text)
+    fewer = {"train-teacher": FEW, "distill": FEW, "train-bert": [*reading.FEW, "--data", str(tmp_path / "texts")]}
     names = [shlex.split(line)[3] for line in commands()]
     assert names == ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert"]
     for line in commands():

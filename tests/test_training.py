@@ -321,6 +321,44 @@ def test_few_images_get_small_batches_and_more_epochs():
         assert (batch_size, epochs) == wanted and epochs * -(-images // batch_size) >= training.ENOUGH_STEPS
 
 
+def test_what_the_user_froze_stays_frozen(data, teacher):
+    student = tiny.net()
+    frozen = [layer.eval() for layer in student.modules() if isinstance(layer, nn.BatchNorm2d)]
+    before = [layer.running_mean.clone() for layer in frozen]
+    kdkit.train(student, data, teacher=teacher, epochs=1, batch_size=32, progress=False)
+    assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(frozen, before, strict=True))
+
+
+class Listed(nn.Module):
+    """A teacher of networks in a plain list, where torch does not look."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.nets = [net]
+
+    def forward(self, images):
+        return self.nets[0](images)
+
+
+TEACHERS = {
+    "plain list": Listed,
+    "compiled": lambda net: torch.compile(net, backend="eager"),
+    "frozen script": lambda net: torch.jit.freeze(torch.jit.trace(net, torch.zeros(2, 3, 10, 10)).eval()),
+    "data parallel": nn.DataParallel,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("wrap", TEACHERS)
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_teacher_teaches_the_same_whatever_it_is_wrapped_in(data, teacher, wrap, kept):
+    teacher.eval()
+    wrapped = TEACHERS[wrap](teacher)
+    plain = run(data, teacher=teacher, epochs=1)
+    other = run(data, teacher=wrapped, cache=ViewCache(wrapped, data) if kept else None, epochs=1)
+    assert other.history[0]["soft_loss"] == pytest.approx(plain.history[0]["soft_loss"], rel=1e-4)
+
+
 # --- a training that comes to grief
 
 
