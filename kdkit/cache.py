@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from kdkit import files, losses, metrics, models, rows
+from kdkit import files, losses, models, rows
 from kdkit.data.images import check_splits
 from kdkit.whole import generator, whole
 
@@ -205,7 +205,7 @@ class ViewCache:
                 f"the teacher answered with logits of shape {list(answer.shape)}; "
                 f"expected [{len(inputs)}, {self._classes}], one for each class of {self.data!r}."
             )
-        if not metrics.answered(answer).all():
+        if not losses.answered(answer).all():
             raise ValueError("the teacher answered with NaN or inf, which no student can learn from: nothing is kept.")
         return answer
 

@@ -213,7 +213,7 @@ def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
 
 def _validate(student, asked, teacher_val):
     answers = guesses(student, asked)
-    if not metrics.answered(answers).all():  # it has diverged, as ``keep_going`` then says
+    if not losses.answered(answers).all():  # it has diverged, as ``keep_going`` then says
         return {"val_perplexity": math.nan, "val_accuracy": math.nan, "val_agreement": None}
     found = {f"val_{name}": value for name, value in judge(answers, asked).items()}
     agreement = None if teacher_val is None else (answers.argmax(-1) == teacher_val).double().mean().item()

@@ -34,9 +34,9 @@ def fingerprint(model):
     Of layers of torch and of the kit it is the same in each release of torch, too.
 
     Of a layer of torch or of the kit, settings are what it prints of itself, and its plain numbers and texts where that
-    is not all; of any other, all its plain attributes: numbers, texts, tensors, lists, objects, functions, networks that
-    are kept in a list. So an attribute that changes while a network answers, such as a counter, makes it another network
-    each time. A TorchScript is hashed as it would be saved. Hooks and the text of ``forward`` are not seen.
+    is not all; of any other, all its plain attributes: numbers, texts, tensors, lists, objects, functions, networks in
+    a list. So an attribute that changes while a network answers, such as a counter, makes it another network each time.
+    A TorchScript is hashed as it would be saved. Hooks and the text of ``forward`` are not seen.
     """
     digest = hashlib.sha256()
     _add(digest, model, [id(model)])

@@ -35,11 +35,6 @@ def predict(model, images):
     return torch.cat(answers).float().cpu()
 
 
-def answered(logits):
-    """Which rows of ``logits`` ``[N, C]`` are an answer: bool ``[N]``, False for NaN, +inf, or nothing but -inf."""
-    return logits.amax(-1).isfinite()  # NaN where there is one, -inf where every class is ruled out
-
-
 def accuracy(logits, labels):
     """Share of samples whose highest logit ``[N, C]`` is that of the label ``[N]``."""
     _check_labels(labels, logits)
@@ -161,7 +156,7 @@ def _check_logits(name, logits):
         raise ValueError(
             f"{name} must be numbers [N, C], for at least one sample; got {list(logits.shape)} of {logits.dtype}."
         )
-    bad = int((~answered(logits)).sum())
+    bad = int((~losses.answered(logits)).sum())
     if bad:
         raise ValueError(
             f"{name} hold no answer in {bad} of {len(logits)} rows: NaN, +inf, or only -inf. A score of them would "

@@ -359,7 +359,7 @@ def _teacher_val(teacher, cache, data):
 
 def _validate(student, val, teacher_val):
     answer = metrics.predict(student, val.images)
-    if not metrics.answered(answer).all():
+    if not losses.answered(answer).all():
         return {"val_accuracy": math.nan, "val_agreement": None}  # it has diverged, as ``keep_going`` then says
     agreement = None if teacher_val is None else metrics.agreement(answer, teacher_val)
     return {"val_accuracy": metrics.accuracy(answer, val.labels), "val_agreement": agreement}

@@ -312,7 +312,7 @@ OWN_IMAGES = {
     "size 0": (
         lambda pets: (pets, 0),
         ValueError,
-        "size must be a whole number from 1 to 1024; got 0. It is the width",
+        "size must be a whole number from 1 to 1024; got 0. It is",
     ),
     "size -3": (lambda pets: (pets, -3), ValueError, "size must be .*got -3"),
     "size 32.0": (lambda pets: (pets, 32.0), ValueError, "size must be .*got 32.0"),

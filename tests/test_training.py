@@ -569,7 +569,7 @@ BAD_ARGUMENTS = {
     "one image set for splits": (lambda d, t: {"data": d.train}, "data must be Splits .*got ImageSet"),
     "nothing to learn from": (lambda d, t: {"data": tiny.splits(train=0)}, r"data\.train holds no image"),
     "nothing to watch": (lambda d, t: {"data": tiny.splits(val=0)}, r"data\.val holds no image"),
-    "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
+    "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number from 1 to 1000000; got 0"),
     "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
     "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),
     "a seed that is none": (lambda d, t: {"seed": 0.5}, "seed must be a whole number"),
