@@ -112,6 +112,35 @@ def test_the_same_name_for_other_images_is_no_reason_to_overwrite_or_to_take_the
     assert "holds another network already" in said and "was trained on other images of the same name" in said
 
 
+def test_a_network_that_came_there_during_the_training_is_not_overwritten(capsys, monkeypatch):
+    train = kdkit.train
+
+    def meanwhile(*arguments, **keywords):
+        run = train(*arguments, **keywords)
+        zoo.save(net(), Path("runs/things-teacher.safetensors"), {"command": "another"})
+        return run
+
+    monkeypatch.setattr(kdkit, "train", meanwhile)
+    assert cli.main(["train-teacher", "--width", "4", *FEW]) == 1
+    assert "holds another network already (another)" in capsys.readouterr().err
+    assert zoo.read_card("runs/things-teacher.safetensors")["command"] == "another"
+
+
+def test_more_pictures_in_a_folder_make_another_network_and_another_place_for_it_will_do(tmp_path, capsys):
+    folder_of(tmp_path / "A", "cat", "dog")
+    train = ["train-teacher", "--width", "2", "--data"]
+    assert cli.main([*train, "A"]) == 0 and cli.main([*train, "./A"]) == 0
+    Image.new("RGB", (32, 32), (200, 99, 99)).save(tmp_path / "A" / "train" / "dog" / "more.png")
+    assert cli.main([*train, "A"]) == 1 and "give --out another name" in capsys.readouterr().err
+    assert cli.main([*train, "A", "--out", "b.safetensors"]) == 0
+
+
+def test_a_student_far_below_its_like_is_broken_too():
+    runs = [{"seed": seed, "student_alone": 0.98, "student_distilled": value} for seed, value in enumerate((0.99, 0.4))]
+    (said,) = cli._broken(runs, data.load("things"))
+    assert said == "seed 1, distilled: 40.00%, where another seed reached 99.00%: lower --lr?"
+
+
 @pytest.mark.parametrize("problem", ["nan", "chance"])
 def test_a_teacher_that_has_learnt_nothing_is_measured_first_and_then_not_kept(problem, capsys, monkeypatch):
     def spoilt(network, *arguments, **keywords):

@@ -210,3 +210,10 @@ def test_that_many_points_is_what_chance_makes_of_so_few_images():
 def test_enough_of_all_is_not_called_too_little():
     said = data.describe(data.things.splits(50))
     assert not any(re.search("Too few", line) for line in said) and "10 classes: chair, armchair, " in said[0]
+
+
+@pytest.mark.parametrize("inner", ["{}", "{}/{}"])
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("x_train", "x_test", "train_1")])
+def test_names_in_which_a_part_of_a_split_hides_are_asked_about_not_trained_on(names, inner, fill):
+    with pytest.raises(ValueError, match=r"looks like parts of a split|one level too high|are these parts of a split"):
+        data.load(str(fill(*(inner.format(*[name] * inner.count("{}")) for name in names))))

@@ -276,6 +276,13 @@ def test_the_rate_rises_to_its_peak_falls_to_almost_nothing_and_is_never_above_i
         assert peak in (100 * warm_up - 1, 100 * warm_up) and rates[-1] < 0.01
 
 
+def test_a_batch_size_of_ones_own_decides_how_many_epochs_are_enough():
+    assert training.proposed(44, 8, batch_size=44) == (44, 200)
+    for images, epochs, size in (0, 8, None), (44, 0, None), (44, 8, 0):
+        with pytest.raises(ValueError, match="must be a whole number"):
+            training.proposed(images, epochs, size)
+
+
 def test_no_step_of_a_training_is_above_the_rate_that_was_asked_for(data, monkeypatch):
     rates, step = [], torch.optim.SGD.step
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self)))
@@ -359,6 +366,21 @@ def test_a_teacher_teaches_the_same_whatever_it_is_wrapped_in(data, teacher, wra
     plain = run(data, teacher=teacher, epochs=1)
     other = run(data, teacher=wrapped, cache=ViewCache(wrapped, data) if kept else None, epochs=1)
     assert other.history[0]["soft_loss"] == pytest.approx(plain.history[0]["soft_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_teacher_in_a_plain_list_is_asked_in_eval_mode_and_does_not_move(data, teacher, kept):
+    listed, before = Listed(teacher.train()), models.fingerprint(teacher)
+    run(data, teacher=listed, cache=ViewCache(listed, data) if kept else None, epochs=1)
+    assert models.fingerprint(teacher) == before and not any(module.training for module in teacher.modules())
+
+
+def test_a_teacher_that_keeps_what_it_saw_serves_a_second_student_from_the_same_cache(data, teacher):
+    teacher.register_forward_hook(lambda module, inputs, output: setattr(module, "seen", output))
+    keeps = Listed(teacher)
+    cache = ViewCache(keeps, data)
+    for seed in range(2):
+        run(data, seed, teacher=keeps, cache=cache, epochs=1)
 
 
 # --- a training that comes to grief
