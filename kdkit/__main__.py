@@ -20,6 +20,7 @@ Knowledge distillation from the command line.
   python -m kdkit evaluate things-teacher --data things
   python -m kdkit experiments things              the fair fight of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
+  python -m kdkit caches                          what is kept to save time, and how much room it takes
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
 on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
@@ -37,13 +38,16 @@ COPIES = (
     "on original pixels, and expect it to lose some there (kdkit/measured/README.md)."
 )
 
-SAME_NETWORK = ("settings", "data", "source", "train_fingerprint", "test_fingerprint")  # on the cards of one network
+SAME_NETWORK = ("settings", "train_fingerprint", "test_fingerprint")  # on the cards of one network
 
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
 
 
 def main(arguments=None):
     """Run one command; its exit status."""
+    for stream in sys.stdout, sys.stderr:  # a name may hold what a terminal cannot show: that is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     options.typed = sys.argv[1:] if arguments is None else arguments
     from kdkit import doctor
@@ -56,7 +60,12 @@ def main(arguments=None):
             warnings.showwarning = lambda message, *where, **more: print(message, file=sys.stderr)  # a sentence alone
             return options.run(options, doctor)
     except (ValueError, OSError) as error:  # mistakes in what was asked for; anything else is ours, with traceback
-        print(f"kdkit {options.command}: {error}", file=sys.stderr)
+        from kdkit import files
+
+        print(f"kdkit {options.command}: {files.told(error)}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"kdkit {options.command}: {error}: run python -m kdkit doctor", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"\n{str(stop) or 'Stopped.'}", file=sys.stderr)
@@ -78,6 +87,9 @@ def _parser():
         _command(commands, "experiments", _experiments, "three ways to teach a student, fairly compared", data=False)
     )
     _train_bert_options(_command(commands, "train-bert", _train_bert, "train a BERT that guesses words", data=False))
+    _caches_options(
+        commands.add_parser("caches", help="what is kept to save time, and its removal", formatter_class=_Help)
+    )
     return parser
 
 
@@ -96,7 +108,7 @@ def _command(commands, name, run, summary, data=True):
     parser.add_argument("--download", action="store_true", help="fetch cifar10 or mnist if it is not found")
     where = "where to compute; its authors have run training commands on cuda, nothing on mps"
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=where)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to FILE as JSON")
+    parser.add_argument("--json", metavar="FILE", help="write the result to FILE as JSON")
     return parser
 
 
@@ -108,7 +120,7 @@ def _training_options(parser, epochs):
     parser.set_defaults(usual_epochs=epochs)
     parser.add_argument("--lr", type=float, help="peak learning rate (default: by the batch size)")
     parser.add_argument("--train-images", type=int, metavar="N", help="use only N of the training images")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers, checkpoints and caches")
+    parser.add_argument("--runs", default=Path("runs"), help="folder for teachers, checkpoints and caches")
 
 
 def _train_teacher_options(parser):
@@ -116,7 +128,7 @@ def _train_teacher_options(parser):
     parser.add_argument("--width", type=int, default=32, help="channels of the first stage; 64 is better and slower")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and order")
     parser.add_argument("--worn", action="store_true", help="also learn from each image recompressed, and out of focus")
-    parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-teacher.safetensors)")
+    parser.add_argument("--out", help="where to keep the teacher (default: RUNS/DATA-teacher.safetensors)")
 
 
 def _distill_options(parser):
@@ -140,7 +152,7 @@ def _experiments_options(parser):
     parser.add_argument("name", choices=["cifar", "things"], help="which experiment")
     parser.add_argument("--teacher", help="a .safetensors file or a name that ships with the kit")
     parser.add_argument("--seeds", type=int, default=5, help="how many students of each kind")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for caches and checkpoints")
+    parser.add_argument("--runs", default=Path("runs"), help="folder for caches and checkpoints")
 
 
 def _train_bert_options(parser):
@@ -152,8 +164,15 @@ def _train_bert_options(parser):
     parser.add_argument("--depth", type=int, default=6, help="layers")
     parser.add_argument("--words", type=int, default=3000, help="word pieces to know")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order and hidden words")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for teachers and checkpoints")
-    parser.add_argument("--out", type=Path, help="where to keep the teacher (default: RUNS/DATA-bert.safetensors)")
+    parser.add_argument("--runs", default=Path("runs"), help="folder for teachers and checkpoints")
+    parser.add_argument("--out", help="where to keep the teacher (default: RUNS/DATA-bert.safetensors)")
+
+
+def _caches_options(parser):
+    parser.description = _caches.__doc__
+    parser.set_defaults(run=_caches, json=None)
+    parser.add_argument("--runs", default=Path("runs"), help="folder in which teachers' answers are kept")
+    parser.add_argument("--remove", action="store_true", help="delete all that is listed")
 
 
 def _doctor(options, doctor):
@@ -169,16 +188,40 @@ def _doctor(options, doctor):
 
 def _check(options):
     """What would otherwise be noticed only after the training."""
-    if options.json is not None and options.json.is_dir():
-        raise ValueError(f"--json {options.json} is a folder: name a file.")
+    from kdkit import files
+
+    for name in "json", "runs", "out":
+        if getattr(options, name, None) is not None:
+            setattr(options, name, files.expanded(getattr(options, name)))
+    if options.json is not None:
+        _check_report(options.json)
+    if getattr(options, "teacher", None) == "":
+        raise ValueError("--teacher '' names no network: give a .safetensors file or a name, or leave it out.")
     if getattr(options, "seeds", 1) < 1:
         raise ValueError(f"--seeds must be at least 1; got {options.seeds}.")
+    if getattr(options, "seeds", 1) > 1000:  # years of training, or a slip of the finger
+        raise ValueError(f"--seeds must be at most 1000; got {options.seeds}.")
+
+
+def _check_report(path):
+    """Refuse a place for a report that cannot be written, or where something else stands."""
+    from kdkit import files
+
+    if path.is_dir():
+        raise ValueError(f"--json {path} is a folder: name a file.")
+    with files.explained(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes() if path.exists() else b"{}"
+    try:
+        json.loads(content)
+    except ValueError:
+        raise ValueError(f"--json {path} is there already, and no JSON: it is not overwritten. Name another.") from None
 
 
 def _train_teacher(options, doctor):
     """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
     import kdkit
-    from kdkit import models, zoo
+    from kdkit import models
     from kdkit.data.wear import worn
 
     began = time.perf_counter()
@@ -191,14 +234,14 @@ def _train_teacher(options, doctor):
         _device(options.device)
     )
     print(f"teacher: {models.parameters(network):,} parameters", flush=True)
-    checkpoint = options.runs / f"{data.name}-teacher-{_digest(options)}.checkpoint"
+    checkpoint = options.runs / f"{data.name}-teacher-{data.train.fingerprint[:8]}-{_digest(options)}.checkpoint"
     run = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **_schedule(options))
-    card = {"name": out.stem, **origin, "train_images": len(data.train)}
+    card = {"name": _without_home(out.stem), **origin, "train_images": len(data.train)}
     card["limits"] = LIMITS + (COPIES if "not the original pixels" in data.source else "")
     card |= {"seconds": round(run.seconds, 1), "device": _hardware(network)}
     card["results"] = _measure(_as_written(network, card).to(_device(options.device)), data.test, data.views.flip)
-    _check_learnt("the teacher", card["results"]["accuracy"], data.test)
-    zoo.save(network, out, card)
+    _check_learnt(card["results"]["accuracy"], data.test)
+    _keep(network, out, card)
     print(f"test accuracy {card['results']['accuracy']:.2%}, {run.seconds:.0f} s of training; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
     return 0
@@ -209,7 +252,7 @@ def _train_bert(options, doctor):
 
     Word pieces are learnt first. They are kept for these texts, so that a run that was stopped goes on with the same.
     """
-    from kdkit import berts, distilbert, models, zoo
+    from kdkit import berts, distilbert, models
     from kdkit.data import folders, text, tokens
 
     began = time.perf_counter()
@@ -217,6 +260,7 @@ def _train_bert(options, doctor):
     name = "python" if options.data == "python" else folders.data_name(Path(options.data))
     out = options.out or options.runs / f"{name}-bert.safetensors"
     made = {"data": name, "source": _text_source(options), **_made(options, doctor)}
+    made["train_fingerprint"] = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()[:16]
     _check_place(out, made)
     network = berts.teacher(options.width, options.depth, options.words, seed=options.seed).to(_device(options.device))
     tokenizer = _word_pieces(documents, options)
@@ -224,16 +268,19 @@ def _train_bert(options, doctor):
     parts = ", ".join(f"{len(getattr(corpus, part).ids):,} for {part}" for part in text.Texts._fields)
     print(f"{len(documents)} documents; pieces of text: {parts}", flush=True)
     print(f"teacher: {models.parameters(network):,} parameters", flush=True)
-    checkpoint = options.runs / f"{out.stem}-{_digest(options)}.checkpoint"
+    checkpoint = options.runs / f"{name}-bert-{made['train_fingerprint'][:8]}-{_digest(options)}.checkpoint"
     schedule = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
     run = distilbert.train(network, corpus, seed=options.seed, checkpoint=checkpoint, **schedule)
-    card = {"name": out.stem, **made}
+    card = {"name": _without_home(out.stem), **made}
     card |= {"pieces": len(corpus.train.ids), "seconds": round(run.seconds, 1), "limits": LIMITS_OF_TEXT}
     card["device"] = _hardware(network)
-    card["results"] = distilbert.report(_as_written(network, card), corpus)
-    zoo.save_words(tokenizer.convert_ids_to_tokens(range(len(tokenizer))), out)
-    zoo.save(network, out, card)
-    found = card["results"]
+    found = card["results"] = distilbert.report(_as_written(network, card).to(models.device_of(network)), corpus)
+    if not found["perplexity"] < found["untrained"]["perplexity"]:
+        raise ValueError(
+            f"the network is no better at guessing than an untrained one (perplexity {found['perplexity']:.0f}): it is "
+            "not kept. Give it more --epochs, or more text."
+        )
+    _keep(network, out, card, tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
     print(f"test perplexity {found['perplexity']:.2f}, {found['accuracy']:.2%} of hidden words; kept in {out}")
     _write(options, {**card, "peak_memory_mb": doctor.peak_memory_mb()}, began)
     return 0
@@ -289,17 +336,20 @@ def _distill(options, doctor):
 
 
 def _broken(runs, data):
-    """A sentence for each student that diverged, or may as well have guessed: a list."""
+    """A sentence for each student that diverged, may as well have guessed, or lies far below its like: a list."""
     from kdkit import metrics
 
     sentences, guess = [], metrics.guessing(data.test.labels)
-    for run in runs:
-        for arm in "alone", "distilled":
+    for arm in "alone", "distilled":
+        best = max((run[f"student_{arm}"] or 0.0 for run in runs), default=0.0)
+        for run in runs:
             accuracy, who = run[f"student_{arm}"], f"seed {run['seed']}, {arm}"
             if accuracy is None:
                 sentences.append(f"{who}: {run[f'diverged_{arm}']}")
-            elif accuracy <= guess:
+            elif accuracy < guess:
                 sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more images?")
+            elif accuracy < (guess + best) / 2:
+                sentences.append(f"{who}: {accuracy:.2%}, where another seed reached {best:.2%}: lower --lr?")
     return sentences
 
 
@@ -353,11 +403,13 @@ def _experiments(options, doctor):
     The result (--json) is written after each student; what stands in it already is not trained again.
     """
     from kdkit import experiments
+    from kdkit.data import describe
 
     options.data = {"cifar": "cifar10"}.get(options.name, options.name)
     data = _data(options)
     teacher = _teacher(options, data).to(_device(options.device))
     folder = options.runs / f"experiments-{_fingerprint(teacher, data)}"
+    print(*describe(data), sep="\n", flush=True)
     about = _origin(data, options, doctor)
     path = options.json or folder / f"{options.name}.json"
     experiments.run(options.name, data, teacher, seeds=options.seeds, folder=folder, about=about, path=path, say=_say)
@@ -368,10 +420,31 @@ def _experiments(options, doctor):
     return 0
 
 
+def _caches(options, doctor):
+    """List the caches: teachers' answers in RUNS, and decoded images in the user's cache folder.
+
+    What is removed is computed again when it is needed.
+    """
+    from kdkit import cache, files
+    from kdkit.data import folders
+
+    found = [(kept.path, f"answers on {kept.of}", cache.remove) for kept in cache.kept(options.runs)]
+    found += [(path, "decoded images", folders.remove_decoded) for path in folders.decoded()]
+    for path, what, remove in found:
+        size = files.in_words(path.stat().st_size)
+        if options.remove:
+            remove(path)
+        print(f"{'removed ' * options.remove}{path}: {size}, {what}")
+    if not found:
+        print(f"no answers of teachers are kept in {options.runs}, no decoded images in {folders.cache_folder()}")
+    return 0
+
+
 def _say(row):
     """One line for each student that has been trained."""
     reached = row.get("accuracy")
     measured = f"tuning, validation {row['val_accuracy']:.2%}" if reached is None else f"test {reached:.2%}"
+    measured = "diverged" if row.get("diverged") else measured
     budget = "" if row["budget"] is None else f" of {row['budget']:.0%}"
     name = f"{row['setting']} {row['student']} {row['arm']}{budget}, seed {row['seed']}, lr {row['lr']:g}"
     print(f"{name}: {measured}, {row['seconds']:.0f} s", flush=True)
@@ -458,7 +531,7 @@ def _check_place(out, made):
     if not zoo.check_path(out).exists():
         return
     card = zoo.read_card(out)
-    if all(card.get(name) == json.loads(json.dumps(made.get(name))) for name in SAME_NETWORK):
+    if all(_kept(card, name) == json.loads(json.dumps(_kept(made, name))) for name in SAME_NETWORK):
         return
     reached = card.get("results", {}).get("accuracy")
     good = "" if reached is None else f", which names {reached:.2%} of its test images right"
@@ -466,6 +539,12 @@ def _check_place(out, made):
         f"{out} holds another network already{good} ({card.get('command', 'made by no command')}). It is not "
         "overwritten: give --out another name, or move it away."
     )
+
+
+def _kept(card, name):
+    """What a card says under ``name``; of settings all but where the data lies, which its fingerprints tell better."""
+    value = card.get(name)
+    return {key: kept for key, kept in value.items() if key != "data"} if isinstance(value, dict) else value
 
 
 def _as_written(network, card):
@@ -477,30 +556,41 @@ def _as_written(network, card):
         return zoo.read(Path(folder) / "network.safetensors")
 
 
-def _check_learnt(who, accuracy, test):
+def _check_learnt(accuracy, test):
     from kdkit import metrics
 
     guess = metrics.guessing(test.labels)
-    if accuracy <= guess:
+    if accuracy < guess:
         raise ValueError(
-            f"{who} names {accuracy:.2%} of {len(test):,} test images right, and up to {guess:.2%} can be luck: it has "
-            "learnt nothing, and is not kept. Give it more --epochs, or more images."
+            f"the teacher names {accuracy:.2%} of {len(test):,} test images right. Whoever names the commonest class "
+            f"always may reach {guess:.2%} with luck: it is not kept. Give it more --epochs, or more images."
         )
+
+
+def _keep(network, out, card, words=None):
+    """Write a network to ``out``, with its ``words`` if it reads text, unless another has come there meanwhile."""
+    from kdkit import files, zoo
+
+    with files.alone(out, waiting=f"another program is writing {out}: waiting for it."):
+        _check_place(out, card)
+        if words is not None:
+            zoo.save_words(words, out)
+        zoo.save(network, out, card)
 
 
 def _plan(options, data):
     """Fill in what depends on the data, and say what is about to be trained, before it is."""
     from kdkit import training
     from kdkit.data import describe
+    from kdkit.whole import whole
 
-    batch_size, epochs = training.proposed(len(data.train), options.usual_epochs)
-    options.batch_size = batch_size if options.batch_size is None else options.batch_size
-    options.epochs = epochs if options.epochs is None else options.epochs
-    steps = -(-len(data.train) // max(options.batch_size, 1))
+    options.batch_size, epochs = training.proposed(len(data.train), options.usual_epochs, options.batch_size)
+    options.epochs = epochs if options.epochs is None else whole(options.epochs, "epochs", 1)
+    steps = -(-len(data.train) // options.batch_size)
     print(*describe(data), sep="\n")
     times = f"{options.epochs} epoch{'s' * (options.epochs != 1)} of {steps} step{'s' * (steps != 1)}"
     print(f"to train: {times}, of up to {options.batch_size} images each", flush=True)
-    if 0 < options.epochs * steps < training.ENOUGH_STEPS:
+    if options.epochs * steps < training.ENOUGH_STEPS:
         print(
             f"ATTENTION: that is {options.epochs * steps} in all. Fewer than {training.ENOUGH_STEPS} steps teach "
             "little: give more --epochs, or a smaller --batch-size."
@@ -565,10 +655,13 @@ def _write(options, result, began):
 
 
 def _without_home(text):
-    """Results are made to be passed on: whose machine they come from is nobody's business."""
+    """Results are made to be passed on: whose machine they come from is nobody's business.
+
+    And all can be written: bytes in a name that are no UTF-8 are told as ``\\xff``.
+    """
     if not isinstance(text, str):
         return text
-    home = Path.home()
+    text, home = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), Path.home()
     return text if home == Path(home.anchor) else text.replace(f"{home}{os.sep}", f"~{os.sep}")
 
 

@@ -12,10 +12,12 @@ from transformers import (
     DistilBertConfig,
     DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
+    PreTrainedModel,
 )
 
 from kdkit import models
 from kdkit.data.tokens import LENGTH, WORDS
+from kdkit.whole import whole
 
 HEADS = 4
 SORTING = {BertForMaskedLM: BertForSequenceClassification, DistilBertForMaskedLM: DistilBertForSequenceClassification}
@@ -31,10 +33,11 @@ def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
     >>> teacher(8, 1, words=20, length=16)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
     torch.Size([1, 5, 20])
     """
+    width, depth = whole(width, "width"), whole(depth, "depth", 1)
+    words, length = whole(words, "words", 1), whole(length, "length", 3)
     if width < 1 or width % HEADS:
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1; got {depth}.")
+    models.check_total(12 * depth * width**2 + (words + length) * width)
     config = BertConfig(
         vocab_size=words,
         hidden_size=width,
@@ -58,8 +61,8 @@ def student(teacher, depth=None, seed=0):
     _check_bert(teacher)
     known = teacher.config
     depth = max(1, known.num_hidden_layers // 2) if depth is None else depth
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1, and is half the teacher's if it is left out; got {depth}.")
+    depth = whole(depth, "depth", 1, advice="It is half the teacher's if it is left out.")
+    models.check_total(12 * depth * known.hidden_size**2)
     config = DistilBertConfig(
         vocab_size=known.vocab_size,
         dim=known.hidden_size,
@@ -160,6 +163,12 @@ def _same_parts(ours, theirs):
         (ours.ffn.lin2, theirs.output.dense),
         (ours.output_layer_norm, theirs.output.LayerNorm),
     )
+
+
+def check_reader(name, network):
+    """``ValueError`` unless ``network`` is one of Hugging Face's that reads text; messages call it ``name``."""
+    if not isinstance(network, PreTrainedModel):
+        raise ValueError(f"{name} must be a network that reads text, such as a BERT; got {type(network).__name__}.")
 
 
 def check_fit(teacher, student, hidden=True):

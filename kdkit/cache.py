@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from kdkit import files, models, rows
-from kdkit.whole import generator
+from kdkit import files, losses, models, rows
+from kdkit.data.images import check_splits
+from kdkit.whole import generator, whole
 
 MAGIC, OLDER = b"kdkit view cache 2\n", b"kdkit view cache 1\n"
 HEADER_BYTES = 4096
@@ -43,7 +44,9 @@ class ViewCache:
 
     def __init__(self, teacher, data, path=None):
         files.refuse_several_processes()
-        self.teacher, self.data, self.path = teacher, data, path and Path(path)
+        models.check_network("teacher", teacher)
+        check_splits(data)
+        self.teacher, self.data, self.path = teacher, data, None if path is None else files.expanded(path)
         self.teacher_images = 0
         self._header = _header(teacher, data)
         self._training = len(data.train) * data.views.count  # entries of data.val stand behind these
@@ -89,10 +92,32 @@ class ViewCache:
     def logits(self, index, view, inputs):
         """The teacher's logits ``[B, C]`` on a batch: images ``index`` [B] of data.train in their views ``view`` [B].
 
-        ``inputs`` is the same batch as the student sees it. If one entry is missing, the whole batch goes through
-        the teacher, since the last bits of a forward depend on the size of the batch.
+        ``inputs`` is the same batch as the student sees it (None will do where all are kept). If one entry is missing,
+        the whole batch goes through the teacher, since the last bits of a forward depend on the size of the batch.
+
+        Raises ``ValueError`` for numbers of no image or view, for a batch of another size, and where the teacher
+        answers with NaN or inf.
         """
-        return self._look_up(index * self.data.views.count + view, lambda: inputs)
+        self._check_numbers("index", index, len(self.data.train))
+        self._check_numbers("view", view, self.data.views.count)
+        if len(view) != len(index):
+            raise ValueError(f"a view for each of {len(index)} images is wanted; got {len(view)}.")
+        return self._look_up(index * self.data.views.count + view, lambda: self._checked(inputs, len(index)))
+
+    @staticmethod
+    def _checked(inputs, count):
+        if not isinstance(inputs, torch.Tensor) or inputs.ndim == 0 or len(inputs) != count:
+            raise ValueError(f"an input for each of {count} images is wanted; got {losses.described(inputs)}.")
+        losses.check_dense("inputs", inputs)
+        return inputs
+
+    @staticmethod
+    def _check_numbers(name, numbers, count):
+        if not isinstance(numbers, torch.Tensor) or numbers.dtype != torch.int64 or numbers.ndim != 1:
+            raise ValueError(f"{name} must be an int64 tensor [B]; got {losses.described(numbers)}.")
+        losses.check_dense(name, numbers)
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
+            raise ValueError(f"{name} must lie in 0..{count - 1}; got {int(numbers.min())}..{int(numbers.max())}.")
 
     def val_logits(self):
         """The teacher's logits ``[N, C]`` on ``data.val``."""
@@ -112,9 +137,11 @@ class ViewCache:
     def check_belongs(self, teacher, data):
         """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
         self._check_open()
-        self._compare(_header(teacher, data), self._header, repr(self))
-        if teacher is not self.teacher:
-            self._spot_check(teacher)
+        header = _header(teacher, data)
+        if teacher is self.teacher:  # one that keeps something of what it was last asked is still the same
+            header["teacher"] = self._header["teacher"]
+        self._compare(header, self._header, repr(self))
+        self._spot_check(teacher)
 
     def check(self, sample=256, seed=0, tolerance=1e-5):
         """Compute ``sample`` of the kept entries again and compare.
@@ -122,7 +149,8 @@ class ViewCache:
         Raises ``ValueError`` that names the first entry that is off by more than ``tolerance`` (relative to the
         largest logit). Returns the largest difference seen.
         """
-        chosen = self._sample(sample, seed)
+        tolerance = losses.check_weight("tolerance", tolerance)
+        chosen = self._sample(whole(sample, "sample", 1), seed)
         if len(chosen) == 0:
             raise ValueError(f"{self!r} holds nothing to check yet: train a student with it first.")
         return self._largest_difference(self.teacher, chosen, tolerance)
@@ -170,13 +198,15 @@ class ViewCache:
 
     @torch.no_grad()
     def _ask(self, teacher, inputs):
-        teacher.eval()
+        models.eval_mode(teacher)
         answer = models.logits(teacher, inputs.to(models.device_of(teacher))).float().cpu()
         if answer.shape != (len(inputs), self._classes):
             raise ValueError(
                 f"the teacher answered with logits of shape {list(answer.shape)}; "
                 f"expected [{len(inputs)}, {self._classes}], one for each class of {self.data!r}."
             )
+        if not losses.answered(answer).all():
+            raise ValueError("the teacher answered with NaN or inf, which no student can learn from: nothing is kept.")
         return answer
 
     def _store(self, entries, answer):
@@ -266,10 +296,14 @@ class Kept(NamedTuple):
 def kept(folder):
     """The cache files in ``folder`` and the folders in it, the largest first: a list of ``Kept``.
 
-    Those of older versions too, which nothing reads any more.
+    Those of older versions too, which nothing reads any more. None where there is no such folder. Raises
+    ``NotADirectoryError`` if it is a file.
     """
+    folder = files.expanded(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: give the folder that the caches are in.")
     with files.explained(folder, "listed"):
-        found = [(path, _about(path)) for path in Path(folder).rglob("*") if path.is_file()]
+        found = [(path, _about(path)) for path in folder.rglob("*") if path.is_file()]
         caches = [Kept(path, path.stat().st_size, about) for path, about in found if about is not None]
     return sorted(caches, key=lambda one: (-one.bytes, one.path))
 

@@ -67,13 +67,12 @@ def triple_loss(
     """
     _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
     (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
-    zero = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     total, soft, hard = losses.kd_terms(logits, teacher_logits, labels, mask=mask, **weights)
     if cosine_weight == 0:
-        return TripleLoss(total, soft, hard, zero)
+        return TripleLoss(total, soft, hard, total.new_zeros(()))
     cosine = losses.cosine_distance(hidden, teacher_hidden, mask)
-    return TripleLoss(total + cosine_weight * cosine, soft, hard, cosine)
+    return TripleLoss(total + float(cosine_weight) * cosine, soft, hard, cosine)
 
 
 def _check_weights(temperature, soft_weight, hard_weight, cosine_weight):
@@ -102,7 +101,7 @@ def step(teacher, student, hidden, optimizer, **weights):
 
 @torch.no_grad()
 def _ask(teacher, hidden):
-    teacher.eval()
+    models.eval_mode(teacher)
     return _answer(teacher, hidden)
 
 
@@ -214,7 +213,7 @@ def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
 
 def _validate(student, asked, teacher_val):
     answers = guesses(student, asked)
-    if not metrics.answered(answers).all():  # it has diverged, as ``keep_going`` then says
+    if not losses.answered(answers).all():  # it has diverged, as ``keep_going`` then says
         return {"val_perplexity": math.nan, "val_accuracy": math.nan, "val_agreement": None}
     found = {f"val_{name}": value for name, value in judge(answers, asked).items()}
     agreement = None if teacher_val is None else (answers.argmax(-1) == teacher_val).double().mean().item()
@@ -286,6 +285,9 @@ def check(teacher, student, *, temperature=TEMPERATURE, soft_weight=SOFT, hard_w
 
 def check_reads(network, corpus):
     """``ValueError`` unless ``network`` can read ``corpus``: its words, their length, and a mark for hidden ones."""
+    berts.check_reader("a student or teacher", network)
+    if not isinstance(corpus, tokens.Corpus):
+        raise ValueError(f"corpus must be a tokens.Corpus; got {type(corpus).__name__}.")
     tokenizer, known = corpus.tokenizer, network.config
     tokens.check(tokenizer)
     if len(tokenizer) > known.vocab_size:

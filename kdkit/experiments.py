@@ -23,10 +23,11 @@ from pathlib import Path
 import torch
 
 import kdkit
-from kdkit import files, losses, metrics, models, profiling, training, whole
+from kdkit import files, losses, metrics, models, profiling, training
 from kdkit.cache import ViewCache
-from kdkit.data.images import hold_out
+from kdkit.data.images import check_splits, hold_out
 from kdkit.data.views import Views
+from kdkit.whole import generator, whole
 
 TEMPERATURE = 4.0
 RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # peaks, for batches of 512
@@ -161,7 +162,7 @@ def with_labels(data, budget, seed):
     """
     if budget == 1:
         return data
-    order = torch.randperm(len(data.train), generator=whole.generator(seed))
+    order = torch.randperm(len(data.train), generator=generator(seed))
     few = hold_out(data.train.subset(order), round(budget * len(data.train)))[1]
     return replace(data, train=few.subset(torch.arange(len(data.train)) % len(few)))
 
@@ -234,7 +235,9 @@ class Ledger:
 
     def _read(self):
         try:
-            kept = json.loads(self.path.read_bytes())
+            with files.explained(self.path, "read"):
+                content = self.path.read_bytes()
+            kept = json.loads(content)
             if all(isinstance(row, dict) for row in kept["rows"]):
                 return kept
         except (ValueError, KeyError, TypeError):
@@ -251,6 +254,8 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
     ``folder``: for cache and checkpoints. ``path``: a JSON file, written after each student; what stands in it
     already is not trained again. ``about``: more to write into it. ``say`` is called with each new row.
     """
+    _check(name, data, teacher, seeds, about, say)
+    folder, path = files.expanded(folder), None if path is None else files.expanded(path)
     teacher_test = metrics.predict(teacher, data.test.images)
     parts = (data.train, data.val, data.test)
     made = {
@@ -268,6 +273,17 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
         for setting, values in SETTINGS[name].items():
             Fight(setting, values, data, teacher, teacher_test, folder, ledger).run(seeds)
     return ledger
+
+
+def _check(name, data, teacher, seeds, about, say):
+    if not isinstance(name, str) or name not in SETTINGS:
+        raise ValueError(f"there is no experiment {name!r}; there are: {', '.join(SETTINGS)}.")
+    check_splits(data)
+    models.check_network("teacher", teacher)
+    whole(seeds, "seeds", 1, TUNING_SEED, "So many students of each kind; a seed beyond serves for tuning.")
+    if not (about is None or isinstance(about, dict)) or not callable(say):
+        got = f"{type(about).__name__} and {type(say).__name__}"
+        raise ValueError(f"about must be a dict or None, and say a function of a row; got {got}.")
 
 
 def _alone(folder):

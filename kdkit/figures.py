@@ -8,11 +8,14 @@ import html
 import io
 import math
 
+import torch
 from IPython.display import HTML, display
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from kdkit.whole import whole
 
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
@@ -37,7 +40,9 @@ DPI = 110
 
 def show(fig, alt):
     """Display ``fig`` as an image with the text ``alt``, which says what is to be seen. ``ValueError`` without it."""
-    if not alt or not alt.strip():
+    if not isinstance(fig, Figure):
+        raise ValueError(f"fig must be a matplotlib Figure, as the functions here return it; got {type(fig).__name__}.")
+    if not isinstance(alt, str) or not alt.strip():
         raise ValueError('a picture needs a text for those who cannot see it: show(fig, alt="What is to be seen").')
     display(HTML(image_tag(fig, alt)))
 
@@ -60,6 +65,9 @@ class Table:
     """``rows``, a dict of name to (a dict of column to text): a table on the page, aligned text in a terminal."""
 
     def __init__(self, rows):
+        good = isinstance(rows, dict) and rows and all(isinstance(row, dict) and row for row in rows.values())
+        if not good:
+            raise ValueError(f"rows must be a dict of name to (a dict of column to text); got {rows!r}.")
         self.rows = rows
         self.columns = list(next(iter(rows.values())))
 
@@ -80,7 +88,10 @@ class Table:
 
 def pictures(images, captions=None, columns=10):
     """Images, uint8 ``[N, C, H, W]``, in rows of ``columns``, enlarged without blur."""
-    columns = min(columns, len(images))
+    check_images("images", images, 4)
+    columns = min(whole(columns, "columns", 1), len(images))
+    if captions is not None:
+        check_names("captions", captions, len(images))
     rows = -(-len(images) // columns)
     fig, axes = _axes(rows, columns, (1.25 * columns, (1.55 if captions else 1.3) * rows))
     for axis in axes.flat:
@@ -98,13 +109,18 @@ def soft_target(probabilities, classes, *, image=None, label=None, student=None,
     ``label`` is the number of the true class (its bar is hatched); ``image``, uint8 ``[C, H, W]``, stands beside;
     ``student``, the probabilities of another network, are dotted bars to the right of each.
     """
+    values = _chances("probabilities", probabilities, classes)
+    _check_label(label, classes)
+    if student is not None:
+        student = _chances("student", student, classes)
+    if image is not None:
+        check_images("image", image, 3)
     fig, axes = _axes(1, 1, (8, 3.8)) if image is None else _axes(1, 2, (10, 3.8), width_ratios=[1, 3])
     bars = axes[0, -1]
     if image is not None:
         axes[0, 0].axis("off")
         axes[0, 0].set_title("" if label is None else f"label: {classes[label]}")
         _draw_image(axes[0, 0], image)
-    values = _floats(probabilities)
     foot = max(1e-12, min(1e-5, 0.5 * min(values)))  # a log scale has no 0
     _draw_bars(bars, values, classes, label, ".2g" if student is None else None, student)
     bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)", title=title)
@@ -113,7 +129,8 @@ def soft_target(probabilities, classes, *, image=None, label=None, student=None,
 
 def hard_and_soft(probabilities, classes, label):
     """A hard label beside a soft target ``[C]`` on the same scale, and the soft target's small values magnified."""
-    values = _floats(probabilities)
+    values = _chances("probabilities", probabilities, classes)
+    _check_label(label, classes)
     small = [0.0 if number == label else value for number, value in enumerate(values)]
     panels = {
         "the hard label": [float(number == label) for number in range(len(classes))],
@@ -127,9 +144,11 @@ def hard_and_soft(probabilities, classes, label):
 
 def side_by_side(panels, classes, label):
     """Bars of several distributions ``[C]``, a dict of title to values, on one scale; ``label`` is the true class."""
+    _check_dict("panels", panels)
+    _check_label(label, classes)
+    panels = {title: _chances(f"panels[{title!r}]", values, classes) for title, values in panels.items()}
     fig, axes = _axes(1, len(panels), (13, 3.8))
     for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
-        values = _floats(values)
         _draw_bars(axis, values, classes, label, None)
         axis.set(title=title, ylabel="probability", ylim=(0, 1.05))
     return fig
@@ -137,6 +156,10 @@ def side_by_side(panels, classes, label):
 
 def matrix(values, classes, title="mean soft target"):
     """Mean soft targets ``[C, C]``, one row a true class, as powers of ten: 0 is 1, -3 a thousandth."""
+    rows = [_chances("a row of values", row, classes) for row in parts("values", values)]
+    if len(rows) != len(classes):
+        raise ValueError(f"values must be [{len(classes)}, {len(classes)}], a row a class; got {len(rows)} rows.")
+    values = torch.tensor(rows)
     fig, axes = _axes(1, 1, (8.6, 6.4))
     axis = axes[0, 0]
     powers = values.clamp(min=1e-12).log10()
@@ -171,7 +194,7 @@ def tree(linkage, classes):
 
 def in_words(probabilities, classes):
     """The probabilities ``[C]`` from the highest to the lowest, as an alt text: "chair 0.97, armchair 0.03, ..."."""
-    ranked = sorted(zip(map(float, probabilities), classes, strict=True), reverse=True)
+    ranked = sorted(zip(_chances("probabilities", probabilities, classes), classes, strict=True), reverse=True)
     return ", ".join(f"{name} {value:.2g}" for value, name in ranked) + "."
 
 
@@ -231,11 +254,13 @@ def lines(x, curves, xlabel, ylabel, *, log="", marks=None):
 
     ``marks``, a dict of name to a place on the x axis, are drawn as vertical lines.
     """
+    _check_dict("curves", curves)
+    x = _numbers("x", x)
     fig, axes = _axes(1, 1, (8, 4))
     axis = axes[0, 0]
     for number, (name, values) in enumerate(curves.items()):
         look = LOOKS[number % len(LOOKS)]
-        axis.plot(_floats(x), _floats(values), label=name, markevery=max(1, len(x) // 12), **look)
+        axis.plot(x, _numbers(f"curves[{name!r}]", values, len(x)), label=name, markevery=max(1, len(x) // 12), **look)
     for number, (name, place) in enumerate((marks or {}).items()):
         axis.axvline(place, color=BLACK, linestyle=(":", "--")[number % 2], linewidth=1.5, label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -469,6 +494,64 @@ def _written(value, _=None):
 def _floats(values):
     """Numbers that matplotlib takes without a warning, whether they come as a list or as a tensor."""
     return [float(value) for value in values]
+
+
+def parts(name, values):
+    """``values`` as a list. ``ValueError`` for what has no parts, or no place in memory."""
+    try:
+        return [] if isinstance(values, str) else list(values)
+    except (TypeError, RuntimeError, NotImplementedError):
+        raise ValueError(f"{name} must be several, such as a list or a tensor; got {type(values).__name__}.") from None
+
+
+def _numbers(name, values, count=None):
+    """``values`` as finite floats, ``count`` of them if that is given; ``ValueError`` for anything else."""
+    try:
+        found = _floats(parts(name, values))
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        found = []
+    if not found or count not in (None, len(found)) or not all(map(math.isfinite, found)):
+        many = "" if count is None else f"{count} "
+        raise ValueError(f"{name} must be {many}finite numbers, a list or a 1-D tensor; got {values!r}.")
+    return found
+
+
+def _chances(name, values, classes):
+    """Probabilities, one for each of ``classes``, as floats; ``ValueError`` for anything else."""
+    check_names("classes", classes)
+    found = _numbers(name, values, len(classes))
+    if not all(-1e-6 <= value <= 1 + 1e-6 for value in found):
+        raise ValueError(f"{name} must be probabilities, from 0 to 1; got {found}. (Take the softmax of logits.)")
+    return found
+
+
+def check_names(name, names, count=None):
+    """``ValueError`` unless these are texts, ``count`` of them if that is given."""
+    good = isinstance(names, list | tuple) and names and all(isinstance(each, str) for each in names)
+    if not good or count not in (None, len(names)):
+        many = "" if count is None else f"{count} "
+        raise ValueError(f"{name} must be a list or tuple of {many}texts; got {names!r}.")
+
+
+def _check_label(label, classes):
+    check_names("classes", classes)
+    if label is not None:
+        whole(label, "label", 0, len(classes) - 1, "It is the number of the true class.")
+
+
+def _check_dict(name, values):
+    if not isinstance(values, dict) or not values:
+        raise ValueError(f"{name} must be a dict of name to numbers; got {values!r}.")
+
+
+def check_images(name, images, axes):
+    """``ValueError`` unless these are uint8 images, ``[N, C, H, W]`` or, with three ``axes``, one, ``[C, H, W]``."""
+    plain = isinstance(images, torch.Tensor) and images.layout == torch.strided and not images.is_meta
+    good = plain and images.dtype == torch.uint8 and images.ndim == axes and images.shape[-3] in (1, 3)
+    if not good or images.numel() == 0:
+        got = f"{images.dtype} {list(images.shape)}" if plain else type(images).__name__
+        shape = "[N, C, H, W]" if axes == 4 else "[C, H, W]"
+        raise ValueError(f"{name} must be uint8 {shape} of 1 or 3 channels; got {got}.")
 
 
 def _draw_image(axis, image):

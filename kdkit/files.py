@@ -27,7 +27,7 @@ WAY_OUT = {
 
 def expanded(path):
     """``path``, as people give it, as a ``Path``; ``~`` is their home. Raises ``ValueError`` for what is no path."""
-    if not isinstance(path, str | Path) or path == "":
+    if not isinstance(path, str | Path) or path == "" or "\0" in str(path):
         raise ValueError(f"a path must be text, such as 'pictures/pets', or a Path; got {path!r}.")
     try:
         return Path(path).expanduser()
@@ -54,6 +54,15 @@ def explained(path, done, needed=None):
         said = type(error)(f"{path} could not be {done}: {why}. {WAY_OUT[error.errno]}")
         said.errno = error.errno
         raise said from error
+
+
+def told(error):
+    """What ``error`` says, in a sentence, even where the system tells a number and a name and no more."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    name = str(error.filename)
+    name = name if len(name) <= 100 else f"{name[:100]}..."
+    return f"{name} cannot be used: {error.strerror.lower()}. {WAY_OUT.get(error.errno, 'Choose another path.')}"
 
 
 def free(path):
@@ -100,15 +109,16 @@ def _flush_to_disk(name):
 
 
 @contextlib.contextmanager
-def alone(path, busy=None):
+def alone(path, busy=None, waiting=None):
     """Within, be the only program that works on ``path``; what killed ones left half-written beside it goes first.
 
     A lock stands beside it meanwhile. The system frees it if this program dies, however that happens. If another holds
-    it, this one waits, or raises ``ValueError`` with the sentence ``busy``. ``OSError`` where nothing can be locked.
+    it, this one prints the sentence ``waiting`` and waits, or raises ``ValueError`` with the sentence ``busy``.
+    ``OSError`` where nothing can be locked.
     """
     path = Path(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
-    _acquire(lock, path, busy)
+    _acquire(lock, path, busy, waiting)
     try:
         for left in path.parent.iterdir():
             if left.name.startswith(f".{path.name}.") and left.suffix == ".part":
@@ -121,13 +131,17 @@ def alone(path, busy=None):
         lock.release()
 
 
-def _acquire(lock, path, busy):
+def _acquire(lock, path, busy, waiting):
     with explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)  # older filelocks do not
         try:
-            lock.acquire(timeout=-1 if busy is None else 0)
-        except Timeout:
-            raise ValueError(busy) from None
+            with contextlib.suppress(Timeout):
+                return lock.acquire(timeout=0)
+            if busy is not None:
+                raise ValueError(busy)
+            if waiting:
+                print(waiting)
+            lock.acquire()
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno in WAY_OUT:
                 raise

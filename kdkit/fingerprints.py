@@ -24,6 +24,7 @@ _NORMS = {  # in the words of torch 2.14: its releases differ in what these prin
     nn.GroupNorm: "{num_groups}, {num_channels}, eps={eps}, affine={affine}, bias={bias}",
     nn.LayerNorm: "{normalized_shape}, eps={eps}, elementwise_affine={elementwise_affine}, bias={bias}",
 }
+_TELL_ALL = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.Linear)
 _JIT_NUMBER = re.compile(rb"\.___torch_mangle_\d+")  # counts what a process has traced before
 
 
@@ -32,10 +33,10 @@ def fingerprint(model):
 
     Of layers of torch and of the kit it is the same in each release of torch, too.
 
-    Of a layer of torch or of the kit, settings are what it prints of itself; of any other, its plain attributes too:
-    numbers, texts, tensors, lists, objects, functions, networks that are kept in a list. So an attribute that changes
-    while a network answers, such as a counter, makes it another network each time. A TorchScript is hashed as it would
-    be saved. Hooks and the text of ``forward`` are not seen.
+    Of a layer of torch or of the kit, settings are what it prints of itself, and its plain numbers and texts where that
+    is not all; of any other, all its plain attributes: numbers, texts, tensors, lists, objects, functions, networks in
+    a list. So an attribute that changes while a network answers, such as a counter, makes it another network each time.
+    A TorchScript is hashed as it would be saved. Hooks and the text of ``forward`` are not seen.
     """
     digest = hashlib.sha256()
     _add(digest, model, [id(model)])
@@ -74,8 +75,8 @@ def _settings(module):
     home, own = type(module).__module__, {name: value for name, value in vars(module).items() if name not in _OWN}
     if isinstance(module, torch.fx.GraphModule):
         yield "code", module.code
-    elif home.startswith("torch.nn.modules.") and type(module).extra_repr is nn.Module.extra_repr:
-        yield from _simple(own)  # attention, say, prints nothing of itself
+    elif home.startswith("torch.nn.modules.") and not isinstance(module, _TELL_ALL):
+        yield from _simple(own)  # attention, say, prints nothing of itself, and AvgPool2d not all
     elif home.startswith("transformers."):
         yield from _simple(own)  # beside these, much that changes with the version or the path
     elif not home.startswith(("torch.", "kdkit.")):

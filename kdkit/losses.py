@@ -265,6 +265,16 @@ def _check_pair(student_logits, teacher_logits, kind="logits"):
     )
 
 
+def answered(logits):
+    """Which rows of ``logits`` ``[N, C]`` are an answer: bool ``[N]``, False for NaN, +inf, or nothing but -inf."""
+    return logits.amax(-1).isfinite()  # NaN where there is one, -inf where every class is ruled out
+
+
+def described(value):
+    """What ``value`` is, in words: of a tensor its dtype and shape, of anything else its type."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+
+
 def check_dense(name, tensor, beside=None):
     """``ValueError`` unless ``tensor`` is dense, holds real numbers, and lies on the device where ``beside`` does."""
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex():

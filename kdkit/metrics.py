@@ -35,11 +35,6 @@ def predict(model, images):
     return torch.cat(answers).float().cpu()
 
 
-def answered(logits):
-    """Which rows of ``logits`` ``[N, C]`` are an answer: bool ``[N]``, False for NaN, +inf, or nothing but -inf."""
-    return logits.amax(-1).isfinite()  # NaN where there is one, -inf where every class is ruled out
-
-
 def accuracy(logits, labels):
     """Share of samples whose highest logit ``[N, C]`` is that of the label ``[N]``."""
     _check_labels(labels, logits)
@@ -47,16 +42,20 @@ def accuracy(logits, labels):
 
 
 def guessing(labels):
-    """The accuracy up to which a network may know nothing: that of naming the commonest class always.
+    """The accuracy below which a network may know nothing: that of naming the commonest class always.
 
-    With two standard errors, for some of the ``labels`` ``[N]`` may have been guessed right by luck.
+    With two standard errors, for some of the ``labels``, int64 ``[N]``, may have been guessed right by luck; but at
+    most half of the way to 1, so that whoever is always right has learnt something. ``ValueError`` for other labels.
 
     >>> guessing(torch.arange(10).repeat(40))
     0.13
     """
-    _check_shape("labels", labels, labels.shape[:1])
+    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64 or labels.ndim != 1 or not len(labels):
+        raise ValueError(f"labels must be an int64 tensor [N], of at least one sample; got {losses.described(labels)}.")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be numbers of classes, from 0; got {int(labels.min())}.")
     share = labels.bincount().max().item() / len(labels)
-    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+    return min(share + 2 * math.sqrt(share * (1 - share) / len(labels)), (1 + share) / 2)
 
 
 def agreement(student_logits, teacher_logits):
@@ -157,7 +156,7 @@ def _check_logits(name, logits):
         raise ValueError(
             f"{name} must be numbers [N, C], for at least one sample; got {list(logits.shape)} of {logits.dtype}."
         )
-    bad = int((~answered(logits)).sum())
+    bad = int((~losses.answered(logits)).sum())
     if bad:
         raise ValueError(
             f"{name} hold no answer in {bad} of {len(logits)} rows: NaN, +inf, or only -inf. A score of them would "

@@ -126,7 +126,7 @@ def student(width, depth, classes=10, channels=3, seed=0):
     """
     width, depth = whole(width, "width", 1), whole(depth, "depth", 1)
     classes, channels = whole(classes, "classes", 2), whole(channels, "channels", 1)
-    _check_total(depth * 9 * (4 * width + 8 * channels) * 4 * width + 4 * width * classes + 32 * channels**2)
+    check_total(depth * 9 * (4 * width + 8 * channels) * 4 * width + 4 * width * classes + 32 * channels**2)
     drawn = generator(seed)
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are built; they are drawn again below
         net = ConvNet(width, depth, classes, channels)
@@ -152,7 +152,7 @@ def encoder(width, depth, seed=0):
     torch.Size([1, 5, 64])
     """
     width, depth = whole(width, "width", 1), whole(depth, "depth", 1)
-    _check_total(12 * depth * width**2)
+    check_total(12 * depth * width**2)
     heads = max(1, width // 64)
     if width % heads:
         raise ValueError(f"width must be a multiple of its {heads} heads (one for each 64); got {width}.")
@@ -252,7 +252,8 @@ def _described(inputs):
 
 
 def _in_dtype_of(model, inputs):
-    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    modules = every_module(model) if isinstance(model, nn.Module) else ()
+    weights = (weight for module in modules for weight in module.parameters(recurse=False))
     dtype = next((weight.dtype for weight in weights if weight.dtype in NUMBERS), None)
 
     def fit(value):
@@ -313,22 +314,24 @@ def train_mode(student):
     """Put ``student`` into train mode, and leave frozen what its user froze.
 
     Frozen is a layer with running statistics (BatchNorm) that is in eval mode while the student is in train mode, or
-    that is in eval mode and has no weight of its own that wants a gradient: the one survives until somebody calls
-    ``student.eval()``, the other for good.
+    that is in eval mode and has weights of its own of which none wants a gradient: the one survives until somebody
+    calls ``student.eval()``, the other for good.
     """
-    whole = student
-    while len(inner := list(whole.children())) == 1:  # a wrapper's own mode tells nothing
-        (whole,) = inner
+    learning = unwrapped(student).training  # a wrapper's own mode tells nothing
     frozen = [
         layer
         for layer in student.modules()
-        if getattr(layer, "running_mean", None) is not None
-        and not layer.training
-        and (whole.training or not any(weight.requires_grad for weight in layer.parameters(recurse=False)))
+        if getattr(layer, "running_mean", None) is not None and not layer.training and (learning or _held_fast(layer))
     ]
     student.train()
     for layer in frozen:
         layer.eval()
+
+
+def _held_fast(layer):
+    """Whether a layer has weights of its own, and none of them wants a gradient."""
+    weights = list(layer.parameters(recurse=False))
+    return bool(weights) and not any(weight.requires_grad for weight in weights)
 
 
 @contextlib.contextmanager
@@ -360,6 +363,12 @@ def as_input(images, device="cpu"):
     if images.ndim != 4:
         raise ValueError(f"images must be [N, C, H, W]; got shape {list(images.shape)}.")
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+def check_network(name, network):
+    """``ValueError`` unless ``network`` is a ``torch.nn.Module``; ``name`` is what the message calls it."""
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{name} must be a torch.nn.Module; got {type(network).__name__}.")
 
 
 def unwrapped(model):
@@ -404,7 +413,7 @@ def _initialise(net, generator):
                 nn.init.zeros_(module.bias)
 
 
-def _check_total(weights):
+def check_total(weights):
     if weights > MOST_WEIGHTS:
         raise ValueError(
             f"a network of these sizes would have about {weights:.0e} weights, more than 10^9. Make width, depth, "

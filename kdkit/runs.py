@@ -14,6 +14,7 @@ from kdkit import checkpoints, files, memory, models
 from kdkit.files import refuse_several_processes  # also for those who know this module only
 from kdkit.whole import as_seed, whole
 
+MOST_EPOCHS = 1_000_000  # a number with a slip of the finger is refused before it trains for years
 EXPLODED = 10  # so many times the loss at the beginning: no training has come back from there
 
 
@@ -63,6 +64,9 @@ def keep_going(run, optimizer, prepare, steps, checkpoint=None, progress=True):
     overwrite what the other has learnt; ``OSError`` where the disk is full or may not be written.
     """
     refuse_several_processes()
+    if not isinstance(progress, bool) and not callable(progress):
+        raise ValueError(f"progress must be True, False or a function of the run; got {progress!r}.")
+    checkpoint = None if checkpoint is None else files.expanded(checkpoint)
     with _alone(checkpoint):
         return _keep_going(run, optimizer, prepare, steps, checkpoint, progress)
 
@@ -183,10 +187,13 @@ def check_schedule(student, teacher, epochs, batch_size, seed):
 
     ``ValueError`` for numbers that no training can have, and for a student that would be its own teacher.
     """
+    models.check_network("student", student)
+    if teacher is not None:
+        models.check_network("teacher", teacher)
     if teacher is student:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
     return {
-        "epochs": whole(epochs, "epochs", 1),
+        "epochs": whole(epochs, "epochs", 1, MOST_EPOCHS),
         "batch_size": whole(batch_size, "batch_size", 1),
         "seed": whole(seed, "seed"),
     }

@@ -12,7 +12,7 @@ import torch
 
 from kdkit import losses, metrics, models
 from kdkit.cache import ViewCache
-from kdkit.data import Splits
+from kdkit.data.images import check_splits
 from kdkit.runs import (
     Diverged,
     Run,
@@ -25,7 +25,7 @@ from kdkit.runs import (
     learning_rate,
     positive,
 )
-from kdkit.whole import generator
+from kdkit.whole import generator, whole
 
 __all__ = ["Diverged", "Run", "StepLosses", "TrainingInterrupted", "kd_step", "train"]
 
@@ -121,11 +121,12 @@ def _check_roles(teacher, student, optimizer):
     if teacher is student:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
     for name, network in ("teacher", teacher), ("student", student):
-        if not isinstance(network, torch.nn.Module):
-            raise ValueError(f"{name} must be a torch.nn.Module; got {type(network).__name__}.")
+        models.check_network(name, network)
     if not hasattr(optimizer, "param_groups"):
         raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
-    held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError("LBFGS asks for the loss several times a step: put kdkit.losses.kd_loss into its closure.")
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad}
     if any(id(weight) in held for part in models.every_module(teacher) for weight in part.parameters(recurse=False)):
         raise ValueError(
             "the optimizer holds weights of the teacher, which must not change. The order is kd_step(teacher, student, "
@@ -144,9 +145,9 @@ def _check_roles(teacher, student, optimizer):
 def _check_padding(inputs, labels):
     """``ValueError`` where some tokens are padding: without a mask they would count in the soft term."""
     attended = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-    if isinstance(attended, torch.Tensor) and not attended.all():
+    if isinstance(attended, torch.Tensor) and attended.ndim == 2 and not attended.all():
         where = "inputs['attention_mask'] has zeros"
-    elif labels is not None and (labels.long() == losses.IGNORED).any():
+    elif isinstance(labels, torch.Tensor) and (labels.long() == losses.IGNORED).any():
         where = "labels are -100"
     else:
         return
@@ -249,7 +250,9 @@ def train(
         **_identity(student, data, teacher, **weights),
         **schedule,
         "lr": _peak_lr(lr, schedule["batch_size"]),
-        "max_grad_norm": max_grad_norm and positive("max_grad_norm", max_grad_norm, "None to cut none"),
+        "max_grad_norm": None
+        if max_grad_norm is None
+        else positive("max_grad_norm", max_grad_norm, "None to cut none"),
     }
     run = Run(student, settings)
     optimizer = torch.optim.SGD(
@@ -274,18 +277,21 @@ def train(
     return keep_going(run, optimizer, prepare, -(-len(data.train) // schedule["batch_size"]), checkpoint, progress)
 
 
-def proposed(images, epochs):
+def proposed(images, epochs, batch_size=None):
     """``(batch_size, epochs)`` for so many training images: with few of them, smaller batches and more epochs.
 
-    Batches of 512 where an epoch then has at least 20 steps, else smaller ones, down to 16; ``epochs``, or as many more
-    as make 200 steps.
+    Batches of 512 where an epoch then has at least 20 steps, else smaller ones, down to 16, unless ``batch_size`` is
+    given; ``epochs``, or as many more as make 200 steps. Raises ``ValueError`` for what is no number from 1.
 
     >>> proposed(45_000, 8), proposed(300, 8)
     ((512, 8), (16, 11))
     """
-    batch_size = 512
-    while batch_size > 16 and images < STEPS_AN_EPOCH * batch_size:
-        batch_size //= 2
+    images, epochs = whole(images, "images", 1), whole(epochs, "epochs", 1)
+    if batch_size is None:
+        batch_size = 512
+        while batch_size > 16 and images < STEPS_AN_EPOCH * batch_size:
+            batch_size //= 2
+    batch_size = whole(batch_size, "batch_size", 1)
     return batch_size, max(epochs, -(-ENOUGH_STEPS // -(-images // batch_size)))
 
 
@@ -353,17 +359,14 @@ def _teacher_val(teacher, cache, data):
 
 def _validate(student, val, teacher_val):
     answer = metrics.predict(student, val.images)
-    if not metrics.answered(answer).all():
+    if not losses.answered(answer).all():
         return {"val_accuracy": math.nan, "val_agreement": None}  # it has diverged, as ``keep_going`` then says
     agreement = None if teacher_val is None else metrics.agreement(answer, teacher_val)
     return {"val_accuracy": metrics.accuracy(answer, val.labels), "val_agreement": agreement}
 
 
 def _check_data(data):
-    if not isinstance(data, Splits):
-        raise ValueError(
-            f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
-        )
+    check_splits(data)
     for part, count in ("train", len(data.train)), ("val", len(data.val)):
         if count == 0:
             raise ValueError(f"data.{part} holds no image: {data!r}. Training needs both.")

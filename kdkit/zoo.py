@@ -41,12 +41,17 @@ def tokenizer(name):
 def save(model, path, card):
     """Write a course network to ``path`` (``.safetensors``) and its ``card``, a dict for people, beside it.
 
-    Raises ``ValueError`` or ``TypeError``, before anything is written, for a card that is no JSON.
+    Raises ``ValueError``, before anything is written, for a card that is no JSON, and for a network of another make.
 
     Weights are kept in half precision: half the size. Measure the network that ``read`` gives, not the one given here.
     Of a network that reads text, ``save_words`` keeps the words.
     """
     path = check_path(path)
+    if not isinstance(card, dict) or not hasattr(model, "architecture"):
+        got = f"{type(model).__name__} and {type(card).__name__}"
+        raise ValueError(
+            f"a network that kdkit.models or kdkit.berts has built, and a card, a dict, are kept; got {got}."
+        )
     # the bytes, not save_file: that puts a file in place which only its owner may read
     weights = safetensors.torch.save({name: _half(value) for name, value in _tensors(model).items()})
     built = {"architecture": model.architecture, "sha256": hashlib.sha256(weights).hexdigest()}
@@ -64,6 +69,8 @@ def _card_text(card):
         raise ValueError(f"the card holds text that is no Unicode: {error.object[error.start :][:40]!a}") from error
     except ValueError as error:
         raise ValueError(f"the card cannot be written as JSON ({error}): NaN and inf are no results.") from error
+    except TypeError as error:
+        raise ValueError(f"the card cannot be written as JSON ({error}): give texts, numbers, lists, dicts.") from error
 
 
 def check_path(path):
@@ -81,7 +88,9 @@ def read(path):
     card's SHA-256.
     """
     path, about = files.expanded(path), read_card(path)
-    found = files.sha256(path)
+    with files.explained(path, "read"):
+        content = path.read_bytes()  # not mapped: a file that is cut short meanwhile would end the program
+    found = hashlib.sha256(content).hexdigest()
     if found != about.get("sha256"):
         raise ValueError(
             f"{path} is damaged, or not the file that its card describes: SHA-256 {found[:12]}..., "
@@ -89,7 +98,7 @@ def read(path):
         )
     try:
         model = _build(about["architecture"])
-        weights = safetensors.torch.load_file(path)
+        weights = safetensors.torch.load(content)
         if weights.keys() != _tensors(model).keys():
             raise ValueError("other weights than this network has")
         model.load_state_dict(weights, strict=False)  # which makes them float32 again

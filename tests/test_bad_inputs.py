@@ -1,12 +1,15 @@
 """Whatever is handed to a public function, it is refused in a sentence or answered with finite numbers."""
 
 import bad_inputs
+import bad_uses
 import pytest
 from bad_inputs import TELLS_NAN_BY_NAN, spoilt, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TABLE = bad_inputs.table()
+from kdkit import experiments
+
+TABLE, USES = bad_inputs.table(), bad_uses.table()
 PLACES = [(name, argument) for name, (_, arguments) in TABLE.items() for argument in arguments]
 
 
@@ -23,6 +26,31 @@ def test_one_bad_argument_is_refused_or_answered_soundly(name, argument):
     assert {what: said for what, said in tries.items() if said} == {}
 
 
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    monkeypatch.setitem(experiments.SETTINGS, "small", bad_uses.SMALL)
+    monkeypatch.setattr(experiments, "RATES", (0.2,))
+    monkeypatch.setattr(experiments, "FIRST_RATE", 0)
+    monkeypatch.chdir(tmp_path)
+    bad_uses.prepare(tmp_path)
+
+
+@pytest.mark.parametrize("name", USES)
+def test_a_use_with_one_bad_argument_is_refused_or_comes_out_soundly(name, prepared):
+    function, arguments = USES[name]
+    function(**arguments)
+    wrong = {}
+    for argument in arguments:
+        for what, bad in spoilt(arguments, argument):
+            if what not in USERS_OWN.get(argument, ()):
+                wrong[argument, what] = verdict(function, bad, name in TELLS_NAN_BY_NAN)
+    assert {place: said for place, said in wrong.items() if said} == {}
+
+
+USERS_OWN = {"progress": ("a class", "a function"), "say": ("a class", "a function")}  # an error in these is theirs
+
+
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(st.data())
 def test_two_bad_arguments_are_refused_or_answered_soundly_too(data):
@@ -35,3 +63,5 @@ def test_two_bad_arguments_are_refused_or_answered_soundly_too(data):
 
 def test_a_hundred_bad_inputs_are_tried_at_least():
     assert sum(len(list(spoilt(TABLE[name][1], argument))) for name, argument in PLACES) > 100
+    uses = [(arguments, argument) for _, arguments in USES.values() for argument in arguments]
+    assert sum(len(list(spoilt(*use))) for use in uses) > 1000

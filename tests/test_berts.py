@@ -192,12 +192,13 @@ def test_networks_of_another_kind_or_without_layers_are_refused():
             3,
         )
     with pytest.raises(
-        ValueError, match="depth must be at least 1, and is half the teacher's if it is left out; got 0"
+        ValueError,
+        match=r"depth must be a whole number of at least 1; got 0\. It is half the teacher's",
     ):
         berts.student(teacher, depth=0)
     with pytest.raises(ValueError, match="width must be a multiple of 4, the number of heads; got 0"):
         berts.teacher(0)
-    with pytest.raises(ValueError, match="depth must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="depth must be a whole number of at least 1; got 0"):
         berts.teacher(8, 0)
     teacher.bert.encoder.layer = teacher.bert.encoder.layer[:1]
     with pytest.raises(ValueError, match="BertForMaskedLM has another body than its config says"):

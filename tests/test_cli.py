@@ -11,11 +11,12 @@ import pytest
 import reading
 import torch
 from PIL import Image
-from tiny import net
+from tiny import net, splits
 
 import kdkit
 from kdkit import __main__ as cli
 from kdkit import data, doctor, experiments, metrics, models, training, zoo
+from kdkit.cache import ViewCache
 from kdkit.experiments import Setting
 
 FEW = ["--train-images", "200", "--epochs", "8", "--batch-size", "20"]
@@ -109,6 +110,35 @@ def test_the_same_name_for_other_images_is_no_reason_to_overwrite_or_to_take_the
     assert cli.main(["distill", "--data", "other/A", "--width", "2", "--depth", "3"]) == 1
     said = capsys.readouterr().err
     assert "holds another network already" in said and "was trained on other images of the same name" in said
+
+
+def test_a_network_that_came_there_during_the_training_is_not_overwritten(capsys, monkeypatch):
+    train = kdkit.train
+
+    def meanwhile(*arguments, **keywords):
+        run = train(*arguments, **keywords)
+        zoo.save(net(), Path("runs/things-teacher.safetensors"), {"command": "another"})
+        return run
+
+    monkeypatch.setattr(kdkit, "train", meanwhile)
+    assert cli.main(["train-teacher", "--width", "4", *FEW]) == 1
+    assert "holds another network already (another)" in capsys.readouterr().err
+    assert zoo.read_card("runs/things-teacher.safetensors")["command"] == "another"
+
+
+def test_more_pictures_in_a_folder_make_another_network_and_another_place_for_it_will_do(tmp_path, capsys):
+    folder_of(tmp_path / "A", "cat", "dog")
+    train = ["train-teacher", "--width", "2", "--data"]
+    assert cli.main([*train, "A"]) == 0 and cli.main([*train, "./A"]) == 0
+    Image.new("RGB", (32, 32), (200, 99, 99)).save(tmp_path / "A" / "train" / "dog" / "more.png")
+    assert cli.main([*train, "A"]) == 1 and "give --out another name" in capsys.readouterr().err
+    assert cli.main([*train, "A", "--out", "b.safetensors"]) == 0
+
+
+def test_a_student_far_below_its_like_is_broken_too():
+    runs = [{"seed": seed, "student_alone": 0.98, "student_distilled": value} for seed, value in enumerate((0.99, 0.4))]
+    (said,) = cli._broken(runs, data.load("things"))
+    assert said == "seed 1, distilled: 40.00%, where another seed reached 99.00%: lower --lr?"
 
 
 @pytest.mark.parametrize("problem", ["nan", "chance"])
@@ -268,12 +298,44 @@ def test_argparse_refuses_what_is_no_command(arguments, capsys):
     assert refused.value.code == 2 and "usage: python -m kdkit" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["doctor", "train-teacher", "distill", "evaluate", "experiments"])
+@pytest.mark.parametrize("command", ["doctor", "caches", "train-teacher", "distill", "evaluate", "experiments"])
 def test_help_of_every_command_says_what_it_does(command, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])
     text = capsys.readouterr().out
     assert left.value.code == 0 and len(text) > 150
+
+
+def test_a_package_that_is_missing_sends_one_to_the_doctor(monkeypatch, capsys):
+    def evaluate(options, doctor):
+        import missing_package  # noqa: F401
+
+    monkeypatch.setattr(cli, "_evaluate", evaluate)
+    assert cli.main(["evaluate", "things-teacher"]) == 1
+    said = capsys.readouterr().err
+    assert said == "kdkit evaluate: No module named 'missing_package': run python -m kdkit doctor\n"
+
+
+# --- caches
+
+
+def test_caches_are_listed_with_their_size_and_of_what_and_removed_when_asked(tmp_path, capsys):
+    folder_of(tmp_path / "A", "cat", "dog")
+    ViewCache(net(), splits(), tmp_path / "runs" / "deep" / "a.cache").close()
+    (tmp_path / "runs" / "notes.txt").write_text("no cache")
+    data.load("A")
+    assert cli.main(["caches"]) == 0
+    answers, *pictures = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"runs/deep/a\.cache: \d+ kB, answers on tiny, teacher \w+, flip=True, shift=1", answers)
+    assert len(pictures) == 2
+    assert all(re.fullmatch(r".*/user-cache/kdkit/decoded/t.*: \d+ kB, decoded images", line) for line in pictures)
+    assert cli.main(["caches", "--remove"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"removed {line}" for line in (answers, *pictures)]
+    assert sorted(file.name for file in Path("runs").rglob("*.*")) == [".a.cache.lock", "notes.txt"]
+    assert cli.main(["caches"]) == 0
+    assert capsys.readouterr().out == (
+        f"no answers of teachers are kept in runs, no decoded images in {tmp_path / 'user-cache' / 'kdkit'}\n"
+    )
 
 
 # --- doctor

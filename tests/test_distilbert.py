@@ -288,7 +288,7 @@ REFUSED = {
     "without a teacher temperature=3.0.* would do nothing: pass a teacher": lambda: distilbert.train(
         student(TEACHER), reading.corpus(), epochs=1, temperature=3.0
     ),
-    "epochs must be a whole number of at least 1; got 0": lambda: train(epochs=0),
+    "epochs must be a whole number from 1 to 1000000; got 0": lambda: train(epochs=0),
     "seed must be a whole number; got 0.5": lambda: distilbert.train(
         student(TEACHER), reading.corpus(), epochs=1, seed=0.5
     ),

@@ -1,5 +1,6 @@
 """Downloads: two sources, each of which can fail in its own way. A server on this machine plays both."""
 
+import errno
 import http.server
 import shutil
 import socket
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 from small_copies import TEST, TRAIN
 
+from kdkit import files
 from kdkit.data import cifar10, download, mnist
 from kdkit.data.download import Source
 
@@ -203,6 +205,17 @@ def test_a_second_program_waits_and_then_fetches_nothing(cifar, no_data, capsys)
         program.join()
     assert len(cifar.asked) == 1
     assert f"Another program is fetching or unpacking data in {no_data}: waiting" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unlockable", [NotImplementedError("no flock here"), OSError(errno.ENOSYS, "not here")])
+def test_a_disk_that_cannot_be_locked_is_named(unlockable, cifar, no_data, monkeypatch):
+    def acquire(*arguments, **keywords):
+        raise unlockable
+
+    monkeypatch.setattr(files.FileLock, "acquire", acquire)
+    with pytest.raises(PermissionError, match=r"could not be locked \(.*here.* a disk of this machine.*yours as root"):
+        cifar10(download=True)
+    assert cifar.asked == []
 
 
 def test_what_a_killed_program_left_is_cleared_away(cifar, no_data):

@@ -160,3 +160,15 @@ def test_it_is_the_same_in_another_process():
     environment = os.environ | {"PYTHONPATH": f"{here.parent}:{here}", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == str([fingerprint(make(0)) for make in PAIRS.values()]), done.stderr
+
+
+LIKE_BUT_FOR_ONE = {
+    "pooling": lambda pad: torch.nn.AvgPool2d(3, 2, 1, count_include_pad=pad),
+    "scaling": lambda corners: torch.nn.Upsample(scale_factor=2, mode="bilinear", align_corners=corners),
+}
+
+
+@pytest.mark.parametrize("what", LIKE_BUT_FOR_ONE)
+def test_what_a_layer_does_not_print_is_seen_all_the_same(what):
+    one, other = (fingerprint(LIKE_BUT_FOR_ONE[what](setting)) for setting in (True, False))
+    assert one != other == fingerprint(LIKE_BUT_FOR_ONE[what](False))

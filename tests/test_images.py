@@ -11,7 +11,7 @@ from kdkit.data.images import ImageSet, hold_out
 
 def test_as_many_are_held_out_as_asked_for_even_of_uneven_classes():
     labels = torch.arange(3).repeat_interleave(torch.tensor([5, 14, 14]))
-    everything = ImageSet(torch.zeros(33, 1, 2, 2, dtype=torch.uint8), labels, "abc")
+    everything = ImageSet(torch.zeros(33, 1, 2, 2, dtype=torch.uint8), labels, tuple("abc"))
     rest, held = hold_out(everything, 10)
     assert held.labels.bincount().tolist() == [2, 4, 4] and len(rest) == 23  # 1.5, 4.2 and 4.2 are the exact shares
 
@@ -21,7 +21,7 @@ def test_as_many_are_held_out_as_asked_for_even_of_uneven_classes():
 
 def test_a_sample_holds_all_classes_though_the_images_are_sorted_by_class():
     labels = torch.arange(3).repeat_interleave(200)
-    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, "abc")
+    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, tuple("abc"))
     drawn = everything.sample(90)
     assert len(drawn) == 90 and (drawn.labels.bincount(minlength=3) > 20).all()
     assert torch.equal(drawn.images.flatten().long(), drawn.labels)  # each with its own label
@@ -29,7 +29,7 @@ def test_a_sample_holds_all_classes_though_the_images_are_sorted_by_class():
 
 def test_a_sample_holds_no_image_twice_and_its_seed_decides():
     labels = torch.arange(50)
-    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, range(50))
+    everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, tuple(map(str, range(50))))
     assert everything.sample(1000).labels.sort().values.tolist() == list(range(50))
     assert torch.equal(everything.sample(9, 4).labels, everything.sample(np.int64(9), np.int64(4)).labels)
     assert not torch.equal(everything.sample(50, 4).labels, everything.sample(50, 5).labels)

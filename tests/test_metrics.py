@@ -383,3 +383,16 @@ def test_a_rank_correlation_of_other_shapes_is_refused(first, second, message):
 def test_equal_numbers_have_no_order():
     with pytest.raises(ValueError, match="have no order"):
         metrics.rank_correlation([1, 1, 1], [1, 2, 3])
+
+
+def test_whoever_is_always_right_has_not_guessed_however_skewed_or_few_the_labels_are():
+    for labels in [0] * 57 + [1] * 3, [0, 0, 1, 1], [0] * 38 + [1] * 2:
+        share = max(labels.count(0), labels.count(1)) / len(labels)
+        assert share < metrics.guessing(torch.tensor(labels)) < 1
+    assert metrics.guessing(torch.arange(10).repeat(200)) == pytest.approx(0.1134, abs=1e-4)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], torch.tensor([0.0, 1.0]), torch.tensor([-1, 1]), torch.tensor([]).long()])
+def test_guessing_takes_numbers_of_classes(labels):
+    with pytest.raises(ValueError, match="labels must be"):
+        metrics.guessing(labels)

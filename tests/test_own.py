@@ -177,7 +177,9 @@ def test_a_tilde_is_ones_home(fill, monkeypatch):
 
 def some(*counts):
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    return ImageSet(torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), labels, "abc"[: len(counts)], "letters")
+    return ImageSet(
+        torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), labels, tuple("abc"[: len(counts)]), "letters"
+    )
 
 
 def test_classes_and_counts_are_said():
@@ -192,8 +194,8 @@ def test_classes_and_counts_are_said():
 def test_what_is_too_little_is_said_with_what_to_do():
     said = data.describe(Splits(some(19, 20, 0), some(1, 1, 1), some(9, 9, 7)))[2:]
     assert said == [
-        "Too few images to learn a class from: a (19), c (0). Give at least 20 of each, better hundreds, or leave the "
-        "class out.",
+        "Too few images left to learn a class from: a (19), c (0). Give at least 20 of each beside those held out, "
+        "better hundreds, or leave the class out.",
         "Too few images to validate: with 3 an accuracy can be off by 58 points by chance. Give more: 100 make it 10.",
         "Too few images to test: with 25 an accuracy can be off by 20 points by chance. Give more: 100 make it 10.",
     ]
@@ -208,3 +210,10 @@ def test_that_many_points_is_what_chance_makes_of_so_few_images():
 def test_enough_of_all_is_not_called_too_little():
     said = data.describe(data.things.splits(50))
     assert not any(re.search("Too few", line) for line in said) and "10 classes: chair, armchair, " in said[0]
+
+
+@pytest.mark.parametrize("inner", ["{}", "{}/{}"])
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("x_train", "x_test", "train_1")])
+def test_names_in_which_a_part_of_a_split_hides_are_asked_about_not_trained_on(names, inner, fill):
+    with pytest.raises(ValueError, match=r"looks like parts of a split|one level too high|are these parts of a split"):
+        data.load(str(fill(*(inner.format(*[name] * inner.count("{}")) for name in names))))

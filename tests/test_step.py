@@ -508,3 +508,40 @@ def test_a_batch_of_one_trains_a_student_whose_batchnorm_is_frozen():
     for norm in norms(student):
         norm.eval()
     assert step(net(), student, INPUTS[:1], LABELS[:1]).total > 0
+
+
+def test_batchnorm_without_weights_trains_again_after_an_evaluation():
+    student = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, affine=False), nn.Linear(8, 3))
+    student.eval()
+    before = student[1].running_mean.clone()
+    kd_step(nn.Linear(6, 3), student, 4.0, torch.rand(8, 6), torch.optim.SGD(student.parameters(), 0.1))
+    assert student[1].training and not torch.equal(student[1].running_mean, before)
+
+
+def test_what_was_frozen_in_a_students_only_part_stays_frozen():
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+        def forward(self, inputs):
+            return self.net(inputs)
+
+    student = Whole()
+    student.net[1].eval()
+    kd_step(nn.Linear(6, 3), student, 4.0, torch.rand(8, 6), torch.optim.SGD(student.parameters(), 0.1))
+    assert not student.net[1].training and student.net[0].training
+
+
+def test_a_frozen_layer_that_both_networks_share_is_no_weight_that_the_optimizer_moves():
+    head = nn.Linear(8, 3).requires_grad_(False)
+    teacher, student = (nn.Sequential(nn.Linear(6, 8), head) for _ in range(2))
+    kept = head.weight.clone()
+    assert kd_step(teacher, student, 4.0, torch.rand(8, 6), torch.optim.SGD(student.parameters(), 0.1)).total > 0
+    assert torch.equal(head.weight, kept)
+
+
+def test_an_optimizer_that_asks_for_the_loss_itself_is_refused():
+    student = nn.Linear(6, 3)
+    with pytest.raises(ValueError, match="LBFGS asks for the loss several times a step"):
+        kd_step(nn.Linear(6, 3), student, 4.0, torch.rand(8, 6), torch.optim.LBFGS(student.parameters()))

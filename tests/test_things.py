@@ -188,7 +188,7 @@ def test_a_morph_is_the_same_each_time_and_takes_lists_and_tensors():
 @pytest.mark.parametrize("count", [0, -3, 2.5, True, None])
 @pytest.mark.parametrize("draw", [things.make, things.splits])
 def test_refuses_a_number_of_images_that_cannot_be_drawn(draw, count):
-    with pytest.raises(ValueError, match=rf"per_class must be a whole number of at least 1.*got {count}.*Try"):
+    with pytest.raises(ValueError, match=rf"per_class must be a whole number from 1.*got {count}.*Try"):
         draw(count)
 
 

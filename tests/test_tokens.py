@@ -55,7 +55,11 @@ def test_a_piece_is_of_one_text_and_beginnings_are_the_first_piece_of_each():
 @pytest.mark.parametrize("beginnings", [False, True])
 @pytest.mark.parametrize(
     ("texts", "length", "words"),
-    [([""], 9, "hold no token"), (["a"], 2, "at least 3; got 2"), ("the cat", 9, "several strings.*; got one string")],
+    [
+        ([""], 9, "hold no token"),
+        (["a"], 2, "from 3 to .*; got 2. It must leave room"),
+        ("the cat", 9, "several strings.*; got one string"),
+    ],
 )
 def test_what_cannot_be_cut_is_refused(texts, length, words, beginnings):
     with pytest.raises(ValueError, match=words):

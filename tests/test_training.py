@@ -156,7 +156,9 @@ def test_the_test_split_is_never_looked_at(data):
         def __getattr__(self, name):
             raise AssertionError(f"train looked at the test split: {name}")
 
-    assert run(replace(data, test=Untouchable()), epochs=1).history
+    data = replace(data)
+    object.__setattr__(data, "test", Untouchable())
+    assert run(data, epochs=1).history
 
 
 def test_a_trained_teacher_beats_the_untrained_student_it_is_to_teach(data, teacher):
@@ -274,6 +276,13 @@ def test_the_rate_rises_to_its_peak_falls_to_almost_nothing_and_is_never_above_i
         assert peak in (100 * warm_up - 1, 100 * warm_up) and rates[-1] < 0.01
 
 
+def test_a_batch_size_of_ones_own_decides_how_many_epochs_are_enough():
+    assert training.proposed(44, 8, batch_size=44) == (44, 200)
+    for images, epochs, size in (0, 8, None), (44, 0, None), (44, 8, 0):
+        with pytest.raises(ValueError, match="must be a whole number"):
+            training.proposed(images, epochs, size)
+
+
 def test_no_step_of_a_training_is_above_the_rate_that_was_asked_for(data, monkeypatch):
     rates, step = [], torch.optim.SGD.step
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self)))
@@ -357,6 +366,21 @@ def test_a_teacher_teaches_the_same_whatever_it_is_wrapped_in(data, teacher, wra
     plain = run(data, teacher=teacher, epochs=1)
     other = run(data, teacher=wrapped, cache=ViewCache(wrapped, data) if kept else None, epochs=1)
     assert other.history[0]["soft_loss"] == pytest.approx(plain.history[0]["soft_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_teacher_in_a_plain_list_is_asked_in_eval_mode_and_does_not_move(data, teacher, kept):
+    listed, before = Listed(teacher.train()), models.fingerprint(teacher)
+    run(data, teacher=listed, cache=ViewCache(listed, data) if kept else None, epochs=1)
+    assert models.fingerprint(teacher) == before and not any(module.training for module in teacher.modules())
+
+
+def test_a_teacher_that_keeps_what_it_saw_serves_a_second_student_from_the_same_cache(data, teacher):
+    teacher.register_forward_hook(lambda module, inputs, output: setattr(module, "seen", output))
+    keeps = Listed(teacher)
+    cache = ViewCache(keeps, data)
+    for seed in range(2):
+        run(data, seed, teacher=keeps, cache=cache, epochs=1)
 
 
 # --- a training that comes to grief
@@ -567,7 +591,7 @@ BAD_ARGUMENTS = {
     "one image set for splits": (lambda d, t: {"data": d.train}, "data must be Splits .*got ImageSet"),
     "nothing to learn from": (lambda d, t: {"data": tiny.splits(train=0)}, r"data\.train holds no image"),
     "nothing to watch": (lambda d, t: {"data": tiny.splits(val=0)}, r"data\.val holds no image"),
-    "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
+    "no epochs": (lambda d, t: {"epochs": 0}, "epochs must be a whole number from 1 to 1000000; got 0"),
     "half an epoch": (lambda d, t: {"epochs": 1.5}, "epochs must be a whole number.*got 1.5"),
     "batches of nothing": (lambda d, t: {"batch_size": 0}, "batch_size must be a whole number"),
     "a seed that is none": (lambda d, t: {"seed": 0.5}, "seed must be a whole number"),

@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm.auto import tqdm
 
+from kdkit import files
 from kdkit.data import folders, layout, walk
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -109,24 +109,16 @@ def unpack(archive, folder, into):
 @contextlib.contextmanager
 def _scratch(into):
     """A folder inside ``into`` to work in, for one process at a time; what a killed one left behind goes first."""
-    try:
-        into.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(FileLock(into / ".kdkit.lock"), into)
-    except OSError as error:
-        raise PermissionError(f"{into} cannot be written to ({error}). Give a folder of yours as root.") from error
-    with lock:
+    waiting = f"Another program is fetching or unpacking data in {into}: waiting for it."
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(files.alone(into / "kdkit", waiting=waiting))
+        except OSError as error:
+            raise PermissionError(f"{into} cannot be written to ({error}). Give a folder of yours as root.") from error
         for left in into.glob(f"{TEMPORARY}*"):
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=into) as scratch:
             yield Path(scratch)
-
-
-def _acquire(lock, into):
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        print(f"Another program is fetching or unpacking data in {into}: waiting for it.")
-        return lock.acquire()
 
 
 def _fetch_one(source, into, scratch):

@@ -17,19 +17,20 @@ import numpy as np
 import platformdirs
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from tqdm.auto import tqdm
 
 from kdkit.data import layout, walk
 from kdkit.data.images import ImageSet
 from kdkit.data.layout import SUFFIXES
 from kdkit.data.walk import LeftOut
-from kdkit.files import expanded, replacing
+from kdkit.files import expanded, explained, replacing
 from kdkit.whole import whole
 
 DECODING = 2  # raise it when the same files would give other pixels: kept images are then decoded again
 LONGEST_NAME = 100  # bytes; a file system takes 255, and files get longer names that begin with it
+LARGEST = 1024  # pixels a side: a size with a slip of the finger would fill the memory
 FILES_A_TASK = 256  # one task a file would spend more time on handing out work than on decoding
 
 
@@ -60,7 +61,7 @@ def read_folder(path, size, left):
 
     ``left``: a ``LeftOut`` that counts what is left out.
     """
-    size = whole(size, "size", 1, advice="It is the width and height of the images in pixels, such as 32.")
+    size = whole(size, "size", 1, LARGEST, advice="It is the width and height of the images in pixels, such as 32.")
     path = expanded(path)
     classes = _own_classes(path, left)
     listing = image_files(classes.values(), left)
@@ -314,6 +315,17 @@ def cache_folder():
     return platformdirs.user_cache_path("kdkit")
 
 
+def decoded():
+    """The files in which decoded images are kept, by name: a list of paths."""
+    return sorted((cache_folder() / "decoded").glob("*.safetensors"))
+
+
+def remove_decoded(path):
+    """Delete one of the files that ``decoded`` lists; the images are decoded again when they are needed."""
+    with explained(path, "deleted"):
+        path.unlink()
+
+
 def decoded_once(name, folder, listing, side, decoder, left):
     """Images uint8 ``[N, 3, side, side]``, labels int64 ``[N]`` and a ``Found`` of a listing, from the cache if there.
 
@@ -354,9 +366,9 @@ def _load(file):
     try:
         if not file.exists():
             return None
-        with safe_open(file, "pt") as kept:
-            images, labels = kept.get_tensor("images"), kept.get_tensor("labels")
-            about = kept.metadata()
+        content = file.read_bytes()  # not mapped: a file that is cut short meanwhile would end the program
+        kept, header = load(content), json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        images, labels, about = kept["images"], kept["labels"], header["__metadata__"]
         if _checksum(images, labels, about["found"]) == about["sha256"]:
             return images, labels, Found(*map(tuple, json.loads(about["found"])))
         reason = "its checksum is wrong"

@@ -29,7 +29,8 @@ class ImageSet:
     name: str = "images"
 
     def __post_init__(self):
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", _checked_classes(self.classes))
+        _check_text("name", self.name)
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), self.classes)
 
@@ -89,6 +90,15 @@ class Splits:
     views: Views = field(default_factory=Views)
     source: str = ""
 
+    def __post_init__(self):
+        for part in "train", "val", "test":
+            if not isinstance(getattr(self, part), ImageSet):
+                raise ValueError(f"{part} must be an ImageSet; got {type(getattr(self, part)).__name__}.")
+            _check_alike(part, getattr(self, part), self.train)
+        if not isinstance(self.views, Views):
+            raise ValueError(f"views must be Views(flip, shift); got {type(self.views).__name__}.")
+        _check_text("source", self.source)
+
     def __repr__(self):
         sizes = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in ("train", "val", "test"))
         return f"Splits({self.name!r}: {sizes})"
@@ -104,6 +114,14 @@ class Splits:
     def first(self, images):
         """The same splits with only the first ``images`` of a fixed shuffle of the training images."""
         return replace(self, train=self.train.sample(images, VALIDATION_SEED))
+
+
+def check_splits(data):
+    """``ValueError`` unless ``data`` is a ``Splits``."""
+    if not isinstance(data, Splits):
+        raise ValueError(
+            f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
+        )
 
 
 def describe(splits):
@@ -131,8 +149,8 @@ def _too_few_to_learn(train):
         return []
     listed = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
     return [
-        f"Too few images to learn a class from: {listed}. Give at least {LEARNABLE} of each, better hundreds, or leave "
-        "the class out."
+        f"Too few images left to learn a class from: {listed}. Give at least {LEARNABLE} of each beside those held "
+        "out, better hundreds, or leave the class out."
     ]
 
 
@@ -168,15 +186,39 @@ def _quotas(sizes, count):
     return quotas
 
 
+def _checked_classes(classes):
+    try:
+        names = () if isinstance(classes, str) else tuple(classes)
+    except TypeError:
+        names = ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"classes must be the names of the classes, a tuple of texts; got {classes!r}.")
+    return names
+
+
+def _check_text(name, value):
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text; got {value!r}.")
+
+
+def _check_alike(part, images, train):
+    if images.classes != train.classes or images.images.shape[1:] != train.images.shape[1:]:
+        raise ValueError(f"all parts must be of the same classes and sizes; {part} is {images!r}, train {train!r}.")
+
+
+def _dense(value):
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
+
+
 def _check_images(images):
-    if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
-        got = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, torch.Tensor) else type(images)
+    if not _dense(images) or images.dtype != torch.uint8 or images.ndim != 4:
+        got = f"{images.dtype} of shape {tuple(images.shape)}" if _dense(images) else type(images)
         raise ValueError(f"images must be a uint8 tensor [N, C, H, W] (0 is black, 255 white); got {got}.")
 
 
 def _check_labels(labels, count, classes):
-    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64 or labels.shape != (count,):
-        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, torch.Tensor) else type(labels)
+    if not _dense(labels) or labels.dtype != torch.int64 or labels.shape != (count,):
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if _dense(labels) else type(labels)
         raise ValueError(f"labels must be an int64 tensor [{count}], one label an image; got {got}.")
     if count and not (int(labels.min()) >= 0 and int(labels.max()) < len(classes)):
         raise ValueError(

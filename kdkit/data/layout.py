@@ -21,6 +21,12 @@ def part_of(name):
     return next((part for part, spellings in SPELLINGS.items() if bare in spellings), None)
 
 
+def _names_a_part(name):
+    """Whether one word of a folder's name is a part's, as in "seg_train": of such folders nobody can be sure."""
+    words = set(re.split(r"[\W_]+", name.lower()))
+    return any(words & spellings for spellings in SPELLINGS.values())
+
+
 def folders(path):
     """The folders in ``path`` by name, sorted; hidden ones left out. Links are followed unless they lead back."""
     found = (entry for entry in walk.entries(path) if walk.kind(entry) == "folder")
@@ -46,6 +52,7 @@ def parts(path):
             found[part_of(name)].append(name)
     if not found:
         _refuse_too_high(path, names)
+        _refuse_doubtful(path, names)
         return {}
     twice = [" and ".join(f"{name}/" for name in names) for names in found.values() if len(names) > 1]
     if twice:
@@ -63,6 +70,17 @@ def _no_split(path, names, found):
         f"(test/ or val/) are needed. Rename the folders, or give {one} alone if its folders are all the classes: "
         "then images to test on are held out of it."
     )
+
+
+def _refuse_doubtful(path, names):
+    """``ValueError`` where folders that may be parts hold folders and no images of their own."""
+    doubtful = [name for name in names if _names_a_part(name) and _holds_folders_only(path / name)]
+    if doubtful:
+        listed = " and ".join(f"{name}/" for name in doubtful[:3])
+        raise ValueError(
+            f"{path} holds {listed}: are these parts of a split? Rename them to train/ and test/ (or val/), each with "
+            "the folders of all classes in it; or move the images of a class up into its folder."
+        )
 
 
 def _refuse_too_high(path, names):

@@ -16,6 +16,7 @@ from kdkit.data.images import ImageSet, Splits
 from kdkit.data.views import Views
 from kdkit.whole import generator, whole
 
+_MOST = 100_000  # of a class, 3 GB in all: a number with a slip of the finger is refused before it fills the memory
 _CHUNK = 250  # images drawn at once: their planes fit into a processor's cache
 _ZERO = torch.zeros(())
 
@@ -99,7 +100,7 @@ def make(per_class, seed=0):
 
     The classes take turns (labels 0, 1, ..., 9, 0, 1, ...), so that any first part of the set is nearly balanced.
     The same ``seed`` gives the same bytes; a larger ``per_class`` gives other images, not more of the same.
-    Raises ``ValueError`` if ``per_class`` is not a whole number from 1, or ``seed`` none at all.
+    Raises ``ValueError`` if ``per_class`` is not a whole number from 1 to 100,000, or ``seed`` none at all.
     """
     per_class = _checked_count(per_class)
     random = generator(seed)
@@ -157,11 +158,14 @@ def part_overlap():
 
 
 def _checked_count(per_class):
-    return whole(per_class, "per_class", 1, advice="So many images of each class are drawn. Try per_class=100.")
+    return whole(per_class, "per_class", 1, _MOST, advice="So many images of each class are drawn. Try per_class=100.")
 
 
 def _checked_amounts(amounts):
-    amounts = torch.as_tensor(amounts, dtype=torch.float32)
+    try:
+        amounts = torch.as_tensor(amounts, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"amounts must be a list or a 1-D tensor of numbers; got {amounts!r}.") from None
     if amounts.ndim != 1:
         shape = tuple(amounts.shape)
         raise ValueError(f"amounts must be a list or a 1-D tensor; got shape {shape}. For one picture write [0.5].")
@@ -175,7 +179,7 @@ def _checked_amounts(amounts):
 
 def _measures(name, quantiles):
     """The measures of things of class ``name`` at ``quantiles`` [B, M] of their ranges: ``[B, M]``."""
-    if name not in _RANGES:
+    if name not in CLASSES:
         raise ValueError(f"there is no thing called {name!r}; choose one of {', '.join(CLASSES)}.")
     low, high = torch.tensor([(_ABSENT | _RANGES[name])[measure] for measure in _MEASURES]).unbind(1)
     return (low + (high - low) * quantiles).clamp(min=0)

@@ -4,11 +4,13 @@ A tokenizer here is one of Hugging Face's: ours (``tokenizer``), or whatever ``A
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 
 from kdkit.data import text
+from kdkit.whole import whole
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 WORDS, LENGTH = 3000, 128
@@ -100,10 +102,14 @@ def encode(texts, tokenizer, length=LENGTH, beginnings=False):
     """
     if isinstance(texts, str):
         raise ValueError("texts must be several strings, such as a list; got one string.")
+    texts = [*texts] if isinstance(texts, Iterable) and getattr(texts, "ndim", 1) else [texts]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("texts must be several strings, such as a list; got something else.")
     check(tokenizer)
-    if length < 3:
-        raise ValueError(f"length must leave room for [CLS], a token and [SEP]: at least 3; got {length!r}.")
-    found, room = tokenizer([*texts], add_special_tokens=False, verbose=False)["input_ids"], length - 2
+    length = whole(length, "length", 3, 2**20, "It must leave room for [CLS], a token and [SEP].")
+    if not texts:
+        raise ValueError("the texts hold no token: give at least one that is not empty.")
+    found, room = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"], length - 2
     if beginnings:
         found = [part[:room] for part in found]
     pieces = [part[at : at + room] for part in found for at in range(0, len(part), room)]
@@ -112,9 +118,9 @@ def encode(texts, tokenizer, length=LENGTH, beginnings=False):
     ids = torch.full((len(pieces), length), tokenizer.pad_token_id)
     mask = torch.zeros(ids.shape, dtype=torch.bool)
     for row, piece in enumerate(pieces):
-        whole = [tokenizer.cls_token_id, *piece, tokenizer.sep_token_id]
-        ids[row, : len(whole)] = torch.tensor(whole)
-        mask[row, : len(whole)] = True
+        found = [tokenizer.cls_token_id, *piece, tokenizer.sep_token_id]
+        ids[row, : len(found)] = torch.tensor(found)
+        mask[row, : len(found)] = True
     return Pieces(ids, mask)
 
 
@@ -141,6 +147,10 @@ def words(pieces, tokenizer):
 
 def check(tokenizer):
     """``ValueError`` unless ``tokenizer`` has BERT's own tokens: for padding, beginning, end and what is hidden."""
+    if not hasattr(tokenizer, "mask_token_id"):
+        raise ValueError(
+            f"a tokenizer of Hugging Face's is wanted, or tokens.tokenizer; got {type(tokenizer).__name__}."
+        )
     for name, number in (
         (PAD, tokenizer.pad_token_id),
         (START, tokenizer.cls_token_id),

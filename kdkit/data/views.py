@@ -6,6 +6,7 @@ views, so a teacher has only 50 answers to give on it: they can all be kept (see
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -26,7 +27,7 @@ class Views:
     shift: int = 2
 
     def __post_init__(self):
-        if self.flip not in (True, False):
+        if not isinstance(self.flip, bool | int | np.bool_) or self.flip not in (True, False):
             raise ValueError(f"flip must be True or False; got {self.flip!r}.")
         object.__setattr__(self, "flip", bool(self.flip))
         object.__setattr__(self, "shift", whole(self.shift, "shift", 0, advice="It is counted in pixels."))

@@ -5,6 +5,7 @@ from pathlib import Path
 import anywidget
 import ipywidgets
 import traitlets
+from matplotlib.figure import Figure
 
 from kdkit import figures
 from kdkit.widgets.panel import Panel
@@ -18,8 +19,10 @@ class FlipBook(Panel):
     """
 
     def __init__(self, pages, description):
-        if not pages:
+        if not isinstance(pages, dict) or not pages or not all(map(_is_page, pages.values())):
             raise ValueError("a flip book needs at least one page: a dict of label to (figure, sentence).")
+        if not isinstance(description, str):
+            raise ValueError(f"description must be a text, what the slider chooses; got {description!r}.")
         self.sentences = [sentence for _, sentence in pages.values()]
         html = [
             f"{figures.image_tag(fig, sentence)}<p style='color:black'>{figures.escaped(sentence)}</p>"
@@ -58,6 +61,10 @@ class FlipBook(Panel):
     def still(self):
         """The open page."""
         return self.pages.pages[self.slider.index]
+
+
+def _is_page(page):
+    return isinstance(page, tuple) and len(page) == 2 and isinstance(page[0], Figure) and isinstance(page[1], str)
 
 
 class Pages(anywidget.AnyWidget):

@@ -6,6 +6,7 @@ import ipywidgets
 import torch
 
 from kdkit import figures, losses, metrics
+from kdkit.whole import whole
 from kdkit.widgets.bars import Bars, address, short
 from kdkit.widgets.panel import Panel
 
@@ -36,12 +37,17 @@ class TemperaturePanel(Panel):
     """
 
     def __init__(self, logits, classes, labels, *, student_logits=None, images=None, temperature=1.0):
+        figures.check_names("classes", classes)
+        if images is not None:
+            figures.check_images("images", images, 4)
         self.classes = tuple(classes)
         self.logits = _checked("logits", logits, len(self.classes))
         self.student_logits = None
         if student_logits is not None:
             self.student_logits = _checked("student_logits", student_logits, len(self.classes), len(self.logits))
-        self.labels = [int(label) for label in labels]
+        if isinstance(labels, torch.Tensor):
+            losses.check_dense("labels", labels)
+        self.labels = [_number(label) for label in figures.parts("labels", labels)]
         for name, given in ("labels", self.labels), ("images", self.labels if images is None else images):
             if len(given) != len(self.logits):
                 raise ValueError(f"{name}: one for each of {len(self.logits)} pictures is wanted; got {len(given)}.")
@@ -143,9 +149,14 @@ def _checked(name, logits, classes, count=None):
     if not fits or count not in (None, len(logits)) or len(logits) == 0:
         wanted = f"[{'N' if count is None else count}, {classes}]"
         raise ValueError(f"{name} must be a tensor {wanted}, one row a picture, for {classes} classes; got {shape}.")
+    losses.check_dense(name, logits)
     if not logits.isfinite().all():
         raise ValueError(f"{name} must be finite numbers; got nan or infinity among them.")
     return logits.detach().double()
+
+
+def _number(label):
+    return whole(label, "a label", advice="It is the number of a class.")
 
 
 def _stop(temperature):
