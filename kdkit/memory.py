@@ -26,7 +26,8 @@ def keep_freed():
 def give_back():
     """Give the memory that has been freed back to the system, now and from now on. True if that was possible.
 
-    For a process that has trained and goes on with something else. The next training keeps its memory again.
+    For a process that has trained and goes on with something else. The next training keeps its memory again. A block
+    that later fills a gap between blocks in use stays with the process until the next call.
     """
     libc = _glibc()
     if libc is None or not _set(libc, BEGINNING):

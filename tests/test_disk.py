@@ -154,8 +154,8 @@ def test_memory_that_was_kept_is_given_back_when_asked_and_from_then_on():
         def held():
             with open("/proc/self/statm") as file:
                 return int(file.read().split()[1]) * 4096 / 1e6
-        def use_and_free():
-            blocks = [torch.ones(10_000_000) for _ in range(5)]
+        def use_and_free(blocks=5, size=10_000_000):
+            blocks = [torch.ones(size) for _ in range(blocks)]
         use_and_free()
         began = held()
         assert memory.keep_freed()
@@ -163,13 +163,13 @@ def test_memory_that_was_kept_is_given_back_when_asked_and_from_then_on():
         kept = held()
         assert memory.give_back()
         given = held()
-        use_and_free()
+        use_and_free(blocks=1, size=60_000_000)  # more than any gap that the others have left
         print(kept - began, given - began, held() - began)
     """
     root = Path(files.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True)
     kept, given, later = map(float, done.stdout.split())
-    assert kept > 150 and given < 20 and later < 60, done.stderr
+    assert kept > 150 and given < 20 and later < 20, done.stderr
 
 
 @pytest.mark.parametrize("change", [memory.keep_freed, memory.give_back])
