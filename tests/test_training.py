@@ -376,8 +376,12 @@ def test_a_teacher_in_a_plain_list_is_asked_in_eval_mode_and_does_not_move(data,
 
 
 def test_a_teacher_that_keeps_what_it_saw_serves_a_second_student_from_the_same_cache(data, teacher):
-    teacher.register_forward_hook(lambda module, inputs, output: setattr(module, "seen", output))
-    keeps = Listed(teacher)
+    class Keeps(Listed):
+        def forward(self, images):
+            self.seen = super().forward(images)
+            return self.seen
+
+    keeps = Keeps(teacher)
     cache = ViewCache(keeps, data)
     for seed in range(2):
         run(data, seed, teacher=keeps, cache=cache, epochs=1)
