@@ -59,7 +59,7 @@ def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(ra
 def test_what_the_browser_moved_the_kernel_knows(made_up):
     notebook = made_up(
         "import torch\nfrom kdkit.widgets import TemperaturePanel\n"
-        "panel = TemperaturePanel(torch.arange(6.0).view(2, 3), 'abc', labels=[2, 2])\npanel",
+        "panel = TemperaturePanel(torch.arange(6.0).view(2, 3), list('abc'), labels=[2, 2])\npanel",
         "print(panel.state)",
     )
     notebook.run_all()
