@@ -11,7 +11,6 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from kdkit import checkpoints, files, memory, models
-from kdkit.files import refuse_several_processes  # also for those who know this module only
 from kdkit.whole import as_seed, whole
 
 MOST_EPOCHS = 1_000_000  # a number with a slip of the finger is refused before it trains for years
@@ -63,7 +62,7 @@ def keep_going(run, optimizer, prepare, steps, checkpoint=None, progress=True):
     ``train`` does; ``ValueError`` also while another program trains with this checkpoint, since the later of two would
     overwrite what the other has learnt; ``OSError`` where the disk is full or may not be written.
     """
-    refuse_several_processes()
+    files.refuse_several_processes()
     if not isinstance(progress, bool) and not callable(progress):
         raise ValueError(f"progress must be True, False or a function of the run; got {progress!r}.")
     checkpoint = None if checkpoint is None else files.expanded(checkpoint)
