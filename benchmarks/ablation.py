@@ -1,13 +1,13 @@
 """What each part of DistilBERT's recipe gives: students without it, as in the paper's table 4, in small.
 
-    python benchmarks/ablation.py --json kdkit/measured/ablation.json
+    python benchmarks/ablation.py --json kdkit/course/measured/ablation.json
 
 The students of a seed read the same texts in the same order with the same words hidden. Each student is then
-fine-tuned on a task that it was never told of (``kdkit.transfer``), and so are the teacher, and a teacher and a student
+fine-tuned on a task that it was never told of (``training.fine_tuning``), and so are the teacher, and a teacher and a student
 that never learnt anything. What stands in the JSON file is not trained again.
 
 Each arm has its own learning rate, the best of three by one more seed on validation texts, found beforehand and kept in
-``kdkit/measured/ablation-rates.json``:
+``kdkit/course/measured/ablation-rates.json``:
 
     python benchmarks/ablation.py --tune --json ablation-rates.json
 
@@ -20,8 +20,12 @@ import importlib.metadata
 import statistics
 from pathlib import Path
 
-from kdkit import berts, distilbert, doctor, experiments, measured, metrics, models, transfer, zoo
+from kdkit import models, studies, zoo
+from kdkit.course import measured
 from kdkit.data import text, tokens
+from kdkit.measure import machine, metrics
+from kdkit.models import bert
+from kdkit.training import fine_tuning, masked_lm
 
 TEACHER = "python-teacher"
 ARMS = {  # copied layers or random weights, and what the triple loss goes without
@@ -43,8 +47,8 @@ class Ablation:
 
     def __init__(self, teacher, corpus, pairs, ledger):
         self.teacher, self.corpus, self.pairs, self.ledger = teacher, corpus, pairs, ledger
-        self.asked = distilbert.hide_for_judging(corpus.test, corpus.tokenizer)
-        self.teacher_test = distilbert.guesses(teacher, self.asked)
+        self.asked = masked_lm.hide_for_judging(corpus.test, corpus.tokenizer)
+        self.teacher_test = masked_lm.guesses(teacher, self.asked)
 
     def run(self, arms, seeds, rates):
         """The students of ``arms``, setting by setting, with their ``rates[setting][arm]``."""
@@ -58,13 +62,13 @@ class Ablation:
         for setting in EPOCHS:
             for arm in arms:
                 for rate in RATES:
-                    self.row(setting, arm, experiments.TUNING_SEED, rate)
+                    self.row(setting, arm, studies.TUNING_SEED, rate)
 
     def untaught(self, seeds):
         """The task without distillation: the teacher, and both networks with random weights."""
         device = models.device_of(self.teacher)
         for seed in range(seeds):
-            untrained = berts.teacher(**self.teacher.architecture, seed=seed).to(device)
+            untrained = bert.teacher(**self.teacher.architecture, seed=seed).to(device)
             networks = {"teacher": self.teacher, "untrained teacher": untrained, "untrained": self.student(seed)}
             for name, network in networks.items():
                 key = {"setting": "none", "arm": name, "seed": seed, "lr": None}
@@ -72,7 +76,7 @@ class Ablation:
                     self.ledger.add(key | {"transfer": self.transfer(network, seed)})
 
     def student(self, seed):
-        return berts.student(self.teacher, seed=seed).to(models.device_of(self.teacher))
+        return bert.student(self.teacher, seed=seed).to(models.device_of(self.teacher))
 
     def kept(self, key):
         return next((row for row in self.ledger.rows if key.items() <= row.items()), None)
@@ -85,18 +89,20 @@ class Ablation:
     def train(self, setting, arm, seed, rate):
         (copied, without), student = ARMS[arm], self.student(seed)
         if copied:
-            berts.copy_layers(self.teacher, student)
+            bert.copy_layers(self.teacher, student)
         taught = {} if without is None else {"teacher": self.teacher, **without}
         settings = {"epochs": EPOCHS[setting], "batch_size": BATCH, "lr": rate, "seed": seed, "progress": False}
-        run = distilbert.train(student, self.corpus, **settings, **taught)
+        run = masked_lm.train(student, self.corpus, **settings, **taught)
         row = {"val_perplexity": run.history[-1]["val_perplexity"], "seconds": round(run.seconds, 1)}
-        if seed == experiments.TUNING_SEED:  # nothing that is tuned looks at the test texts
+        if seed == studies.TUNING_SEED:  # nothing that is tuned looks at the test texts
             return row
-        row |= distilbert.judge(distilbert.guesses(student, self.asked), self.asked, self.teacher_test)
+        row |= masked_lm.judge(masked_lm.guesses(student, self.asked), self.asked, self.teacher_test)
         return row | {"transfer": self.transfer(student, seed)}
 
     def transfer(self, network, seed):
-        return transfer.fine_tune(network, transfer.which_module(self.corpus.tokenizer, self.pairs, seed), seed=seed)
+        return fine_tuning.fine_tune(
+            network, fine_tuning.which_module(self.corpus.tokenizer, self.pairs, seed), seed=seed
+        )
 
 
 def main():
@@ -116,35 +122,35 @@ def prepare(experiment, rates, device="cpu", path=None):
     """The ``Ablation`` of the teacher that ships, on this machine's texts; its rows are kept in the file ``path``."""
     teacher, tokenizer = zoo.load(TEACHER).to(device), zoo.tokenizer(TEACHER)
     documents = text.python()
-    corpus, pairs = tokens.corpus(documents, tokenizer), transfer.unseen_docstrings(documents)
+    corpus, pairs = tokens.corpus(documents, tokenizer), fine_tuning.unseen_docstrings(documents)
     about = {"experiment": experiment, "settings": settings(), "rates": rates}
-    about |= {"teacher": zoo.card(TEACHER)["sha256"], "temperature": distilbert.TEMPERATURE, "device": device}
+    about |= {"teacher": zoo.card(TEACHER)["sha256"], "temperature": masked_lm.TEMPERATURE, "device": device}
     about["data_fingerprint"] = "/".join(tokens.fingerprint(part) for part in corpus[1:])
-    ledger = experiments.Ledger({**about, "versions": versions()}, path, say=lambda row: print(row, flush=True))
+    ledger = studies.Ledger({**about, "versions": versions()}, path, say=lambda row: print(row, flush=True))
     return Ablation(teacher, corpus, pairs, ledger)
 
 
 def settings():
     """What students and task have in common, whatever the arm: a dict. Rows of other settings are other results."""
-    optimizer = {"betas": distilbert.BETAS, "weight_decay": distilbert.WEIGHT_DECAY, "warm_up": distilbert.WARM_UP}
-    optimizer["longest_gradient"] = distilbert.LONGEST_GRADIENT
-    task = {"modules": transfer.MODULES, "labelled": transfer.LABELLED, "most": transfer.MOST}
-    task |= {"length": transfer.LENGTH, "shortest": transfer.SHORTEST}
-    task |= {"epochs": transfer.EPOCHS, "batch_size": transfer.BATCH, "lr": transfer.PEAK_LR}
-    weights = {"soft": distilbert.SOFT, "hard": distilbert.HARD, "cosine": distilbert.COSINE}
+    optimizer = {"betas": masked_lm.BETAS, "weight_decay": masked_lm.WEIGHT_DECAY, "warm_up": masked_lm.WARM_UP}
+    optimizer["longest_gradient"] = masked_lm.LONGEST_GRADIENT
+    task = {"modules": fine_tuning.MODULES, "labelled": fine_tuning.LABELLED, "most": fine_tuning.MOST}
+    task |= {"length": fine_tuning.LENGTH, "shortest": fine_tuning.SHORTEST}
+    task |= {"epochs": fine_tuning.EPOCHS, "batch_size": fine_tuning.BATCH, "lr": fine_tuning.PEAK_LR}
+    weights = {"soft": masked_lm.SOFT, "hard": masked_lm.HARD, "cosine": masked_lm.COSINE}
     return {"epochs": EPOCHS, "batch_size": BATCH, "weights": weights, "optimizer": optimizer, "task": task}
 
 
 def versions():
-    """``doctor.versions``, and those of the libraries that build the networks and cut the text."""
-    return doctor.versions() | {name: importlib.metadata.version(name) for name in ("transformers", "tokenizers")}
+    """``machine.versions``, and those of the libraries that build the networks and cut the text."""
+    return machine.versions() | {name: importlib.metadata.version(name) for name in ("transformers", "tokenizers")}
 
 
 def run(arms, seeds, device="cpu", path=None):
     """Train what is missing of ``arms``; the whole result, a dict."""
     rates = {setting: {arm: best_rate(setting, arm) for arm in arms} for setting in EPOCHS}
     ablation = prepare("ablation", rates, device, path)
-    ablation.ledger.about["teacher_results"] = distilbert.report(ablation.teacher, ablation.corpus)
+    ablation.ledger.about["teacher_results"] = masked_lm.report(ablation.teacher, ablation.corpus)
     ablation.untaught(seeds)
     ablation.run(arms, seeds, rates)
     return {**ablation.ledger.about, "rows": ablation.ledger.rows}

@@ -14,8 +14,10 @@ from pathlib import Path
 from time import perf_counter
 
 import kdkit
-from kdkit import data, doctor, files, models, profiling, training, zoo
-from kdkit.cache import ViewCache
+from kdkit import data, models, training, zoo
+from kdkit.data import files
+from kdkit.measure import machine, profiling
+from kdkit.training.cache import ViewCache
 
 import torch
 
@@ -39,7 +41,7 @@ def main():
         seconds, asked, shares = race(options, splits, teacher, Path(folder))
     if options.json:
         result = {"data": splits.name, "train_images": len(splits.train), "epochs": options.epochs, "seconds": seconds}
-        result |= {"teacher_images": asked, "shares_outside": shares, "versions": doctor.versions(), "load": load}
+        result |= {"teacher_images": asked, "shares_outside": shares, "versions": machine.versions(), "load": load}
         with files.replacing(options.json) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
     for name, taken in seconds.items():

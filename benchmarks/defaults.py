@@ -1,6 +1,6 @@
 """Does the default training hold? Students of three data sets, four sizes and three widths, alone and at three T.
 
-    python benchmarks/defaults.py --json kdkit/measured/defaults.json
+    python benchmarks/defaults.py --json kdkit/course/measured/defaults.json
 
 Each student is trained as the command line would train it: ``training.proposed`` gives batch size and epochs, and rate
 and cut of gradients are those of ``kdkit.train``. A student is *broken* if it is right less often than half of the way
@@ -14,8 +14,9 @@ from itertools import product
 from pathlib import Path
 
 import kdkit
-from kdkit import data, doctor, experiments, metrics, models, training, zoo
-from kdkit.cache import ViewCache
+from kdkit import data, models, studies, training, zoo
+from kdkit.measure import machine, metrics
+from kdkit.training.cache import ViewCache
 
 import torch
 
@@ -36,9 +37,9 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    about = {"experiment": "defaults", "versions": doctor.versions()}
+    about = {"experiment": "defaults", "versions": machine.versions()}
     about["settings"] = {"depth": DEPTH, "lr": training.PEAK_LR, "max_grad_norm": training.MAX_GRAD_NORM}
-    ledger = experiments.Ledger(about, options.json, say=lambda row: print(row, flush=True))
+    ledger = studies.Ledger(about, options.json, say=lambda row: print(row, flush=True))
     for name, images, width in product(options.data, options.images, options.widths):
         students(ledger, name, images or None, width, options.device)
     print("\n".join(table({"rows": ledger.rows})))

@@ -1,6 +1,6 @@
 """From key press to changed page, in JupyterLab in Chromium: the course's sliders beside the usual way.
 
-    python benchmarks/latency.py --json kdkit/measured/latency.json
+    python benchmarks/latency.py --json kdkit/course/measured/latency.json
 
 Three sliders in one notebook: the temperature bars (computed in the browser), the morph (through the network, in the
 kernel), and interactive_output with a new matplotlib figure for each move. They take turns of five arrow keys. The time
@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
-from kdkit import doctor, files, profiling
+from kdkit.data import files
+from kdkit.measure import machine, profiling
 
 import lab
 
@@ -73,7 +74,7 @@ def main():
     load = profiling.load()
     with tempfile.TemporaryDirectory() as folder, lab.running_lab(Path(folder)) as running:
         seen = race(running, options.moves)
-    result = {"moves": options.moves, "milliseconds": seen, "load": load, "versions": doctor.versions()}
+    result = {"moves": options.moves, "milliseconds": seen, "load": load, "versions": machine.versions()}
     for name, times in seen.items():
         spread = ", ".join(f"{kind} median {median(ms):.1f}, p95 {p95(ms):.1f} ms" for kind, ms in times.items())
         print(f"{name:32} {spread}")

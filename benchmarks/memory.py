@@ -1,6 +1,6 @@
 """What keeping freed memory is worth: seconds per epoch with and without, taking turns.
 
-    python benchmarks/memory.py --width 8 --depth 6
+    python benchmarks/machine.py --width 8 --depth 6
 
 Each turn is a process of its own: once the allocator has been told anything, it no longer adapts by itself, so an
 untouched process is the only fair baseline.
@@ -12,8 +12,9 @@ import subprocess
 import sys
 
 import kdkit
-from kdkit import memory, models
+from kdkit import models
 from kdkit.data import things
+from kdkit.measure import machine
 
 
 def main():
@@ -40,7 +41,7 @@ def main():
 def turn(options):
     """Seconds per epoch of one training, its first epoch left out."""
     if options.arm == "untouched":
-        memory.keep_freed = lambda: False
+        machine.keep_freed = lambda: False
     splits, seconds = things.splits(500), []
     for epochs in 1, 3:
         student = models.student(options.width, options.depth)

@@ -1,6 +1,6 @@
 """What a teacher of JPEG copies loses on original pixels, and what learning from worn images saves and costs.
 
-    python benchmarks/original_pixels.py sample.npz --json kdkit/measured/original-pixels.json
+    python benchmarks/original_pixels.py sample.npz --json kdkit/course/measured/original-pixels.json
 
 ``sample.npz`` holds some of CIFAR-10's training images as they were before compression (``images`` uint8
 [N, H, W, C] and ``labels``); their copies are found in the data by likeness. Small teachers are trained without these
@@ -15,9 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import kdkit
-from kdkit import data, doctor, files, metrics, models, zoo
+from kdkit import data, models, zoo
+from kdkit.data import files
+from kdkit.data.corruptions import worn
 from kdkit.data.images import ImageSet
-from kdkit.data.wear import worn
+from kdkit.measure import machine, metrics
 
 import numpy as np
 import torch
@@ -48,7 +50,7 @@ def main():
         "sample_in_train": int((~unseen).sum()),
         "shipped": judge(zoo.load("cifar10-teacher"), splits.test, copies, originals),
         "settings": {"width": options.width, "worn_epochs": WORN_EPOCHS, "plain_epochs": 3 * WORN_EPOCHS},
-        "versions": doctor.versions(),
+        "versions": machine.versions(),
         "rows": [],
     }
     for seed in range(options.seeds):

@@ -1,8 +1,8 @@
 """What decides how long a network takes: its layers, its operations or its parameters?
 
-    python benchmarks/shapes.py --json kdkit/measured/shapes.json
-    python benchmarks/shapes.py --threads 1 --json kdkit/measured/shapes-one-thread.json
-    python benchmarks/shapes.py --busy 2 --json kdkit/measured/shapes-busy.json
+    python benchmarks/shapes.py --json kdkit/course/measured/shapes.json
+    python benchmarks/shapes.py --threads 1 --json kdkit/course/measured/shapes-one-thread.json
+    python benchmarks/shapes.py --busy 2 --json kdkit/course/measured/shapes-busy.json
 
 - pairs of networks with about as many parameters and operations, one deep and thin, one shallow and wide, in turns,
   over sizes of batch (and lengths): how many times as long does the deep one take?
@@ -22,7 +22,9 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from kdkit import doctor, files, metrics, models, profiling
+from kdkit import models
+from kdkit.data import files
+from kdkit.measure import machine, metrics, profiling
 
 import torch
 
@@ -85,7 +87,7 @@ def size(kind, shape, work):
         "kind": kind,
         "width": shape[0],
         "depth": shape[1],
-        "parameters": models.parameters(network),
+        "parameters": models.count_parameters(network),
         "flops": profiling.flops(network, inputs(kind, shape[0], work)),
     }
 
@@ -129,7 +131,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     about = {"settings": {"pairs": PAIRS, "rounds": options.rounds, "busy": options.busy}}
-    about |= {"versions": doctor.versions(), "load": profiling.load()}
+    about |= {"versions": machine.versions(), "load": profiling.load()}
     about |= {"waiting_threads": os.environ.get("OMP_WAIT_POLICY", "spin for a while, then sleep")}
     result = dict(about)
     with others(options.busy):

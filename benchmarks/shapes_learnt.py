@@ -1,8 +1,8 @@
 """Students of many shapes, distilled alike on Things: which shape learns most in a given time of prediction?
 
-    python benchmarks/shapes_learnt.py --json kdkit/measured/shapes-learnt.json
+    python benchmarks/shapes_learnt.py --json kdkit/course/measured/shapes-learnt.json
 
-Each shape gets the learning rate that is best for it on validation images, as in ``kdkit.experiments``, and five
+Each shape gets the learning rate that is best for it on validation images, as in ``kdkit.studies``, and five
 students that learn from the teacher's soft targets. Then all shapes are timed in turns, one image at a time and 64 at
 once. What stands in the JSON file is not trained again.
 """
@@ -14,11 +14,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from kdkit import data, doctor, experiments, files, metrics, models, profiling, zoo
+from kdkit import data, models, studies, zoo
+from kdkit.data import files
+from kdkit.measure import machine, metrics, profiling
 
 WIDTHS, DEPTHS = (4, 8, 16, 24), (3, 4, 6, 9)
 SHAPES = [(width, depth) for width in WIDTHS for depth in DEPTHS]
-SETTING = replace(experiments.SETTINGS["things"]["full"], students=tuple(SHAPES))
+SETTING = replace(studies.SETTINGS["things"]["full"], students=tuple(SHAPES))
 BATCHES = (1, 64)
 
 
@@ -31,17 +33,17 @@ def main():
     things, teacher = data.load("things"), zoo.load("things-teacher")
     about = {"experiment": "shapes", "settings": {"images": SETTING.images, "epochs": SETTING.epochs}}
     about |= {"data_fingerprint": things.train.fingerprint, "teacher": models.fingerprint(teacher)}
-    about |= {"rates": experiments.RATES, "temperature": experiments.TEMPERATURE, "device": "cpu"}
-    ledger = experiments.Ledger(
-        {**about, "versions": doctor.versions()}, options.json, say=lambda row: print(row, flush=True)
+    about |= {"rates": studies.RATES, "temperature": studies.TEMPERATURE, "device": "cpu"}
+    ledger = studies.Ledger(
+        {**about, "versions": machine.versions()}, options.json, say=lambda row: print(row, flush=True)
     )
     with tempfile.TemporaryDirectory() as folder:
         teacher_test = metrics.predict(teacher, things.test.images)
-        fight = experiments.Fight("shapes", SETTING, things, teacher, teacher_test, folder, ledger)
+        comparison = studies.Comparison("shapes", SETTING, things, teacher, teacher_test, folder, ledger)
         for shape in SHAPES:
-            rate = fight.tune(shape, "soft", None)
+            rate = comparison.tune(shape, "soft", None)
             for seed in range(options.seeds):
-                fight.row(shape, "soft", None, seed, rate)
+                comparison.row(shape, "soft", None, seed, rate)
     load = profiling.load()  # before the times are taken; while students learn it does not matter
     result = {**ledger.about, "load": load, "times": times(things.test.images, options.rounds), "rows": ledger.rows}
     print("\n".join(table(result)))
@@ -64,10 +66,10 @@ def table(result):
     """What was measured, as lines of Markdown: means over seeds, medians over rounds."""
     yield "| student | peak rate | test accuracy | lowest and highest | ms for 1 picture | ms for 64 |"
     yield "|---|---|---|---|---|---|"
-    rates = {row["student"]: row["lr"] for row in result["rows"] if row["seed"] != experiments.TUNING_SEED}
+    rates = {row["student"]: row["lr"] for row in result["rows"] if row["seed"] != studies.TUNING_SEED}
     for width, depth in SHAPES:
         name = f"{width}x{depth}"
-        seeds = experiments.by_seed(result, "shapes", name, "soft")
+        seeds = studies.by_seed(result, "shapes", name, "soft")
         found = f"{statistics.mean(seeds):.2%} | {min(seeds):.1%}, {max(seeds):.1%}"
         took = [row["seconds"] for row in result["times"] if (row["width"], row["depth"]) == (width, depth)]
         times = " | ".join(f"{1000 * statistics.median(seconds):.2f}" for seconds in took)

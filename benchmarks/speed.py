@@ -1,6 +1,6 @@
 """How close training comes to what the machine can do: arithmetic a second, as a share of a matrix multiplication's.
 
-    python benchmarks/speed.py --json kdkit/measured/speed.json
+    python benchmarks/speed.py --json kdkit/course/measured/speed.json
 
 The course's networks, a training step each, take turns with matrix multiplications of several sizes (the quickest
 counts). Two shares: of three times the forward's operations, as such figures are usually given, and of the operations
@@ -13,7 +13,9 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from kdkit import doctor, files, memory, models, profiling, training
+from kdkit import models, training
+from kdkit.data import files
+from kdkit.measure import machine, profiling
 
 import torch
 import torch.nn.functional as F
@@ -43,14 +45,14 @@ def main():
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     load = profiling.load()
-    memory.keep_freed()  # as kdkit.train does
+    machine.keep_freed()  # as kdkit.train does
     steps = {name: Step(*size, options.batch_size) for name, size in NETWORKS.items()}
     products = {f"product {side}": _product(side) for side in SIDES}
     taken = profiling.latency({**steps, **products}, rounds=options.rounds)
     rate = max(2 * side**3 / taken[f"product {side}"].median for side in SIDES)
     rows = {name: step.row(taken[name].median, rate) for name, step in steps.items()}
     result = {"batch_size": options.batch_size, "matmul_gflops": rate / 1e9, "networks": rows}
-    result |= {"breakdown": breakdown(steps["student 8x3"]), "load": load, "versions": doctor.versions()}
+    result |= {"breakdown": breakdown(steps["student 8x3"]), "load": load, "versions": machine.versions()}
     print(f"matrix multiplication {rate / 1e9:.0f} GFLOP/s, batches of {options.batch_size}, load {load}")
     for name, row in rows.items():
         print(

@@ -1,6 +1,6 @@
 """What temperature and soft weight do to a student, for several budgets of labelled pictures.
 
-    python benchmarks/temperature_grid.py --json kdkit/measured/temperature-grid.json
+    python benchmarks/temperature_grid.py --json kdkit/course/measured/temperature-grid.json
 
 For each seed and budget: new pictures of Things, one student alone, and one distilled student for each temperature and
 soft weight, all from the same weights, on the same pictures in the same order, with the same number of steps. Accuracy
@@ -17,9 +17,10 @@ from itertools import product
 from pathlib import Path
 
 import kdkit
-from kdkit import doctor, files, metrics, models, zoo
-from kdkit.cache import ViewCache
-from kdkit.data import things
+from kdkit import models, zoo
+from kdkit.data import files, things
+from kdkit.measure import machine, metrics
+from kdkit.training.cache import ViewCache
 
 BUDGETS = (10, 30, 100)  # labelled pictures of each class
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -47,7 +48,7 @@ def main():
         "soft_weights": SOFT_WEIGHTS,
         "longer": LONGER,
         "settings": {"width": options.width, "depth": options.depth, "batch_size": BATCH, "pictures": PICTURES_SEEN},
-        "versions": doctor.versions(),
+        "versions": machine.versions(),
         "runs": [],
     }
     if options.json and options.json.exists():

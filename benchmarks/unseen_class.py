@@ -1,6 +1,6 @@
 """A class that the student never saw: what soft targets tell of it, and what a bias without labels brings to light.
 
-    python benchmarks/unseen_class.py --data mnist --without 3 --json kdkit/measured/unseen-mnist.json
+    python benchmarks/unseen_class.py --data mnist --without 3 --json kdkit/course/measured/unseen-mnist.json
 
 Two students of each seed learn from the same images, none of them of that class: one from labels alone, one from the
 teacher's soft targets alone. Both are tested on all classes, before and after a correction: the bias of the missing
@@ -13,8 +13,10 @@ import json
 from pathlib import Path
 
 import kdkit
-from kdkit import data, doctor, files, metrics, models, zoo
-from kdkit.cache import ViewCache
+from kdkit import data, models, zoo
+from kdkit.data import files
+from kdkit.measure import machine, metrics
+from kdkit.training.cache import ViewCache
 
 
 def main():
@@ -45,7 +47,7 @@ def main():
         "teacher": shares_right(asked, everything.test.labels, label),
         "runs": [both(options, everything, cache, label, seed) for seed in range(options.seeds)],
         "settings": {name: value for name, value in vars(options).items() if name != "json"},
-        "versions": doctor.versions(),
+        "versions": machine.versions(),
     }
     if options.json:
         with files.replacing(options.json) as temporary:

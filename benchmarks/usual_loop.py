@@ -1,6 +1,6 @@
 """Distillation as tutorials write it, against kdkit's loop: the same networks, images, size of batch and epochs.
 
-    python benchmarks/usual_loop.py --data cifar10 --json kdkit/measured/usual-loop.json
+    python benchmarks/usual_loop.py --data cifar10 --json kdkit/course/measured/usual-loop.json
 
 - ``usual``: a data set of PIL images, torchvision's transforms, a DataLoader with two workers, Adam, and the teacher's
   forward at each step;
@@ -30,9 +30,11 @@ from pathlib import Path
 from time import perf_counter
 
 import kdkit
-from kdkit import data, doctor, files, metrics, profiling
-from kdkit.cache import ViewCache
+from kdkit import data
+from kdkit.data import files
 from kdkit.data.views import Views
+from kdkit.measure import machine, metrics, profiling
+from kdkit.training.cache import ViewCache
 
 import torch
 import torch.nn.functional as F
@@ -220,7 +222,7 @@ def peak_memory(name, options, teacher_path, cache_path):
 def _peak(name, options, teacher_path, cache_path):
     splits, teacher = _splits(options), _read_teacher(teacher_path)
     contend(name, splits, teacher, ViewCache(teacher, splits, cache_path), 0, 1, RATES[0])
-    return doctor.peak_memory_mb()
+    return machine.peak_memory_mb()
 
 
 def _splits(options):
@@ -267,7 +269,7 @@ def main():
             "seconds": in_turns(splits, teacher, options.rounds, folder, rate),
             "histories": to_the_end(splits, teacher, options.epochs, options.seeds, folder, rate),
             "peak_memory_mb": {n: peak_memory(n, options, folder / "teacher.pt", folder / "peak") for n in CONTENDERS},
-            "versions": doctor.versions(),
+            "versions": machine.versions(),
             "load": load,
         }
     print("\n".join(table(result)))

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import kdkit
-from kdkit import data, doctor, files, metrics, models
-from kdkit.data import Views
+from kdkit import data, models
+from kdkit.data import Views, files
+from kdkit.measure import machine, metrics
 
 import torch
 
@@ -45,7 +46,7 @@ def main():
     pair = metrics.paired_interval([run["random"] for run in runs], [run["fixed"] for run in runs])
     print(f"fixed schedule against random views: {pair.verdict}")
     if options.json:
-        result = {"data": splits.name, "runs": runs, "verdict": pair.verdict, "versions": doctor.versions()}
+        result = {"data": splits.name, "runs": runs, "verdict": pair.verdict, "versions": machine.versions()}
         with files.replacing(options.json) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
 

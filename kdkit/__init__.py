@@ -1,58 +1,55 @@
 """kdkit: knowledge distillation that you can see, touch and measure.
 
-The modules, lowest floor first (each imports only from the floors below it):
-
-1. ``losses``, ``models``, ``fingerprints``, ``data``, ``checkpoints``, ``files``, ``rows``, ``memory``, ``threads``,
-   ``whole``, ``measured``: pure functions, networks and what tells one from another, images and text, a training on
-   disk, files, tables in files, the machine, whole numbers that people give, stored figures
-2. ``cache``, ``metrics``, ``profiling``, ``runs``, ``berts``: teacher logits kept; what is measured; what a network
-   costs; a training from its first epoch to its last; networks that read
-3. ``training``, ``distilbert``, ``transfer``, ``zoo``: ``kd_step``, ``train``; DistilBERT's recipe, and what its
-   student is good for; trained weights that ship with the kit
-4. ``figures``, ``workbench``, ``experiments``: pictures; quick trainings for trying out a step; fair comparisons
-5. ``widgets``, ``check``, ``museum``: sliders; exercises; the symptoms of bugs
-6. ``__main__``: ``python -m kdkit``
-
-Nothing heavy is imported before it is used: ``import kdkit`` itself takes milliseconds.
+``ROOMS`` says what lies where. Nothing heavy is imported before it is used: ``import kdkit`` itself takes milliseconds.
 """
 
 import importlib
 
-from kdkit import threads
+from kdkit.measure import machine
 
-threads.sleep_while_waiting()  # now, before anything here imports torch: then it would be too late
+machine.sleep_while_waiting()  # now, before anything here imports torch: then it would be too late
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {"kd_step": "training", "train": "training", "show": "figures"}
-_MODULES = (
-    "berts",
-    "cache",
-    "check",
-    "data",
-    "distilbert",
-    "experiments",
-    "figures",
-    "losses",
-    "measured",
-    "metrics",
-    "models",
-    "museum",
-    "profiling",
-    "training",
-    "transfer",
-    "widgets",
-    "workbench",
-    "zoo",
-)
+# The packages, lowest floor first: each imports only from those above it in this table.
+ROOMS = {
+    "losses": "pure functions of tensors, and the checks of what is handed to them",
+    "data": "images, their views and corruptions, drawn things, folders, text; seeds and files",
+    "models": "the course's networks, DistilBERT's classes, and what holds for any network",
+    "zoo": "trained weights with their cards",
+    "measure": "scores and intervals, what a network costs, and on what machine",
+    "training": "the step, the loop, checkpoints, the cache of teacher outputs, and a recipe for each kind of data",
+    "studies": "fair comparisons over seeds, resumable",
+    "course": "exercises, sliders, figures, quick trainings, stored results",
+    "cli": "``python -m kdkit``",
+}
+# What ``kdkit.NAME`` and ``from kdkit import NAME`` find below the packages.
+_MODULES = {
+    "bert": "models",
+    "masked_lm": "training",
+    "fine_tuning": "training",
+    "metrics": "measure",
+    "profiling": "measure",
+    "machine": "measure",
+    "bugs": "course",
+    "check": "course",
+    "figures": "course",
+    "measured": "course",
+    "sandbox": "course",
+    "widgets": "course",
+    "doctor": "cli",
+}
+_FUNCTIONS = {"kd_step": "training", "train": "training", "show": "course.figures"}
 
-__all__ = [*_MODULES, *_FUNCTIONS]
+__all__ = [*ROOMS, *_MODULES, *_FUNCTIONS]
 
 
 def __getattr__(name):
     if name in _FUNCTIONS:
         value = getattr(importlib.import_module(f"kdkit.{_FUNCTIONS[name]}"), name)
     elif name in _MODULES:
+        value = importlib.import_module(f"kdkit.{_MODULES[name]}.{name}")
+    elif name in ROOMS:
         value = importlib.import_module(f"kdkit.{name}")
     else:
         raise AttributeError(f"module 'kdkit' has no attribute {name!r}; it has: {', '.join(__all__)}")

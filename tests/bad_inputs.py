@@ -10,7 +10,8 @@ import math
 import numpy as np
 import torch
 
-from kdkit import losses, metrics, models, training
+from kdkit import losses, models, training
+from kdkit.measure import metrics
 
 HUGE = 10**30
 VALUES = {  # by name, so that a failure tells what was handed in

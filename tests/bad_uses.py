@@ -14,13 +14,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import kdkit
-from kdkit import berts, data, distilbert, experiments, figures, measured, metrics, models, profiling, zoo
-from kdkit.cache import ViewCache
+from kdkit import data, models, studies, zoo
+from kdkit.course import figures, measured
+from kdkit.course.widgets import FlipBook, MorphPanel, TemperaturePanel
 from kdkit.data import ImageSet, Splits, Views, things, tokens
-from kdkit.widgets import FlipBook, MorphPanel, TemperaturePanel
+from kdkit.measure import metrics, profiling
+from kdkit.models import bert
+from kdkit.training import masked_lm
+from kdkit.training.cache import ViewCache
 
 IMAGES = torch.arange(2 * 3 * 12 * 12).remainder(256).byte().view(2, 3, 12, 12)
-SMALL = {"small": experiments.Setting(images=60, epochs=1, students=((2, 3),), shift=0, batch_size=30)}
+SMALL = {"small": studies.Setting(images=60, epochs=1, students=((2, 3),), shift=0, batch_size=30)}
 
 splits = functools.cache(tiny.splits)
 teacher = functools.cache(lambda: tiny.net(seed=7, width=2).eval())
@@ -56,12 +60,12 @@ def checked_cache(sample, seed, tolerance):
 
 
 def train_reader(student, **given):
-    run = distilbert.train(new(student, lambda: berts.student(reader(), 1)), **given)
+    run = masked_lm.train(new(student, lambda: bert.student(reader(), 1)), **given)
     return run.history, run.seconds
 
 
 def triple_loss(logits, hidden, teacher_logits, teacher_hidden, **given):
-    return tuple(distilbert.triple_loss((logits, hidden), (teacher_logits, teacher_hidden), **given))
+    return tuple(masked_lm.triple_loss((logits, hidden), (teacher_logits, teacher_hidden), **given))
 
 
 def seen_views(flip, shift):
@@ -88,7 +92,7 @@ def save(model, path, card):
 
 
 def fight(name, **given):
-    return experiments.run(name, **given).rows
+    return studies.run(name, **given).rows
 
 
 def drawn(function):
@@ -169,7 +173,7 @@ def _trainings():
             {"index": index, "view": index, "inputs": models.as_input(IMAGES[[0, 1, 0, 1]])},
         ),
         "ViewCache.check": (checked_cache, {"sample": 4, "seed": 0, "tolerance": 1e-5}),
-        "distilbert.train": (
+        "masked_lm.train": (
             train_reader,
             {"student": NEW, "corpus": reading.corpus(), "teacher": reader(), **weights, "cosine_weight": 1.0}
             | {**schedule, "batch_size": 32, "lr": 1e-3},
@@ -178,13 +182,13 @@ def _trainings():
             triple_loss,
             {**words, **hidden, "mask": torch.ones(2, 5, dtype=torch.bool), **weights, "cosine_weight": 1.0},
         ),
-        "experiments.run": (
+        "studies.run": (
             fight,
             {"name": "small", "data": splits(), "teacher": teacher(), "seeds": 1, "folder": "fight"}
             | {"about": None, "path": None, "say": lambda row: None},
         ),
-        "berts.teacher": (berts.teacher, {"width": 8, "depth": 1, "words": 20, "length": 16, "seed": 0}),
-        "berts.student": (berts.student, {"teacher": reader(), "depth": 1, "seed": 0}),
+        "bert.teacher": (bert.teacher, {"width": 8, "depth": 1, "words": 20, "length": 16, "seed": 0}),
+        "bert.student": (bert.student, {"teacher": reader(), "depth": 1, "seed": 0}),
     }
 
 

@@ -21,9 +21,11 @@ import torch
 import torch._dynamo  # an optimiser needs it, and without permissions it could not be read any more
 
 import kdkit
-from kdkit import checkpoints, files, models
-from kdkit.cache import ViewCache
-from kdkit.experiments import Ledger
+from kdkit import models
+from kdkit.data import files
+from kdkit.studies import Ledger
+from kdkit.training import checkpoints
+from kdkit.training.cache import ViewCache
 
 FAULTS, FULL_DISK = {}, {}  # name: (function, pattern of the sentence, what survives)
 DISK = 1_000_000  # bytes of the small disk

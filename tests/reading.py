@@ -4,8 +4,8 @@ import functools
 
 import torch
 
-from kdkit import berts
 from kdkit.data import tokens
+from kdkit.models import bert
 
 SUBJECTS = ("the cat", "a dog", "the old man", "a small student", "the teacher")
 VERBS = ("sees", "hears", "meets", "follows", "teaches")
@@ -41,7 +41,7 @@ def corpus():
 
 
 def teacher(seed=0, depth=4):
-    return berts.teacher(16, depth, words=len(tokenizer()), length=24, seed=seed)
+    return bert.teacher(16, depth, words=len(tokenizer()), length=24, seed=seed)
 
 
 def hidden(count=6, seed=0):

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 import kdkit
-from kdkit import metrics, models
+from kdkit import models
+from kdkit.measure import metrics
 from tools.notebooks import ROOT, text
 
 NAMES = [*(f"class {k}" for k in range(97)), "chair", "couch", "mushroom"]

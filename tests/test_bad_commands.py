@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import reading
 
-from kdkit import __main__ as cli
-from kdkit import experiments, metrics, models, zoo
+from kdkit import models, studies, zoo
+from kdkit.cli import main as cli
 from kdkit.data import things
+from kdkit.measure import metrics
 
 HUGE = str(10**30)
 NUMBERS = ["-1", "0", "0.5", "nan", "inf", "-inf", HUGE, f"-{HUGE}", "1e400", "", " ", "four", "1\n2", "٣", "9" * 5000]
@@ -91,10 +92,10 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
     monkeypatch.setattr(things, "splits", functools.cache(lambda per_class: SPLITS))
     monkeypatch.setattr(metrics, "guessing", lambda labels: -1.0)  # that nothing is learnt is no matter here
-    setting = experiments.Setting(images=40, epochs=1, students=((2, 3),), shift=0, batch_size=20)
-    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": setting})
-    monkeypatch.setattr(experiments, "RATES", (0.2,))
-    monkeypatch.setattr(experiments, "FIRST_RATE", 0)
+    setting = studies.Setting(images=40, epochs=1, students=((2, 3),), shift=0, batch_size=20)
+    monkeypatch.setitem(studies.SETTINGS, "things", {"small": setting})
+    monkeypatch.setattr(studies, "RATES", (0.2,))
+    monkeypatch.setattr(studies, "FIRST_RATE", 0)
     monkeypatch.chdir(tmp_path)
     zoo.save(models.teacher(2), "t.safetensors", {})
     Path("damaged.safetensors").write_bytes(b"{")

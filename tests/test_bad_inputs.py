@@ -7,7 +7,7 @@ from bad_inputs import TELLS_NAN_BY_NAN, spoilt, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdkit import experiments
+from kdkit import studies
 
 TABLE, USES = bad_inputs.table(), bad_uses.table()
 PLACES = [(name, argument) for name, (_, arguments) in TABLE.items() for argument in arguments]
@@ -29,9 +29,9 @@ def test_one_bad_argument_is_refused_or_answered_soundly(name, argument):
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
-    monkeypatch.setitem(experiments.SETTINGS, "small", bad_uses.SMALL)
-    monkeypatch.setattr(experiments, "RATES", (0.2,))
-    monkeypatch.setattr(experiments, "FIRST_RATE", 0)
+    monkeypatch.setitem(studies.SETTINGS, "small", bad_uses.SMALL)
+    monkeypatch.setattr(studies, "RATES", (0.2,))
+    monkeypatch.setattr(studies, "FIRST_RATE", 0)
     monkeypatch.chdir(tmp_path)
     bad_uses.prepare(tmp_path)
 

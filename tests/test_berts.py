@@ -11,18 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DistilBertForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
-from kdkit import berts, models, zoo
+from kdkit import models, zoo
+from kdkit.models import bert
 
 
 def test_examples_in_docstrings_are_true():
-    result = doctest.testmod(berts)
+    result = doctest.testmod(bert)
     assert result.attempted > 0 and result.failed == 0
 
 
 @given(st.integers(1, 48), st.data())
 def test_layers_are_spread_from_the_first_to_the_last_and_none_comes_twice(depth, data):
     few = data.draw(st.integers(1, depth))
-    layers = berts.layers_to_copy(depth, few)
+    layers = bert.layers_to_copy(depth, few)
     assert len(set(layers)) == few and list(layers) == sorted(layers) and layers[0] == 0
     assert few == 1 or layers[-1] == depth - 1
     gaps = {later - earlier for earlier, later in itertools.pairwise(layers)}
@@ -32,13 +33,13 @@ def test_layers_are_spread_from_the_first_to_the_last_and_none_comes_twice(depth
 @pytest.mark.parametrize("depth", [0, 5])
 def test_a_student_with_no_layer_or_more_than_its_teacher_is_refused(depth):
     with pytest.raises(ValueError, match=f"1 to 4 layers can be made of 4; got {depth}"):
-        berts.layers_to_copy(4, depth)
+        bert.layers_to_copy(4, depth)
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone():
     before = torch.get_rng_state()
     first, again, other = (reading.teacher(seed) for seed in (0, 0, 1))
-    students = [berts.student(first, seed=seed) for seed in (3, 3, 4)]
+    students = [bert.student(first, seed=seed) for seed in (3, 3, 4)]
     assert torch.equal(torch.get_rng_state(), before)
     for one, two, three in (first, again, other), students:
         assert models.fingerprint(one) == models.fingerprint(two) != models.fingerprint(three)
@@ -46,14 +47,14 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone():
 
 def test_a_width_that_heads_cannot_share_is_refused():
     with pytest.raises(ValueError, match="multiple of 4, the number of heads; got 18"):
-        berts.teacher(18, 2)
+        bert.teacher(18, 2)
 
 
 def test_a_student_has_half_the_layers_of_the_same_width():
     teacher = reading.teacher()
-    student = berts.student(teacher)
+    student = bert.student(teacher)
     assert student.config.n_layers == 2 and student.config.hidden_size == teacher.config.hidden_size
-    assert berts.student(teacher, depth=3).config.n_layers == 3
+    assert bert.student(teacher, depth=3).config.n_layers == 3
 
 
 def test_a_student_with_all_layers_copied_says_what_its_teacher_says():
@@ -65,18 +66,18 @@ def test_a_student_with_all_layers_copied_says_what_its_teacher_says():
                 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
             )
         teacher.bert.embeddings.token_type_embeddings.weight.zero_()  # what DistilBERT leaves out
-    student = berts.student(teacher, depth=4).eval()
-    assert berts.copy_layers(teacher, student) == (0, 1, 2, 3)
+    student = bert.student(teacher, depth=4).eval()
+    assert bert.copy_layers(teacher, student) == (0, 1, 2, 3)
     with torch.no_grad():
-        ours, theirs = (berts.answer(network, hidden.inputs, hidden.mask) for network in (student, teacher))
+        ours, theirs = (bert.answer(network, hidden.inputs, hidden.mask) for network in (student, teacher))
     for mine, other in zip(ours, theirs, strict=True):
         assert torch.allclose(mine[hidden.mask], other[hidden.mask], atol=1e-4)
 
 
 def test_copied_weights_are_equal_to_the_bit_and_are_copies():
     teacher = reading.teacher()
-    student = berts.student(teacher)
-    assert berts.copy_layers(teacher, student) == (0, 3)
+    student = bert.student(teacher)
+    assert bert.copy_layers(teacher, student) == (0, 3)
     block, layer = student.distilbert.transformer.layer[1], teacher.bert.encoder.layer[3]
     pairs = [
         (block.attention.k_lin.weight, layer.attention.self.key.weight),
@@ -98,8 +99,8 @@ def test_what_stands_in_padding_changes_nothing_to_the_bit():
     assert not hidden.mask.all()
     other = hidden.inputs.where(hidden.mask, 9)
     with torch.no_grad():
-        for network in teacher, berts.student(teacher).eval():
-            first, second = (berts.answer(network, inputs, hidden.mask) for inputs in (hidden.inputs, other))
+        for network in teacher, bert.student(teacher).eval():
+            first, second = (bert.answer(network, inputs, hidden.mask) for inputs in (hidden.inputs, other))
             for a, b in zip(first, second, strict=True):
                 assert torch.equal(a[hidden.mask], b[hidden.mask])
 
@@ -107,23 +108,23 @@ def test_what_stands_in_padding_changes_nothing_to_the_bit():
 def test_a_student_computes_as_its_teacher_does_activation_and_dropout_too():
     config = reading.teacher().config
     odd = type(config)(**{**config.to_dict(), "hidden_act": "relu", "hidden_dropout_prob": 0.3, "num_hidden_layers": 1})
-    student = berts.student(berts.BertForMaskedLM(odd))
+    student = bert.student(bert.BertForMaskedLM(odd))
     assert (student.config.activation, student.config.dropout, student.config.n_layers) == ("relu", 0.3, 1)
 
 
 def test_a_student_is_made_of_a_bert_whose_words_are_one_table():
     teacher = reading.teacher()
     with pytest.raises(ValueError, match="made of a BertForMaskedLM; got DistilBertForMaskedLM"):
-        berts.student(berts.student(teacher))
+        bert.student(bert.student(teacher))
     untied = reading.teacher()
     untied.cls.predictions.decoder.weight = torch.nn.Parameter(untied.cls.predictions.decoder.weight.clone())
     with pytest.raises(ValueError, match="one table of words to read and another to guess"):
-        berts.copy_layers(untied, berts.student(teacher))
+        bert.copy_layers(untied, bert.student(teacher))
 
 
 def test_building_a_network_does_not_seed_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU was seeded"))
-    berts.student(reading.teacher(seed=3), seed=4)
+    bert.student(reading.teacher(seed=3), seed=4)
 
 
 def test_a_gpu_is_seeded_where_it_is_named(monkeypatch):
@@ -154,11 +155,11 @@ def test_the_global_generator_is_seeded_and_put_back():
 def test_networks_that_do_not_fit_are_refused():
     teacher = reading.teacher()
     with pytest.raises(ValueError, match="must know the same words; the teacher has 30, the student"):
-        berts.check_fit(berts.teacher(16, 4, words=30, length=24), berts.student(teacher))
-    wide = berts.student(berts.teacher(20, 4, words=teacher.config.vocab_size, length=24))
+        bert.check_fit(bert.teacher(16, 4, words=30, length=24), bert.student(teacher))
+    wide = bert.student(bert.teacher(20, 4, words=teacher.config.vocab_size, length=24))
     with pytest.raises(ValueError, match="have 20 numbers, the teacher's 16: there is no angle between them"):
-        berts.copy_layers(teacher, wide)
-    berts.check_fit(teacher, wide, hidden=False)
+        bert.copy_layers(teacher, wide)
+    bert.check_fit(teacher, wide, hidden=False)
 
 
 @pytest.mark.parametrize(
@@ -172,20 +173,20 @@ def test_networks_that_do_not_fit_are_refused():
 )
 def test_layers_of_another_kind_are_not_copied(setting, words):
     teacher = reading.teacher()
-    config = berts.student(teacher).config
+    config = bert.student(teacher).config
     config.update(setting)
     with pytest.raises(ValueError, match=words):
-        berts.copy_layers(teacher, DistilBertForMaskedLM(config))
+        bert.copy_layers(teacher, DistilBertForMaskedLM(config))
 
 
 def test_networks_of_another_kind_or_without_layers_are_refused():
     teacher = reading.teacher()
     with pytest.raises(ValueError, match="copied to a DistilBertForMaskedLM; got BertForMaskedLM"):
-        berts.copy_layers(teacher, reading.teacher(depth=2))
+        bert.copy_layers(teacher, reading.teacher(depth=2))
     with pytest.raises(
         ValueError, match="a BertForMaskedLM or a DistilBertForMaskedLM is wanted; got RobertaForMaskedLM"
     ):
-        berts.classifier(
+        bert.classifier(
             RobertaForMaskedLM(
                 RobertaConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=4)
             ),
@@ -195,20 +196,20 @@ def test_networks_of_another_kind_or_without_layers_are_refused():
         ValueError,
         match=r"depth must be a whole number of at least 1; got 0\. It is half the teacher's",
     ):
-        berts.student(teacher, depth=0)
+        bert.student(teacher, depth=0)
     with pytest.raises(ValueError, match="width must be a multiple of 4, the number of heads; got 0"):
-        berts.teacher(0)
+        bert.teacher(0)
     with pytest.raises(ValueError, match="depth must be a whole number of at least 1; got 0"):
-        berts.teacher(8, 0)
+        bert.teacher(8, 0)
     teacher.bert.encoder.layer = teacher.bert.encoder.layer[:1]
     with pytest.raises(ValueError, match="BertForMaskedLM has another body than its config says"):
-        berts.classifier(teacher, 3)
+        bert.classifier(teacher, 3)
 
 
 def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():
     teacher = reading.teacher()
-    for network in teacher, berts.student(teacher):
-        before, made = models.fingerprint(network), berts.classifier(network, 3, seed=1)
+    for network in teacher, bert.student(teacher):
+        before, made = models.fingerprint(network), bert.classifier(network, 3, seed=1)
         body = network.base_model.state_dict()
         assert all(torch.equal(made.base_model.state_dict()[name], weight) for name, weight in body.items())
         hidden = reading.hidden()
@@ -218,7 +219,7 @@ def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():
         with torch.no_grad():
             made.base_model.embeddings.word_embeddings.weight.zero_()
         assert models.fingerprint(network) == before
-        heads = [berts.classifier(network, 3, seed=seed).classifier.weight for seed in (1, 1, 2)]
+        heads = [bert.classifier(network, 3, seed=seed).classifier.weight for seed in (1, 1, 2)]
         assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
 
 
@@ -234,7 +235,7 @@ def test_a_bert_comes_back_from_its_file_with_its_words(tmp_path):
     assert not back.training and back.architecture == teacher.architecture
     assert back.cls.predictions.decoder.weight is back.bert.embeddings.word_embeddings.weight
     with torch.no_grad():
-        kept, was = (berts.answer(net.eval(), hidden.inputs, hidden.mask)[0] for net in (back, teacher))
+        kept, was = (bert.answer(net.eval(), hidden.inputs, hidden.mask)[0] for net in (back, teacher))
     assert torch.allclose(kept, was, atol=1e-2) and was.std() > 0.01
     assert zoo.read_tokenizer(path)("the teacher")["input_ids"] == reading.tokenizer()("the teacher")["input_ids"]
     path.with_suffix(".txt").write_text("[PAD]\n[UNK]\n")
@@ -248,7 +249,7 @@ def test_a_bert_comes_back_from_its_file_with_its_words(tmp_path):
 def test_weights_that_are_tied_stand_in_the_file_once(tmp_path):
     teacher, path = reading.teacher(), tmp_path / "reader.safetensors"
     zoo.save(teacher, path, {})
-    assert path.stat().st_size < 2 * models.parameters(teacher) + 12_000
+    assert path.stat().st_size < 2 * models.count_parameters(teacher) + 12_000
 
 
 def test_the_reader_that_ships_is_small_and_reads():
@@ -257,6 +258,6 @@ def test_the_reader_that_ships_is_small_and_reads():
     teacher, tokenizer = zoo.load("python-teacher"), zoo.tokenizer("python-teacher")
     asked = tokenizer("Raises a [MASK] if the key is not found.", return_tensors="pt")
     with torch.no_grad():
-        logits, _ = berts.answer(teacher, asked.input_ids, asked.attention_mask)
+        logits, _ = bert.answer(teacher, asked.input_ids, asked.attention_mask)
     place = (asked.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
     assert tokenizer.convert_ids_to_tokens(int(logits[0, place].argmax())) == "keyerror"

@@ -7,10 +7,11 @@ import pytest
 import tiny
 import torch
 
-from kdkit import cache as caches
-from kdkit import files, models, rows
-from kdkit.cache import HEADER_BYTES, ViewCache
-from kdkit.data import Views
+from kdkit import models
+from kdkit.data import Views, files
+from kdkit.training import cache as caches
+from kdkit.training import rows
+from kdkit.training.cache import HEADER_BYTES, ViewCache
 
 
 def batch(data, index, view):

@@ -8,9 +8,10 @@ import torch
 from answers import EXERCISES, check_of
 from answers.probabilities import soft
 
-from kdkit import check, profiling
-from kdkit.check import judging, shape
-from kdkit.check.record import NOTEBOOKS
+from kdkit.course import check
+from kdkit.course.check import judging, shape
+from kdkit.course.check.record import NOTEBOOKS
+from kdkit.measure import profiling
 
 NOT_NUMBERS = ("soft_targets", "kd_step", "student_in_budget")
 SHAPES = ["{}x{}".format(*known) for known in shape.accuracies()]

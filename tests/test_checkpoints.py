@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdkit import checkpoints, files
+from kdkit.data import files
+from kdkit.training import checkpoints
 
 STATE = {
     "settings": {"data": "tiny", "teacher": None, "temperature": 4.0, "epochs": 3},

@@ -14,10 +14,12 @@ from PIL import Image
 from tiny import net, splits
 
 import kdkit
-from kdkit import __main__ as cli
-from kdkit import data, doctor, experiments, metrics, models, training, zoo
-from kdkit.cache import ViewCache
-from kdkit.experiments import Setting
+from kdkit import data, models, studies, training, zoo
+from kdkit.cli import doctor
+from kdkit.cli import main as cli
+from kdkit.measure import metrics
+from kdkit.studies import Setting
+from kdkit.training.cache import ViewCache
 
 FEW = ["--train-images", "200", "--epochs", "8", "--batch-size", "20"]
 
@@ -63,7 +65,7 @@ def test_worn_images_are_three_times_as_many():
 
 def test_experiments_are_kept_and_told(monkeypatch, capsys):
     setting = Setting(images=100, epochs=1, students=((2, 3),), shift=0, batch_size=50)
-    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": setting})
+    monkeypatch.setitem(studies.SETTINGS, "things", {"small": setting})
     command = ["experiments", "things", "--seeds", "2", "--json", "x.json"]
     assert cli.main(command) == 0
     said, kept = capsys.readouterr().out, json.loads(Path("x.json").read_text())

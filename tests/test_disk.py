@@ -12,7 +12,10 @@ import faults
 import pytest
 import torch
 
-from kdkit import files, memory, models, profiling, rows, runs
+from kdkit import models
+from kdkit.data import files
+from kdkit.measure import machine, profiling
+from kdkit.training import rows, runs
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +161,10 @@ def test_memory_that_was_kept_is_given_back_when_asked_and_from_then_on():
             blocks = [torch.ones(size) for _ in range(blocks)]
         use_and_free()
         began = held()
-        assert memory.keep_freed()
+        assert machine.keep_freed()
         use_and_free()
         kept = held()
-        assert memory.give_back()
+        assert machine.give_back()
         given = held()
         use_and_free(blocks=1, size=60_000_000)  # more than any gap that the others have left
         print(kept - began, given - began, held() - began)
@@ -172,9 +175,9 @@ def test_memory_that_was_kept_is_given_back_when_asked_and_from_then_on():
     assert kept > 150 and given < 20 and later < 20, done.stderr
 
 
-@pytest.mark.parametrize("change", [memory.keep_freed, memory.give_back])
+@pytest.mark.parametrize("change", [machine.keep_freed, machine.give_back])
 def test_elsewhere_than_on_linux_memory_is_left_alone(monkeypatch, change):
-    monkeypatch.setattr(memory.sys, "platform", "win32")
+    monkeypatch.setattr(machine.sys, "platform", "win32")
     assert change() is False
 
 

@@ -7,29 +7,31 @@ import reading
 import torch
 from torch import nn
 
-from kdkit import berts, distilbert, losses, models, runs, zoo
+from kdkit import losses, models, zoo
 from kdkit.data import text, tokens
+from kdkit.models import bert
+from kdkit.training import masked_lm, runs
 
 WORDS = len(reading.tokenizer())
 WEIGHTS = {"soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
 
 
 def student(teacher, seed=0):
-    made = berts.student(teacher, seed=seed)
-    berts.copy_layers(teacher, made)
+    made = bert.student(teacher, seed=seed)
+    bert.copy_layers(teacher, made)
     return made
 
 
 def train(teacher=None, seed=0, epochs=2, **settings):
     network = student(reading.teacher(), seed)
     shared = {"epochs": epochs, "batch_size": 16, "seed": seed, "progress": False}
-    return distilbert.train(network, reading.corpus(), teacher=teacher, **{**shared, **settings})
+    return masked_lm.train(network, reading.corpus(), teacher=teacher, **{**shared, **settings})
 
 
 @pytest.fixture(scope="module")
 def teacher():
     """One that has learnt something."""
-    return distilbert.train(
+    return masked_lm.train(
         reading.teacher(seed=1), reading.corpus(), epochs=40, batch_size=16, lr=5e-3, progress=False
     ).student
 
@@ -45,7 +47,7 @@ def test_values_computed_by_hand():
     hidden = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])
     other = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]])
     labels, mask = torch.tensor([[-100, 1, -100]]), torch.tensor([[True, True, False]])
-    found = distilbert.triple_loss((logits, hidden), (theirs, other), labels, mask)
+    found = masked_lm.triple_loss((logits, hidden), (theirs, other), labels, mask)
     peaked = [e(1) / (e(1) + 2), 1 / (e(1) + 2), 1 / (e(1) + 2)]  # softmax of (2, 0, 0) / 2
     even = [1 / 3] * 3
     kl = [sum(t * math.log(t / s) for t, s in zip(*pair, strict=True)) for pair in ((even, peaked), (peaked, even))]
@@ -60,9 +62,9 @@ def test_values_computed_by_hand():
 def test_a_term_of_weight_0_reads_0_and_the_others_stay(without):
     teacher = reading.teacher(seed=1).eval()
     hidden, network = reading.hidden(), student(reading.teacher()).eval()
-    pair = [berts.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher)]
-    whole = distilbert.triple_loss(*pair, hidden.labels, hidden.mask)
-    part = distilbert.triple_loss(*pair, hidden.labels, hidden.mask, **{without: 0.0})
+    pair = [bert.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher)]
+    whole = masked_lm.triple_loss(*pair, hidden.labels, hidden.mask)
+    part = masked_lm.triple_loss(*pair, hidden.labels, hidden.mask, **{without: 0.0})
     for weight, term in zip(WEIGHTS, ("soft", "hard", "cosine"), strict=True):
         assert getattr(part, term) == (0 if weight == without else getattr(whole, term))
     left = sum(
@@ -79,14 +81,14 @@ def test_a_term_of_weight_0_reads_0_and_the_others_stay(without):
 def test_weights_that_mean_nothing_are_refused_by_the_loss_itself(weights):
     pair = torch.zeros(1, 2, 3), torch.ones(1, 2, 4)
     with pytest.raises(ValueError, match="weight"):
-        distilbert.triple_loss(pair, pair, torch.zeros(1, 2).long(), torch.ones(1, 2).bool(), **weights)
+        masked_lm.triple_loss(pair, pair, torch.zeros(1, 2).long(), torch.ones(1, 2).bool(), **weights)
 
 
 def test_the_hard_loss_counts_hidden_words_only_and_the_others_all_but_padding():
     teacher = reading.teacher(seed=1).eval()
     hidden, network = reading.hidden(), student(reading.teacher()).eval()
-    mine, other = (berts.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher))
-    found = distilbert.triple_loss(mine, other, hidden.labels, hidden.mask)
+    mine, other = (bert.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher))
+    found = masked_lm.triple_loss(mine, other, hidden.labels, hidden.mask)
     m, asked = hidden.mask, hidden.labels != -100
     assert found.soft == 4 * losses.kl_divergence(mine[0][m], other[0][m], 2.0)
     assert torch.allclose(found.hard, nn.functional.cross_entropy(mine[0][asked], hidden.labels[asked]))
@@ -99,8 +101,8 @@ def test_the_loss_does_not_see_padding_to_the_bit():
     assert not hidden.mask.all()
 
     def loss(inputs):
-        pair = [berts.answer(net, inputs, hidden.mask) for net in (network, teacher)]
-        total = distilbert.triple_loss(*pair, hidden.labels, hidden.mask).total
+        pair = [bert.answer(net, inputs, hidden.mask) for net in (network, teacher)]
+        total = masked_lm.triple_loss(*pair, hidden.labels, hidden.mask).total
         network.zero_grad()
         total.backward()
         return total, [parameter.grad.clone() for name, parameter in network.named_parameters() if "layer" in name]
@@ -119,7 +121,7 @@ def test_a_step_moves_the_student_and_leaves_the_teacher_as_it_was(teacher):
     network = student(reading.teacher())
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     before, mine = models.fingerprint(teacher.train()), models.fingerprint(network)
-    seen = distilbert.step(teacher, network.eval(), reading.hidden(), optimizer)
+    seen = masked_lm.step(teacher, network.eval(), reading.hidden(), optimizer)
     assert models.fingerprint(teacher) == before and models.fingerprint(network) != mine
     assert not any(module.training for module in teacher.modules()) and network.training
     assert all(parameter.grad is None for net in (teacher, network) for parameter in net.parameters())
@@ -131,17 +133,17 @@ def test_a_step_moves_the_student_and_leaves_the_teacher_as_it_was(teacher):
 
 
 def test_a_teacher_learns_more_than_frequencies(teacher):
-    found = distilbert.report(teacher, reading.corpus())
+    found = masked_lm.report(teacher, reading.corpus())
     assert found["perplexity"] < 0.9 * found["by_frequency"]["perplexity"]
     assert found["by_frequency"]["perplexity"] < 0.3 * found["untrained"]["perplexity"]
 
 
 def test_distillation_moves_the_student_towards_the_teacher(teacher):
-    asked = distilbert.hide_for_judging(reading.corpus().test, reading.tokenizer())
-    answers = distilbert.guesses(teacher, asked)
+    asked = masked_lm.hide_for_judging(reading.corpus().test, reading.tokenizer())
+    answers = masked_lm.guesses(teacher, asked)
     run = train(teacher, epochs=6, hard_weight=0.0, lr=5e-3)
     before, after = (
-        distilbert.judge(distilbert.guesses(net, asked), asked, answers)
+        masked_lm.judge(masked_lm.guesses(net, asked), asked, answers)
         for net in (student(reading.teacher()), run.student)
     )
     assert after["kl"] < 0.2 * before["kl"]
@@ -167,14 +169,14 @@ def test_the_same_seed_gives_the_same_run_to_the_bit_and_leaves_the_global_state
 
 
 def test_arms_of_one_seed_read_the_same_texts_with_the_same_words_hidden(teacher, monkeypatch):
-    seen, answer = {}, berts.answer
+    seen, answer = {}, bert.answer
 
     def watch(network, inputs, mask):
         if network.training:
             seen[arm].append(inputs.clone())
         return answer(network, inputs, mask)
 
-    monkeypatch.setattr(berts, "answer", watch)
+    monkeypatch.setattr(bert, "answer", watch)
     for arm, settings in {
         "alone": {},
         "distilled": {"teacher": teacher},
@@ -207,7 +209,7 @@ def test_a_run_that_was_killed_goes_on_to_the_bit(teacher, tmp_path, distilled):
 
 def test_the_test_texts_are_never_looked_at(teacher):
     corpus = reading.corpus()._replace(test=None)
-    distilbert.train(student(reading.teacher()), corpus, teacher=teacher, epochs=1, progress=False)
+    masked_lm.train(student(reading.teacher()), corpus, teacher=teacher, epochs=1, progress=False)
 
 
 @pytest.mark.parametrize("lr", [10.0, 1e3])
@@ -222,28 +224,28 @@ def test_a_training_that_explodes_says_so(lr):
 def test_whoever_finds_all_words_alike_has_the_perplexity_of_their_number():
     hidden = reading.hidden()
     asked = hidden.labels[hidden.labels != -100]
-    found = distilbert.judge(torch.zeros(len(asked), WORDS), hidden)
+    found = masked_lm.judge(torch.zeros(len(asked), WORDS), hidden)
     assert found["perplexity"] == pytest.approx(WORDS, rel=1e-5) and "kl" not in found
-    sure = distilbert.judge(50 * nn.functional.one_hot(asked, WORDS).float(), hidden)
+    sure = masked_lm.judge(50 * nn.functional.one_hot(asked, WORDS).float(), hidden)
     assert sure == {"perplexity": pytest.approx(1, abs=1e-5), "accuracy": 1.0}
 
 
 def test_guesses_are_those_for_the_hidden_words_in_order_whatever_the_batch(monkeypatch):
     network, hidden = reading.teacher(seed=2).train(), reading.hidden(20)
-    found = distilbert.guesses(network, hidden)
+    found = masked_lm.guesses(network, hidden)
     assert network.training
     with torch.no_grad():
-        logits, _ = berts.answer(network.eval(), hidden.inputs, hidden.mask)
+        logits, _ = bert.answer(network.eval(), hidden.inputs, hidden.mask)
     assert torch.allclose(found, logits[hidden.labels != -100], atol=1e-5)
-    monkeypatch.setattr(distilbert, "ASKED_AT_ONCE", 8)
-    assert torch.allclose(distilbert.guesses(network, hidden), found, atol=1e-5)
+    monkeypatch.setattr(masked_lm, "ASKED_AT_ONCE", 8)
+    assert torch.allclose(masked_lm.guesses(network, hidden), found, atol=1e-5)
 
 
 def test_the_shipped_teacher_is_as_good_as_its_card_says():
     """On the Python that it learnt from to the digit; another version brings slightly other texts."""
     card = zoo.card("python-teacher")
     corpus = tokens.corpus(text.python(), zoo.tokenizer("python-teacher"))
-    found, said = distilbert.report(zoo.load("python-teacher"), corpus), card["results"]
+    found, said = masked_lm.report(zoo.load("python-teacher"), corpus), card["results"]
     assert found["perplexity"] == pytest.approx(said["perplexity"], rel=0.15)
     assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.03)
     if found["hidden_words"] == said["hidden_words"]:
@@ -255,41 +257,41 @@ def test_the_shipped_teacher_is_as_good_as_its_card_says():
 
 TEACHER = reading.teacher()
 REFUSED = {
-    "teacher and student are the same network": lambda: distilbert.check(TEACHER, TEACHER),
-    "cosine_weight must be a finite number of at least 0; got -1": lambda: distilbert.check(
+    "teacher and student are the same network": lambda: masked_lm.check(TEACHER, TEACHER),
+    "cosine_weight must be a finite number of at least 0; got -1": lambda: masked_lm.check(
         TEACHER, student(TEACHER), cosine_weight=-1
     ),
-    "soft_weight must be a finite number of at least 0; got nan": lambda: distilbert.check(
+    "soft_weight must be a finite number of at least 0; got nan": lambda: masked_lm.check(
         TEACHER, student(TEACHER), soft_weight=math.nan
     ),
-    "all three weights are 0": lambda: distilbert.check(
+    "all three weights are 0": lambda: masked_lm.check(
         TEACHER, student(TEACHER), soft_weight=0, hard_weight=0, cosine_weight=0
     ),
-    "do not teach the head which word to say": lambda: distilbert.check(
+    "do not teach the head which word to say": lambda: masked_lm.check(
         TEACHER, student(TEACHER), soft_weight=0, hard_weight=0
     ),
-    "temperature must be a finite number above 0; got 0": lambda: distilbert.check(
+    "temperature must be a finite number above 0; got 0": lambda: masked_lm.check(
         TEACHER, student(TEACHER), temperature=0
     ),
-    "the student's hidden states have 20 numbers": lambda: distilbert.check(
-        TEACHER, berts.student(berts.teacher(20, 2, words=TEACHER.config.vocab_size, length=24))
+    "the student's hidden states have 20 numbers": lambda: masked_lm.check(
+        TEACHER, bert.student(bert.teacher(20, 2, words=TEACHER.config.vocab_size, length=24))
     ),
-    "must know the same words": lambda: distilbert.check(
-        TEACHER, berts.student(berts.teacher(16, 2, words=30, length=24))
+    "must know the same words": lambda: masked_lm.check(
+        TEACHER, bert.student(bert.teacher(16, 2, words=30, length=24))
     ),
-    "the tokenizer knows .* tokens, the network 30": lambda: distilbert.check_reads(
-        berts.teacher(16, 2, words=30, length=24), reading.corpus()
+    "the tokenizer knows .* tokens, the network 30": lambda: masked_lm.check_reads(
+        bert.teacher(16, 2, words=30, length=24), reading.corpus()
     ),
-    "pieces of 24 tokens are longer than the 8": lambda: distilbert.check_reads(
-        berts.teacher(16, 2, words=TEACHER.config.vocab_size, length=8), reading.corpus()
+    "pieces of 24 tokens are longer than the 8": lambda: masked_lm.check_reads(
+        bert.teacher(16, 2, words=TEACHER.config.vocab_size, length=8), reading.corpus()
     ),
-    "hard_weight must be a plain number; got '2'": lambda: distilbert.check(TEACHER, student(TEACHER), hard_weight="2"),
+    "hard_weight must be a plain number; got '2'": lambda: masked_lm.check(TEACHER, student(TEACHER), hard_weight="2"),
     "lr must be a finite number above 0; got 0": lambda: train(lr=0),
-    "without a teacher temperature=3.0.* would do nothing: pass a teacher": lambda: distilbert.train(
+    "without a teacher temperature=3.0.* would do nothing: pass a teacher": lambda: masked_lm.train(
         student(TEACHER), reading.corpus(), epochs=1, temperature=3.0
     ),
     "epochs must be a whole number from 1 to 1000000; got 0": lambda: train(epochs=0),
-    "seed must be a whole number; got 0.5": lambda: distilbert.train(
+    "seed must be a whole number; got 0.5": lambda: masked_lm.train(
         student(TEACHER), reading.corpus(), epochs=1, seed=0.5
     ),
 }

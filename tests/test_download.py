@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 from small_copies import TEST, TRAIN
 
-from kdkit import files
-from kdkit.data import cifar10, download, mnist
+from kdkit.data import cifar10, download, files, mnist
 from kdkit.data.download import Source
 
 OFFICIAL, PICTURES = "cifar-10-python.tar.gz", "cifar10.tgz"

@@ -13,10 +13,12 @@ import torch
 from IPython.utils.capture import capture_output
 from scipy.cluster.hierarchy import linkage
 
-from kdkit import experiments, figures, measured, metrics, zoo
+from kdkit import studies, zoo
+from kdkit.course import figures, measured
 from kdkit.data import things
 from kdkit.data.things import CLASSES
-from kdkit.metrics import paired_interval
+from kdkit.measure import metrics
+from kdkit.measure.metrics import paired_interval
 
 
 def some_figure():
@@ -138,7 +140,7 @@ def quickness_of_shapes():
     learnt = measured.load("shapes-learnt")
     ms = {(r["width"], r["depth"]): 1000 * statistics.median(r["seconds"]) for r in learnt["times"] if r["batch"] == 1}
     names = [f"{width}x{depth}" for width, depth in ms]
-    reached = [statistics.mean(experiments.by_seed(learnt, "shapes", name, "soft")) for name in names]
+    reached = [statistics.mean(studies.by_seed(learnt, "shapes", name, "soft")) for name in names]
     return reached, list(ms.values()), names, range(len(names))
 
 

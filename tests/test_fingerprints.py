@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torchvision import transforms
 
-from kdkit import berts, models
-from kdkit.fingerprints import fingerprint
+from kdkit import models
+from kdkit.models import bert
+from kdkit.models.fingerprints import fingerprint
 
 
 class With(nn.Module):
@@ -81,7 +82,7 @@ def heads(count):
 
 
 def bert_heads(count):
-    network = berts.teacher(16, 1, words=30, length=8)
+    network = bert.teacher(16, 1, words=30, length=8)
     network.bert.encoder.layer[0].attention.self.num_attention_heads = count
     return network
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from kdkit import doctor, threads
+from kdkit.cli import doctor
+from kdkit.measure import machine
 from tools.links import ROOT
 
 # ----------------------------------------------------------------------------------------------- threads
@@ -16,7 +17,7 @@ from tools.links import ROOT
 
 def started(*command, **environment):
     """A fresh Python without settings for threads but those given: what it said, and how long its threads spin."""
-    clean = {name: value for name, value in os.environ.items() if name not in threads.YOURS}
+    clean = {name: value for name, value in os.environ.items() if name not in machine.YOURS}
     environment = clean | {"OMP_DISPLAY_ENV": "verbose"} | environment
     done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
     found = re.search(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)  # what the OpenMP library itself says that it has read
@@ -44,7 +45,7 @@ def test_threads_sleep_where_kdkit_comes_before_torch_unless_you_have_set_it(cod
 @needs_libgomp
 def test_after_torch_it_is_too_late_and_said_once():
     done, spins = started("-W", "error", "-c", "import torch, kdkit; from kdkit import losses; print('went on')")
-    assert spins > 0 and done.stderr.count(threads.TOO_LATE) == 1 and done.stdout == "went on\n"
+    assert spins > 0 and done.stderr.count(machine.TOO_LATE) == 1 and done.stdout == "went on\n"
 
 
 @needs_libgomp
@@ -54,14 +55,14 @@ def test_the_command_line_sets_it_and_doctor_says_so():
 
 
 def test_what_kdkit_starts_has_the_setting_as_well():
-    ask = f"import os; print(os.environ[{threads.SETTING!r}])"
+    ask = f"import os; print(os.environ[{machine.SETTING!r}])"
     done, _ = started("-c", f"import kdkit, subprocess, sys; subprocess.run([sys.executable, '-c', {ask!r}])")
     assert done.stdout == "PASSIVE\n"
 
 
 def test_doctor_says_where_it_was_too_late(monkeypatch):
-    monkeypatch.setattr(threads, "_missed", True)
-    assert (False, threads.TOO_LATE) in list(doctor.report())
+    monkeypatch.setattr(machine, "_missed", True)
+    assert (False, machine.TOO_LATE) in list(doctor.report())
 
 
 def test_doctor_leaves_your_own_setting_uncommented(monkeypatch):

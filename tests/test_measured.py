@@ -1,4 +1,4 @@
-"""The tables of kdkit/measured/README.md say what the JSON files say."""
+"""The tables of kdkit/course/measured/README.md say what the JSON files say."""
 
 import json
 import statistics
@@ -9,9 +9,12 @@ import pytest
 import reading
 
 from benchmarks import ablation, defaults, original_pixels, shapes, shapes_learnt, usual_loop
-from kdkit import distilbert, experiments, measured, models, profiling, training, transfer, zoo
+from kdkit import models, studies, training, zoo
+from kdkit.course import measured
 from kdkit.data import text, tokens
-from kdkit.metrics import paired_interval, rank_correlation
+from kdkit.measure import profiling
+from kdkit.measure.metrics import paired_interval, rank_correlation
+from kdkit.training import fine_tuning, masked_lm
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
 README = (measured.FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
@@ -103,15 +106,15 @@ def test_latency():
 @pytest.mark.parametrize("name", ["experiments-cifar", "experiments-things"])
 def test_three_ways_to_teach(name):
     result = measured.load(name)
-    settings = {setting: asdict(values) for setting, values in experiments.SETTINGS[result["experiment"]].items()}
+    settings = {setting: asdict(values) for setting, values in studies.SETTINGS[result["experiment"]].items()}
     assert result["settings"] == json.loads(json.dumps(settings))  # those of the notebook's live cell
-    assert {row["setting"] for row in experiments.summary(result)} == set(settings)
+    assert {row["setting"] for row in studies.summary(result)} == set(settings)
     if result["teacher"] != models.fingerprint(zoo.load(f"{result['data']}-teacher")):
         assert f"SHA-256 1691b63d…, {100 * result['teacher_accuracy']:.2f} %" in PAGE and "1691b63d" in result["note"]
-    for row in experiments.summary(result):
+    for row in studies.summary(result):
         assert row["seeds"] >= 5
         assert " ".join(experiment_row(row).split()) in PAGE
-    for verdict in experiments.verdicts(result):
+    for verdict in studies.verdicts(result):
         assert f"- {verdict}." in PAGE
 
 
@@ -125,8 +128,8 @@ def experiment_row(row):
 
 def test_no_learning_rate_was_best_at_the_end_of_the_range():
     for name in "experiments-cifar", "experiments-things":
-        rates = {row["lr"] for row in experiments.summary(measured.load(name))}
-        assert rates <= set(experiments.RATES[1:-1]), rates
+        rates = {row["lr"] for row in studies.summary(measured.load(name))}
+        assert rates <= set(studies.RATES[1:-1]), rates
 
 
 def test_speed():
@@ -178,7 +181,7 @@ def test_shapes_learnt():
         assert row in PAGE, row
     assert result["settings"] == {"images": shapes_learnt.SETTING.images, "epochs": shapes_learnt.SETTING.epochs}
     for width, depth in shapes_learnt.SHAPES:
-        assert len(experiments.by_seed(result, "shapes", f"{width}x{depth}", "soft")) == 5
+        assert len(studies.by_seed(result, "shapes", f"{width}x{depth}", "soft")) == 5
 
 
 def test_notebook_05_says_no_more_than_these_results():
@@ -205,10 +208,10 @@ def test_notebook_05_says_no_more_than_these_results():
     assert max(shallow) < 1.1 * min(shallow)
 
     def mean(name):
-        return statistics.mean(experiments.by_seed(learnt, "shapes", name, "soft"))
+        return statistics.mean(studies.by_seed(learnt, "shapes", name, "soft"))
 
     assert mean("24x3") == max(mean(f"{width}x3") for width in (4, 8, 16, 24)) > mean("4x3") + 0.03
-    assert min(experiments.by_seed(learnt, "shapes", "16x9", "soft")) < 0.9
+    assert min(studies.by_seed(learnt, "shapes", "16x9", "soft")) < 0.9
 
 
 def test_the_default_training_breaks_no_student():
@@ -233,8 +236,8 @@ def test_the_teacher_that_ships():
 
 def test_notebook_04_says_no_more_than_these_results():
     """Its words on the stored results, which it does not compute anew."""
-    found = experiments.comparisons(measured.load("experiments-cifar"))
-    answers, softness, both = experiments.QUESTIONS
+    found = studies.comparisons(measured.load("experiments-cifar"))
+    answers, softness, both = studies.QUESTIONS
     quick = {question: pair for (setting, _, _, question), pair in found.items() if setting == "quick"}
     assert quick[softness].low > 0 and quick[both].low < 0 < quick[both].high and quick[answers].low < 0
     for student in "8x3", "8x6":
@@ -343,12 +346,12 @@ def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeyp
     monkeypatch.setattr(zoo, "load", lambda name: reading.teacher().eval())
     monkeypatch.setattr(zoo, "tokenizer", lambda name: corpus.tokenizer)
     monkeypatch.setattr(tokens, "corpus", lambda documents, tokenizer: corpus)
-    monkeypatch.setattr(transfer, "which_module", lambda *arguments: "a task")
-    monkeypatch.setattr(transfer, "fine_tune", lambda network, task, seed: 0.5)
+    monkeypatch.setattr(fine_tuning, "which_module", lambda *arguments: "a task")
+    monkeypatch.setattr(fine_tuning, "fine_tune", lambda network, task, seed: 0.5)
     monkeypatch.setattr(ablation, "EPOCHS", {"quick": 1})
     monkeypatch.setattr(ablation, "RATES", (1e-3, 1e-2))
     monkeypatch.setattr(text, "python", dict)
-    monkeypatch.setattr(transfer, "unseen_docstrings", list)
+    monkeypatch.setattr(fine_tuning, "unseen_docstrings", list)
     arms = ["triple loss", "no masked LM", "no teacher at all"]
     tuning = ablation.prepare("ablation-rates", ablation.RATES, path=tmp_path / "rates.json")
     tuning.tune(arms)
@@ -363,13 +366,13 @@ def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeyp
         assert best[arm] == min(found, key=found.get)
     result = ablation.run(arms, 2, path=tmp_path / "a.json")
     assert len(result["rows"]) == 3 * 2 + 3 * 2
-    trained, train = [], distilbert.train
-    monkeypatch.setattr(distilbert, "train", lambda *a, **k: trained.append(k) or train(*a, **k))
+    trained, train = [], masked_lm.train
+    monkeypatch.setattr(masked_lm, "train", lambda *a, **k: trained.append(k) or train(*a, **k))
     again = ablation.run(arms, 3, path=tmp_path / "a.json")
     assert len(trained) == 3 and again["rows"][: len(result["rows"])] == result["rows"]
     assert [row["seed"] for row in again["rows"] if row["arm"] == "no masked LM"] == [0, 1, 2]
     assert all(row["lr"] == best[row["arm"]] for row in again["rows"] if row["setting"] == "quick")
-    for module, name in (distilbert, "SOFT"), (distilbert, "WARM_UP"), (transfer, "PEAK_LR"):
+    for module, name in (masked_lm, "SOFT"), (masked_lm, "WARM_UP"), (fine_tuning, "PEAK_LR"):
         with monkeypatch.context() as changed:
             changed.setattr(module, name, 0.7)
             with pytest.raises(ValueError, match="results of another settings: give another file"):

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from scipy import special, stats
 from torch import nn
 
-from kdkit import metrics, models
-from kdkit.metrics import (
+from kdkit import models
+from kdkit.measure import metrics
+from kdkit.measure.metrics import (
     accuracy,
     agreement,
     bias_for_prior,

@@ -41,7 +41,7 @@ def state_bytes(net):
 def test_a_network_has_the_parameters_that_its_width_and_depth_imply(channels, classes):
     for width, depth in GRID:
         net = models.student(width, depth, classes, channels)
-        assert models.parameters(net) == count_by_hand(width, depth, classes, channels), (width, depth)
+        assert models.count_parameters(net) == count_by_hand(width, depth, classes, channels), (width, depth)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -60,10 +60,10 @@ def test_depth_counts_convolutions():
 
 
 def test_the_sizes_that_the_documentation_names():
-    sizes = [models.parameters(models.student(width, depth)) for width, depth in ((8, 3), (8, 6), (6, 6))]
+    sizes = [models.count_parameters(models.student(width, depth)) for width, depth in ((8, 3), (8, 6), (6, 6))]
     assert [round(size / 1000) for size in sizes] == [14, 33, 19]
-    assert models.parameters(models.teacher()) == pytest.approx(2e6, rel=0.02)
-    assert models.parameters(models.teacher(32)) == pytest.approx(5e5, rel=0.02)
+    assert models.count_parameters(models.teacher()) == pytest.approx(2e6, rel=0.02)
+    assert models.count_parameters(models.teacher(32)) == pytest.approx(5e5, rel=0.02)
 
 
 def test_a_network_can_be_built_again_from_its_architecture():
@@ -358,7 +358,7 @@ def test_distilling_from_argmax_at_t_1_is_cross_entropy_with_the_teachers_answer
 @pytest.mark.parametrize("width, depth", [(64, 1), (128, 3), (544, 2)])
 def test_an_encoder_has_as_many_parameters_as_berts_layers(width, depth):
     attention, feed_forward, norms = 4 * (width**2 + width), 8 * width**2 + 5 * width, 4 * width
-    assert models.parameters(models.encoder(width, depth)) == depth * (attention + feed_forward + norms)
+    assert models.count_parameters(models.encoder(width, depth)) == depth * (attention + feed_forward + norms)
 
 
 def test_an_encoder_comes_out_of_its_seed_alone():

@@ -9,9 +9,9 @@ import json
 
 import pytest
 
-from kdkit import check
-from kdkit.check.judging import AS_FOUND
-from kdkit.check.record import NOTEBOOKS
+from kdkit.course import check
+from kdkit.course.check.judging import AS_FOUND
+from kdkit.course.check.record import NOTEBOOKS
 from tools.notebooks import ROOT, text
 from tools.versions import exercises, solved_source
 

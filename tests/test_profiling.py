@@ -7,7 +7,8 @@ import tiny
 import torch
 from torch import nn
 
-from kdkit import models, profiling
+from kdkit import models
+from kdkit.measure import profiling
 
 
 def test_operations_of_a_linear_layer_and_a_convolution_by_hand():

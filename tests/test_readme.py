@@ -9,9 +9,9 @@ import reading
 import tiny
 import torch
 
-from kdkit import __main__ as cli
-from kdkit import data, experiments, models
-from kdkit.experiments import Setting
+from kdkit import data, models, studies
+from kdkit.cli import main as cli
+from kdkit.studies import Setting
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FEW = ["--train-images", "100", "--epochs", "12", "--batch-size", "10"]
@@ -70,7 +70,7 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "THINGS_PER_CLASS", 20)
     small = Setting(images=100, epochs=1, students=((2, 3),), shift=0, batch_size=50)
-    monkeypatch.setitem(experiments.SETTINGS, "things", {"small": small})
+    monkeypatch.setitem(studies.SETTINGS, "things", {"small": small})
     for name, text in reading.documents().items():
         (tmp_path / "texts").mkdir(exist_ok=True)
         (tmp_path / "texts" / f"{name}.txt").write_text(text)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from kdkit import check
-from kdkit.check import record
+from kdkit.course import check
+from kdkit.course.check import record
 from tools.notebooks import ROOT, text
 
 

@@ -1,6 +1,7 @@
 """What holds for the repository as a whole. Each gate is shown to fail on something made up."""
 
 import ast
+import graphlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import zipfile
 
 import pytest
 
+import kdkit
 from tools import floors
 from tools.links import ROOT
 from tools.notebooks import text
@@ -119,17 +121,8 @@ def test_a_pin_and_a_missing_floor_are_found(line):
 
 # ----------------------------------------------------------------------------------------------- floors
 
-FLOORS = {
-    # the ground: they need nothing of the kit
-    **dict.fromkeys(("files", "measured", "memory", "threads", "fingerprints", "whole"), 0),
-    **dict.fromkeys(("losses", "models", "data", "checkpoints", "rows"), 1),
-    **dict.fromkeys(("cache", "metrics", "profiling", "runs", "berts"), 2),
-    **dict.fromkeys(("training", "zoo", "distilbert", "transfer"), 3),
-    **dict.fromkeys(("figures", "workbench", "experiments"), 4),
-    **dict.fromkeys(("widgets", "check", "museum", "doctor"), 5),
-    "__main__": 6,
-}
-HOME = {"kd_step": "training", "train": "training", "show": "figures"}  # functions that kdkit itself offers
+FLOORS = {name: floor for floor, name in enumerate(kdkit.ROOMS)}
+HOME = {name: place.split(".")[0] for name, place in (kdkit._MODULES | kdkit._FUNCTIONS).items()}
 
 
 def imported_modules(source, module):
@@ -150,7 +143,7 @@ def wrong_imports(source, module):
     """Imports of ``module`` that do not come from a lower floor; a package's own modules may use each other."""
     own = module.split(".")[0]
     if own not in FLOORS:
-        return [f"kdkit.{module} has no floor yet: give it one here and in kdkit/__init__.py"]
+        return [f"kdkit.{module} has no floor yet: give it one in kdkit.ROOMS"]
     targets = {HOME.get(name, name) for name in imported_modules(source, module)} - {"__version__"}
     return [
         f"kdkit.{module} (floor {FLOORS[own]}) imports {target} (floor {FLOORS.get(target, 'none')})"
@@ -163,7 +156,7 @@ def test_every_module_imports_from_lower_floors_only():
     package = ROOT / "kdkit"
     paths = [path for path in FILES if path.suffix == ".py" and path.is_relative_to(package)]
     modules = {".".join(path.relative_to(package).with_suffix("").parts): path for path in paths}
-    modules.pop("__init__")  # it imports by name, when a name is first used
+    modules = {name: path for name, path in modules.items() if "." in name}  # not __init__, nor __main__
     assert len(modules) > 5
     assert [wrong for name, path in modules.items() for wrong in wrong_imports(path.read_text(), name)] == []
 
@@ -171,25 +164,47 @@ def test_every_module_imports_from_lower_floors_only():
 @pytest.mark.parametrize(
     "source, module, target",
     [
-        ("from kdkit.training import train", "losses", "training"),
-        ("from kdkit import train", "cache", "training"),
-        ("from kdkit import losses, figures", "zoo", "figures"),
-        ("def later():\n    import kdkit.check", "figures", "check"),
+        ("from kdkit.training import train", "losses.logits", "training"),
+        ("from kdkit import train", "models.bert", "training"),
+        ("from kdkit import losses, figures", "zoo", "course"),
+        ("def later():\n    import kdkit.course.check", "studies.ledger", "course"),
         ("from .. import zoo", "data.things", "zoo"),
-        ("from ..cache import ViewCache", "data.things", "cache"),
-        ("from . import zoo", "training", "zoo"),
-        ("from kdkit.metrics import accuracy", "cache", "metrics"),
-        ("import kdkit.unheard_of", "__main__", "unheard_of"),
+        ("from ..training.cache import ViewCache", "data.things", "training"),
+        ("from kdkit.measure.metrics import accuracy", "zoo", "measure"),
+        ("import kdkit.unheard_of", "cli.main", "unheard_of"),
     ],
 )
-def test_an_import_from_the_same_floor_or_above_is_found(source, module, target):
+def test_an_import_from_a_floor_above_is_found(source, module, target):
     assert [w for w in wrong_imports(source, module) if f"imports {target} " in w]
 
 
 def test_a_module_without_a_floor_is_found_and_what_is_allowed_passes():
     assert "kdkit.penthouse has no floor yet" in wrong_imports("", "penthouse")[0]
-    assert not wrong_imports("import torch\nfrom kdkit import __version__, models\nimport kdkit", "cache")
+    assert not wrong_imports("import torch\nfrom kdkit import __version__, models\nimport kdkit", "training.cache")
     assert not wrong_imports("from .images import ImageSet\nfrom kdkit.data import views", "data.things")
+
+
+def test_no_two_modules_of_a_room_import_each_other():
+    package = ROOT / "kdkit"
+    paths = [path for path in FILES if path.suffix == ".py" and path.is_relative_to(package)]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths if path.stem != "__init__"}
+    graph = {name: needed(path.read_text()) & names.keys() for name, path in names.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names them
+
+
+def needed(source):
+    """Full names of the kit's modules that ``source`` may import, at its top or in a function."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_a_circle_of_imports_is_found():
+    graph = {"a": needed("from b import c"), "b": needed("def later():\n    from a import d")}
+    with pytest.raises(graphlib.CycleError):
+        tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
 # ------------------------------------------------------------------------------------------------ wheel
@@ -216,15 +231,14 @@ def tree(tmp_path):
 
 
 def test_the_wheel_carries_every_file_of_the_package_weights_included(tree):
-    (tree / "kdkit" / "weights").mkdir(exist_ok=True)
-    (tree / "kdkit" / "weights" / "made-up.safetensors").write_bytes(b"weights")
-    (tree / "kdkit" / "widgets" / "made_up.js").write_text("// a view")
+    (tree / "kdkit" / "zoo" / "weights" / "made-up.safetensors").write_bytes(b"weights")
+    (tree / "kdkit" / "course" / "widgets" / "made_up.js").write_text("// a view")
     assert missing_from_wheel(tree) == []
 
 
 def test_a_file_left_out_of_the_wheel_is_found(tree):
-    (tree / "kdkit" / "widgets" / "made_up.mjs").write_text("// a view of another kind")
-    assert missing_from_wheel(tree) == ["kdkit/widgets/made_up.mjs"]
+    (tree / "kdkit" / "course" / "widgets" / "made_up.mjs").write_text("// a view of another kind")
+    assert missing_from_wheel(tree) == ["kdkit/course/widgets/made_up.mjs"]
 
 
 # ------------------------------------------------------------------------------------------- light import

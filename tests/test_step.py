@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdkit import kd_step, losses, metrics, models
+from kdkit import kd_step, losses, models
+from kdkit.measure import metrics
 
 INPUTS = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(8) % 3

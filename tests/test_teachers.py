@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from kdkit import metrics, zoo
+from kdkit import zoo
 from kdkit.data import things
+from kdkit.measure import metrics
 
 SEED = 4242  # no seed of things.splits(..., seed=0), which the teacher learnt and was measured on
 

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 import kdkit
-from kdkit import checkpoints, losses, metrics, models, runs, training
-from kdkit.cache import ViewCache
+from kdkit import losses, models, training
+from kdkit.measure import metrics
+from kdkit.training import checkpoints, runs
+from kdkit.training.cache import ViewCache
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ import pytest
 import reading
 import torch
 
-from kdkit import berts, models, transfer
+from kdkit import models
 from kdkit.data import text
+from kdkit.models import bert
+from kdkit.training import fine_tuning
 
 
 def pairs():
     """Docstrings that tell their module by a word: a list of pairs."""
     subjects = dict(
-        zip(transfer.MODULES, ("cat", "dog", "man", "bird", "story", "student", "teacher", "nobody"), strict=True)
+        zip(fine_tuning.MODULES, ("cat", "dog", "man", "bird", "story", "student", "teacher", "nobody"), strict=True)
     )
     return [
         (module, f"the {subject} sees {'the other ' * (number % 3)}{subject} and a {subject}. {number}{subject}")
@@ -21,18 +23,18 @@ def pairs():
 
 
 def test_ten_of_each_module_are_learnt_from_and_the_others_tested():
-    task = transfer.which_module(reading.tokenizer(), pairs())
+    task = fine_tuning.which_module(reading.tokenizer(), pairs())
     assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().tolist() == [20] * 8
     rows = {tuple(row) for row in task.train.ids.tolist()}
-    assert len(rows) > 1 and task.train.ids.shape == (80, transfer.LENGTH) and task.classes == transfer.MODULES
-    other = transfer.which_module(reading.tokenizer(), pairs(), seed=1)
+    assert len(rows) > 1 and task.train.ids.shape == (80, fine_tuning.LENGTH) and task.classes == fine_tuning.MODULES
+    other = fine_tuning.which_module(reading.tokenizer(), pairs(), seed=1)
     assert not torch.equal(task.train.ids, other.train.ids)
 
 
 def test_no_text_is_tested_that_stands_among_those_to_learn_from():
     known = " ".join(f"known{number}" for number in range(20))
     repeats = [(module, f"{words}\n\n{known}") for module, words in pairs()]
-    task, again = (transfer.which_module(reading.tokenizer(), given) for given in (pairs(), repeats))
+    task, again = (fine_tuning.which_module(reading.tokenizer(), given) for given in (pairs(), repeats))
     assert torch.equal(task.test.ids, again.test.ids) and not torch.equal(task.train.ids, again.train.ids)
 
 
@@ -43,32 +45,32 @@ def test_docstrings_to_sort_are_those_that_no_network_has_learnt_from(monkeypatc
     monkeypatch.setattr(text, "docstrings", lambda: found)
     documents = {f"topic {number}": f"{number} {known}" for number in range(50)}
     documents |= {f"new {number}": f"{number} and nothing else" for number in range(50)}
-    left = transfer.unseen_docstrings(documents)
+    left = fine_tuning.unseen_docstrings(documents)
     assert left == [("email", "A new one of six words."), ("enum", "But this one is long enough.")]
 
 
 def test_nobody_has_learnt_from_these_modules():
-    names = {f"module {module}": module for module in transfer.MODULES}
+    names = {f"module {module}": module for module in fine_tuning.MODULES}
     others = {f"topic {number}": str(number) for number in range(200)}
     assert not set(text.split({**names, **others}).train) & set(names)
 
 
 def test_this_machine_has_enough_of_them():
     documents = text.python()
-    found = transfer.unseen_docstrings(documents)
-    task = transfer.which_module(reading.tokenizer(), found)
+    found = fine_tuning.unseen_docstrings(documents)
+    task = fine_tuning.which_module(reading.tokenizer(), found)
     assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().min() >= 10
     assert text.overlap(dict(enumerate(words for _, words in found)), text.split(documents).train) == 0
 
 
 def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():
-    network = berts.teacher(32, 1, words=len(reading.tokenizer()), length=transfer.LENGTH)
-    task, before = transfer.which_module(reading.tokenizer(), pairs()), models.fingerprint(network)
+    network = bert.teacher(32, 1, words=len(reading.tokenizer()), length=fine_tuning.LENGTH)
+    task, before = fine_tuning.which_module(reading.tokenizer(), pairs()), models.fingerprint(network)
     state = torch.get_rng_state()
-    scores = [transfer.fine_tune(network, task, epochs=40, lr=5e-3, seed=seed) for seed in (0, 0)]
+    scores = [fine_tuning.fine_tune(network, task, epochs=40, lr=5e-3, seed=seed) for seed in (0, 0)]
     assert scores[0] == scores[1] > 0.8 and models.fingerprint(network) == before
     assert torch.equal(torch.get_rng_state(), state)
-    assert transfer.fine_tune(network, task, epochs=1, lr=1e-6) < 0.25
+    assert fine_tuning.fine_tune(network, task, epochs=1, lr=1e-6) < 0.25
 
 
 def test_a_task_that_cannot_be_made_or_read_is_refused():
@@ -78,21 +80,21 @@ def test_a_task_that_cannot_be_made_or_read_is_refused():
         with pytest.raises(
             ValueError, match=f"enum has {count} docstrings: 10 are learnt from, and nothing else is left"
         ):
-            transfer.which_module(reading.tokenizer(), given)
+            fine_tuning.which_module(reading.tokenizer(), given)
     with pytest.raises(ValueError, match="texts have 64 tokens; this network reads 24 at most"):
-        transfer.fine_tune(reading.teacher(), transfer.which_module(reading.tokenizer(), pairs()))
+        fine_tuning.fine_tune(reading.teacher(), fine_tuning.which_module(reading.tokenizer(), pairs()))
 
 
 def test_fine_tuning_does_not_seed_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU was seeded"))
-    network = berts.teacher(8, 1, words=len(reading.tokenizer()), length=transfer.LENGTH)
-    transfer.fine_tune(network, transfer.which_module(reading.tokenizer(), pairs()), epochs=1)
+    network = bert.teacher(8, 1, words=len(reading.tokenizer()), length=fine_tuning.LENGTH)
+    fine_tuning.fine_tune(network, fine_tuning.which_module(reading.tokenizer(), pairs()), epochs=1)
 
 
 def test_counting_words_solves_what_a_word_tells_and_not_what_it_does_not():
-    task = transfer.which_module(reading.tokenizer(), pairs())
-    assert transfer.count_words(task) == 1
+    task = fine_tuning.which_module(reading.tokenizer(), pairs())
+    assert fine_tuning.count_words(task) == 1
     mixed = task._replace(
         train_labels=task.train_labels[torch.randperm(80, generator=torch.Generator().manual_seed(0))]
     )
-    assert transfer.count_words(mixed) < 0.4
+    assert fine_tuning.count_words(mixed) < 0.4

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from kdkit.data import things, wear
+from kdkit.data import corruptions, things
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +18,18 @@ def generator():
 
 def test_each_image_comes_three_times_with_its_label():
     data = tiny.splits(train=20)
-    worn = wear.worn(data)
+    worn = corruptions.worn(data)
     assert len(worn.train) == 60 and torch.equal(worn.train.images[:20], data.train.images)
     assert torch.equal(worn.train.labels, data.train.labels.repeat(3))
     assert worn.val is data.val and worn.test is data.test and worn.views == data.views
-    assert wear.worn(data).train.fingerprint == worn.train.fingerprint
+    assert corruptions.worn(data).train.fingerprint == worn.train.fingerprint
 
 
 def test_compressed_images_look_alike_and_the_lower_the_quality_the_less(pictures):
     def distance(qualities):
-        return (wear.recompressed(pictures, generator(), qualities).float() - pictures.float()).abs().mean().item()
+        return (
+            (corruptions.recompressed(pictures, generator(), qualities).float() - pictures.float()).abs().mean().item()
+        )
 
     assert 0 < distance((95, 95)) < distance((50, 50)) < distance((10, 10)) < 30
 
@@ -39,7 +41,8 @@ def detail(images):
 def test_blurred_images_lose_detail_and_sharpened_ones_gain_it(pictures):
     shape, quiet = (len(pictures), 1, 1, 1), torch.zeros(len(pictures), 1, 1, 1)
     blurred, same, sharp = (
-        wear._out_of_focus(pictures, torch.full(shape, amount), quiet, generator()) for amount in (1.0, 0.0, -1.0)
+        corruptions._out_of_focus(pictures, torch.full(shape, amount), quiet, generator())
+        for amount in (1.0, 0.0, -1.0)
     )
     assert detail(blurred) < 0.9 * detail(pictures) and detail(sharp) > 1.1 * detail(pictures)
     assert torch.equal(same, pictures)
@@ -48,10 +51,10 @@ def test_blurred_images_lose_detail_and_sharpened_ones_gain_it(pictures):
 def test_noise_is_as_strong_as_was_drawn():
     grey = torch.full((2, 3, 32, 32), 128, dtype=torch.uint8)
     noise = torch.tensor([2.0, 8.0]).view(2, 1, 1, 1)
-    seen = wear._out_of_focus(grey, torch.zeros(2, 1, 1, 1), noise, generator()).float().std(dim=(1, 2, 3))
+    seen = corruptions._out_of_focus(grey, torch.zeros(2, 1, 1, 1), noise, generator()).float().std(dim=(1, 2, 3))
     assert seen.tolist() == pytest.approx([2.0, 8.0], rel=0.1)
 
 
 def test_grey_images_are_not_compressed_as_if_they_had_colours():
     with pytest.raises(ValueError, match=r"only colour images, \[N, 3, H, W\].*got \[4, 1, 28, 28\]"):
-        wear.recompressed(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), generator())
+        corruptions.recompressed(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), generator())

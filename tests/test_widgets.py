@@ -12,14 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from kdkit import figures, losses, metrics, models, profiling
+from kdkit import losses, models
+from kdkit.course import figures
+from kdkit.course.widgets import FlipBook, MorphPanel, ShapePanel, TemperaturePanel
+from kdkit.course.widgets.bars import address
+from kdkit.course.widgets.morph import COVERED, STEPS
+from kdkit.course.widgets.shape import DEPTHS, WIDTHS
+from kdkit.course.widgets.temperature import STOPS
 from kdkit.data import things
 from kdkit.data.things import CLASSES
-from kdkit.widgets import FlipBook, MorphPanel, ShapePanel, TemperaturePanel
-from kdkit.widgets.bars import address
-from kdkit.widgets.morph import COVERED, STEPS
-from kdkit.widgets.shape import DEPTHS, WIDTHS
-from kdkit.widgets.temperature import STOPS
+from kdkit.measure import metrics, profiling
 
 TEACHER = torch.tensor([[6.0, 4.0, 1.0, 0.5, -1.0, -6.0, -2.0, -3.0, -4.0, -5.0], [0.0] * 9 + [3.0]])
 STUDENT = torch.tensor([[3.0, 4.0, 1.0, 0.0, -1.0, -2.0, -2.0, 0.0, -4.0, -1.0], [1.0] * 10])
@@ -340,7 +342,7 @@ def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):
             expected = depth + 1e-9 * profiling.flops(net, inputs)
             assert panel.sentence == (
                 f"{depth} layer{'s' * (depth > 1)} of width {width}: "
-                f"{models.parameters(net) / 1e6:.2f} million parameters; "
+                f"{models.count_parameters(net) / 1e6:.2f} million parameters; "
                 f"predicted {expected:.2f} ms for 4 tokens, measured {2 * depth:.2f} ms."
             )
             assert panel.sentence in panel.view.value and panel.sentence in panel.still()

@@ -10,8 +10,11 @@ import tiny
 import torch
 
 import kdkit
-from kdkit import distilbert, experiments, files, metrics, models
-from kdkit.cache import ViewCache
+from kdkit import models, studies
+from kdkit.data import files
+from kdkit.measure import metrics
+from kdkit.training import masked_lm
+from kdkit.training.cache import ViewCache
 
 
 def die():
@@ -90,11 +93,11 @@ def cache_fill(folder):
 
 def study(folder):
     """A fair fight with few students; the seconds that each took are not compared."""
-    experiments.RATES, experiments.FIRST_RATE = (0.2, 0.4), 1
-    experiments.SETTINGS["things"] = {"small": experiments.Setting(96, 1, ((2, 3),), (1.0,), 1, 32)}
+    studies.RATES, studies.FIRST_RATE = (0.2, 0.4), 1
+    studies.SETTINGS["things"] = {"small": studies.Setting(96, 1, ((2, 3),), (1.0,), 1, 32)}
     teacher = tiny.net(seed=7, width=4).eval()
     path, keywords = folder / "rows.json", {"seeds": 2, "folder": folder, "say": lambda row: None}
-    ledger = experiments.run("things", tiny.splits(), teacher, path=path, **keywords)
+    ledger = studies.run("things", tiny.splits(), teacher, path=path, **keywords)
     return {"rows": [{name: value for name, value in row.items() if name != "seconds"} for row in ledger.rows]}
 
 
@@ -102,11 +105,11 @@ def bert(folder):
     """A DistilBERT that learns from a BERT."""
     import reading
 
-    from kdkit import berts
+    from kdkit.models import bert
 
     teacher = reading.teacher(depth=2)
     schedule = {"epochs": 3, "batch_size": 32, "seed": 1, "checkpoint": folder / "checkpoint", "progress": False}
-    return outcome(distilbert.train(berts.student(teacher), reading.corpus(), teacher=teacher, **schedule))
+    return outcome(masked_lm.train(bert.student(teacher), reading.corpus(), teacher=teacher, **schedule))
 
 
 KINDS = {"training": training, "cache fill": cache_fill, "study": study, "BERT": bert}

@@ -1,10 +1,10 @@
 """Images with labels: drawn by the kit (``things``), or read from disk (``cifar10``, ``mnist``, ``image_folder``)."""
 
 from kdkit.data import own, things
+from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet, Splits, describe
 from kdkit.data.sources import cifar10, image_folder, mnist
 from kdkit.data.views import Views
-from kdkit.files import expanded
 
 __all__ = ["ImageSet", "Splits", "Views", "cifar10", "describe", "image_folder", "load", "mnist", "things"]
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from kdkit import files
-from kdkit.data import folders, layout, walk
+from kdkit.data import files, folders, layout, walk
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TIMEOUT = (5, 20)  # seconds: to connect, and between two pieces; a dead network is known after these

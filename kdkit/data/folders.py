@@ -22,11 +22,11 @@ from safetensors.torch import load, save_file
 from tqdm.auto import tqdm
 
 from kdkit.data import layout, walk
+from kdkit.data.files import expanded, explained, replacing
 from kdkit.data.images import ImageSet
 from kdkit.data.layout import SUFFIXES
 from kdkit.data.walk import LeftOut
-from kdkit.files import expanded, explained, replacing
-from kdkit.whole import whole
+from kdkit.losses.arguments import whole
 
 DECODING = 2  # raise it when the same files would give other pixels: kept images are then decoded again
 LONGEST_NAME = 100  # bytes; a file system takes 255, and files get longer names that begin with it

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from kdkit.data.seeds import generator
 from kdkit.data.views import Views
-from kdkit.whole import generator, whole
+from kdkit.losses.arguments import whole
 
 LEARNABLE = 20  # images of a class; with fewer a network learns the pictures, not the class
 JUDGEABLE = 100  # images to validate or to test

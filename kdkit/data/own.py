@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from kdkit.data import layout, walk
+from kdkit.data.files import expanded
 from kdkit.data.folders import data_name, read_folder
 from kdkit.data.images import Splits, hold_out
-from kdkit.files import expanded
 
 SIDE = 32  # pixels to which own images are scaled, the size of all images of the course
 FEWEST = 20  # training images, so that a tenth of them can be held out

@@ -18,11 +18,11 @@ import torch
 from kdkit.data import download as downloads
 from kdkit.data import folders, layout, walk
 from kdkit.data.download import CIFAR10_CLASSES
+from kdkit.data.files import expanded
 from kdkit.data.folders import image_folder
 from kdkit.data.images import ImageSet, Splits, hold_out
 from kdkit.data.layout import SUFFIXES
 from kdkit.data.views import Views
-from kdkit.files import expanded
 
 __all__ = ["cifar10", "find", "image_folder", "mnist", "places"]
 

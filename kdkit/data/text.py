@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kdkit.data import walk
-from kdkit.files import expanded
+from kdkit.data.files import expanded
 
 ELSEWHERE = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3"}  # others' code, and tests
 VAL, TEST = 0.1, 0.1

@@ -13,8 +13,9 @@ import torch
 
 from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, one_thread, sin_cos
 from kdkit.data.images import ImageSet, Splits
+from kdkit.data.seeds import generator
 from kdkit.data.views import Views
-from kdkit.whole import generator, whole
+from kdkit.losses.arguments import whole
 
 _MOST = 100_000  # of a class, 3 GB in all: a number with a slip of the finger is refused before it fills the memory
 _CHUNK = 250  # images drawn at once: their planes fit into a processor's cache

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from kdkit.data import text
-from kdkit.whole import whole
+from kdkit.losses.arguments import whole
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 WORDS, LENGTH = 3000, 128

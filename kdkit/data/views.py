@@ -1,7 +1,7 @@
 """Augmentation as a finite list of views, on a schedule that no seed changes.
 
 A view is a flip (or none) and a shift by whole pixels. With ``flip=True, shift=2`` an image has 2 x 5 x 5 = 50
-views, so a teacher has only 50 answers to give on it: they can all be kept (see ``kdkit.cache``).
+views, so a teacher has only 50 answers to give on it: they can all be kept (see ``training.cache``).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from kdkit.whole import whole
+from kdkit.losses.arguments import whole
 
 _SCHEDULE_SEED = 20150309  # the day Hinton et al. 2015 went to arXiv; any fixed number would do
 

@@ -2,7 +2,7 @@
 the mistake. ``python -m tests.answers`` prints the table of wrong answers and messages.
 """
 
-from kdkit import check
+from kdkit.course import check
 
 from . import fair, loss, museum, probabilities, shape, triple
 

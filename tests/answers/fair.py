@@ -13,7 +13,7 @@ def by_hand(s, z):
 
 
 def by_metrics(a, b):
-    from kdkit.metrics import paired_interval
+    from kdkit.measure.metrics import paired_interval
 
     return paired_interval(a, b).high - paired_interval(a, b).mean
 

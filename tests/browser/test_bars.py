@@ -8,10 +8,11 @@ import ipywidgets
 import pytest
 import torch
 
-from kdkit import losses, metrics
+from kdkit import losses
+from kdkit.course.widgets import TemperaturePanel, bars, flipbook
+from kdkit.course.widgets.temperature import PRESETS, STOPS
 from kdkit.data.things import CLASSES
-from kdkit.widgets import TemperaturePanel, bars, flipbook
-from kdkit.widgets.temperature import PRESETS, STOPS
+from kdkit.measure import metrics
 
 TOLERANCE = 1e-5
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from lab import ROOT
 
-from kdkit.widgets.temperature import STOPS
+from kdkit.course.widgets.temperature import STOPS
 from tools.notebooks import text
 from tools.versions import exercises, solved_source
 

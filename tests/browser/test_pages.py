@@ -11,7 +11,7 @@ import pytest
 import torch
 from lab import ROOT, Slider
 
-from kdkit.widgets import TemperaturePanel
+from kdkit.course.widgets import TemperaturePanel
 from tools.pages import gallery
 
 LOGITS, CLASSES, LABELS = [[4.0, 2.5, -6.0], [1.0, 3.0, 0.5]], ["chair", "sofa", "mushroom"], [0, 1]

@@ -2,18 +2,18 @@
 
 import pytest
 
-from kdkit import museum
+from kdkit.course import bugs
 from tests.test_museum import functions
 
 
 def symptoms(name):
-    return [getattr(museum, name)(function) for function in functions(name)]
+    return [getattr(bugs, name)(function) for function in functions(name)]
 
 
 def test_the_quiet_teacher_pulls_less_by_the_number_of_classes():
     broken, mended = symptoms("quiet_teacher")
     ratios = [b / a for a, b in zip(broken, mended, strict=True)]
-    assert ratios == pytest.approx(museum.CLASS_COUNTS)
+    assert ratios == pytest.approx(bugs.CLASS_COUNTS)
     assert broken[2] < 0.05 and min(mended) > 1  # a hundred classes: cannot be heard
 
 

@@ -7,15 +7,17 @@ import reading
 import torch
 from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
 
-from kdkit import berts, distilbert, models
+from kdkit import models
 from kdkit.data import tokens
+from kdkit.models import bert
+from kdkit.training import masked_lm
 from tools.notebooks import ROOT, code_cells, text
 
 WORDS = 30_522
 
 
 @pytest.fixture(scope="module")
-def bert():
+def teacher():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return BertForMaskedLM(BertConfig())  # bert-base-uncased: 12 layers of 768
@@ -28,39 +30,39 @@ def tokenizer():
     return tokens.tokenizer([*words, *(f"[unused{number}]" for number in range(WORDS - len(words)))])
 
 
-def test_a_student_of_bert_base_is_a_distilbert(bert):
-    student = berts.student(bert)
-    assert berts.copy_layers(bert, student) == (0, 2, 4, 7, 9, 11)
+def test_a_student_of_bert_base_is_a_distilbert(teacher):
+    student = bert.student(teacher)
+    assert bert.copy_layers(teacher, student) == (0, 2, 4, 7, 9, 11)
     published = DistilBertForMaskedLM(DistilBertConfig())
     shapes = [{name: value.shape for name, value in net.state_dict().items()} for net in (student, published)]
     assert shapes[0] == shapes[1]
-    assert models.parameters(bert) == 109_514_298 and models.parameters(student) == 66_985_530
+    assert models.count_parameters(teacher) == 109_514_298 and models.count_parameters(student) == 66_985_530
 
 
-def test_steps_of_the_true_shape(bert):
-    student = berts.student(bert)
-    berts.copy_layers(bert, student)
+def test_steps_of_the_true_shape(teacher):
+    student = bert.student(teacher)
+    bert.copy_layers(teacher, student)
     ids = torch.randint(5, WORDS, (4, 64), generator=torch.Generator().manual_seed(0))
     labels = ids.where(torch.arange(64) % 7 == 0, -100)
     hidden = tokens.Hidden(ids, labels, torch.ones_like(ids).bool())
-    before = models.fingerprint(bert)
+    before = models.fingerprint(teacher)
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4)
-    seen = [distilbert.step(bert, student, hidden, optimizer).total for _ in range(3)]
-    assert seen[-1] < seen[0] and models.fingerprint(bert) == before
+    seen = [masked_lm.step(teacher, student, hidden, optimizer).total for _ in range(3)]
+    assert seen[-1] < seen[0] and models.fingerprint(teacher) == before
 
 
-def test_the_section_for_those_online_runs(bert, tokenizer, capsys):
+def test_the_section_for_those_online_runs(teacher, tokenizer, capsys):
     notebook = json.loads((ROOT / "notebooks" / "06_distilling_bert.ipynb").read_text(encoding="utf-8"))
     (source,) = [
         text(cell["source"]) for _, cell in code_cells(notebook) if "def the_real_thing" in text(cell["source"])
     ]
-    namespace = {"berts": berts, "distilbert": distilbert, "models": models, "tokens": tokens}
+    namespace = {"bert": bert, "masked_lm": masked_lm, "models": models, "tokens": tokens}
     exec(compile(source, "06", "exec"), namespace)
     whole = tokens.corpus(reading.documents(), tokenizer)
     few = whole._replace(**{part: getattr(whole, part).at(slice(0, 2)) for part in ("train", "val", "test")})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokens, "corpus", lambda documents, tokenizer: few)
         published = DistilBertForMaskedLM(DistilBertConfig())
-        namespace["the_real_thing"](bert, tokenizer, published, {}, "cpu")
+        namespace["the_real_thing"](teacher, tokenizer, published, {}, "cpu")
     said = capsys.readouterr().out
     assert "layers (0, 2, 4, 7, 9, 11); 61% of the parameters" in said and "DistilBERT, published: perplexity" in said

@@ -1,0 +1,1 @@
+"""``python -m kdkit``: a command a file."""

@@ -1,0 +1,1 @@
+"""The course: exercises, sliders, figures, quick trainings, and stored results."""

@@ -1,0 +1,39 @@
+"""Exercise checks: run the reader's function on new random inputs, and say what is wrong with it.
+
+One function an exercise, by the name of the function that the reader writes; each returns a ``Verdict``. What was
+tried and solved is kept in a file beside the notebook: see ``progress``.
+"""
+
+from kdkit.course.check import bugs
+from kdkit.course.check.fair import argmax_loss, reach
+from kdkit.course.check.judging import Verdict, guess
+from kdkit.course.check.loss import kd_loss, sequence_kl, soft_cross_entropy
+from kdkit.course.check.record import progress
+from kdkit.course.check.shape import student_in_budget
+from kdkit.course.check.step import kd_step
+from kdkit.course.check.targets import entropy, mean_soft_targets, second_choice, soft_targets
+from kdkit.course.check.temperature import high_temperature_gradient, kd_gradient, kl_divergence
+from kdkit.course.check.triple import cosine_distance, masked_lm
+
+__all__ = [
+    "Verdict",
+    "argmax_loss",
+    "bugs",
+    "cosine_distance",
+    "entropy",
+    "guess",
+    "high_temperature_gradient",
+    "kd_gradient",
+    "kd_loss",
+    "kd_step",
+    "kl_divergence",
+    "masked_lm",
+    "mean_soft_targets",
+    "progress",
+    "reach",
+    "second_choice",
+    "sequence_kl",
+    "soft_cross_entropy",
+    "soft_targets",
+    "student_in_budget",
+]

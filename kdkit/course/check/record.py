@@ -1,0 +1,151 @@
+"""What a reader has tried and solved: kept in a file beside the notebook, which they may delete at any time."""
+
+import functools
+import html
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from kdkit.course.check import judging
+from kdkit.data import files
+
+FILE = "kdkit-progress.json"
+NOTEBOOKS = {
+    "00 Start here": ("soft_targets",),
+    "01 Dark knowledge": ("second_choice", "mean_soft_targets", "entropy"),
+    "02 Temperature": ("kl_divergence", "kd_gradient", "high_temperature_gradient"),
+    "03 The loss": ("soft_cross_entropy", "kd_loss", "kd_step", "sequence_kl"),
+    "03 The bug museum": (
+        "quiet_teacher",
+        "cliff",
+        "sinking_teacher",
+        "coin_tosser",
+        "never_zero",
+        "pale_targets",
+        "frozen_student",
+        "restless_kl",
+        "too_good",
+    ),
+    "04 CIFAR-10": ("argmax_loss", "reach"),
+    "05 Not faster": ("student_in_budget",),
+    "06 A BERT": ("masked_lm", "cosine_distance"),
+}
+SOLVED, TRIED, OPEN = "✓", "✗", "○"
+
+
+def exercise(check):
+    """Make ``check(function) -> Verdict`` an exercise: it never raises, whatever is handed in, and its verdicts count
+    towards the reader's progress.
+    """
+
+    @functools.wraps(check)
+    def checked(function):
+        try:
+            with torch.enable_grad():  # a notebook may have switched it off
+                verdict = check(function)
+        except Exception as error:
+            verdict = judging.stopped(error, function)
+        ours = getattr(function, "__name__", "").endswith("_solution")
+        if verdict.passed is not None and not ours and in_notebook():
+            try:
+                _record(check.__name__, verdict.passed)
+            except OSError as error:  # a folder that cannot be written to is no reason to withhold the verdict
+                verdict.message += f" (Progress was not kept in {FILE}: {error.strerror or error}.)"
+        return verdict
+
+    return checked
+
+
+def progress():
+    """What you have solved so far, notebook by notebook. Shows as a table."""
+    return Progress(_read(Path(FILE)))
+
+
+class Progress:
+    """``kept``: a dict of exercise to {"attempts": number, "solved": bool}."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def mark(self, name):
+        """One sign for an exercise: solved, tried, or still open."""
+        if name not in self.kept:
+            return OPEN
+        return SOLVED if self.kept[name]["solved"] else TRIED
+
+    def rows(self):
+        """(notebook, how many are solved, of how many, the exercises with their signs), for each notebook."""
+        for notebook, names in NOTEBOOKS.items():
+            marks = [self.mark(name) for name in names]
+            yield notebook, marks.count(SOLVED), len(names), list(zip(marks, names, strict=True))
+
+    def __repr__(self):
+        lines = [
+            f"{notebook:18} {solved} of {count}  " + "  ".join(f"{mark} {name}" for mark, name in exercises)
+            for notebook, solved, count, exercises in self.rows()
+        ]
+        return "\n".join([*lines, LEGEND])
+
+    def _repr_html_(self):
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align:left">{notebook}</th><td>{solved} of {count}</td>'
+            f'<td style="text-align:left">{_in_html(exercises)}</td></tr>'
+            for notebook, solved, count, exercises in self.rows()
+        )
+        columns = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in COLUMNS)
+        return f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table><p>{html.escape(LEGEND)}</p>"
+
+
+COLUMNS = "notebook", "solved", "exercises"
+LEGEND = (
+    f"{SOLVED} solved, {TRIED} tried, {OPEN} still open. Kept in {FILE} beside the notebook; delete it to start afresh."
+)
+
+
+def _in_html(exercises):
+    words = {SOLVED: "solved", TRIED: "tried", OPEN: "still open"}
+    return " &ensp; ".join(
+        f'<span title="{words[mark]}" style="white-space:nowrap">{mark} {name}</span>' for mark, name in exercises
+    )
+
+
+def in_notebook():
+    """Whether a kernel runs this: elsewhere nobody solves exercises, and no file should appear."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def _record(name, solved):
+    path = Path(FILE)
+    kept = _read(path)
+    before = kept.get(name, {"attempts": 0, "solved": False})
+    kept[name] = {"attempts": before["attempts"] + 1, "solved": before["solved"] or solved}
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def _read(path):
+    """What ``path`` holds. A damaged file is set aside under another name, and a new one is begun."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8-sig"))  # an editor on Windows may have put a mark before it
+        return {str(name): {"attempts": int(e["attempts"]), "solved": bool(e["solved"])} for name, e in kept.items()}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        print(f"{path} cannot be read ({error.strerror or error}): your progress is not shown.")
+        return {}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        print(f"{path} is damaged. {_set_aside(path)}")
+        return {}
+
+
+def _set_aside(path):
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        return f"It cannot be moved away ({error.strerror or error}): delete it."
+    return f"It is now {aside}, and your progress begins anew."

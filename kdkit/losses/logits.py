@@ -1,0 +1,232 @@
+"""The losses of knowledge distillation, as plain functions of logits.
+
+Logits are ``[B, C]`` (B samples, C classes) or ``[B, L, V]`` (B sequences of L tokens, V words). With
+t = softmax(teacher / T) and s = softmax(student / T), means run over samples, or over all B * L tokens.
+Everything is computed in log space and in at least float32; the teacher's logits never get a gradient.
+
+A logit of -inf rules a class out. Where the teacher gives a class nothing (0 log 0 = 0), neither side's -inf counts;
+where a student's -inf meets a class that the teacher gives something, the true loss is infinite. An infinite loss, and
+NaN, which comes of NaN, of +inf or of a row of only -inf, is a ``ValueError`` on the CPU. A GPU would have to be waited
+for to know: there the number comes back as it is, and whoever reads it has to look. So it does, on any device, from
+``kd_terms`` and ``hard_cross_entropy``: loops are made of them, which read their losses anyway. ``kd_step`` looks, and
+refuses before it changes a weight.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdkit.losses.arguments import (
+    IGNORE_INDEX,
+    at_least_float32,
+    check_classes,
+    check_labels,
+    check_logits,
+    check_mask,
+    check_pair,
+    check_temperature,
+    check_weight,
+    masked_mean,
+    may_look,
+)
+
+
+class KDTerms(NamedTuple):
+    """``total = soft_weight * soft + hard_weight * hard``, with ``soft`` = T^2 KL and ``hard`` = cross-entropy."""
+
+    total: Tensor
+    soft: Tensor
+    hard: Tensor
+
+
+def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Cross-entropy against the teacher's probabilities instead of a one-hot label: -sum_i t_i log s_i.
+
+    With a one-hot t this is the usual cross-entropy. It does not read 0 when the student matches the teacher, but
+    the teacher's entropy.
+
+    Parameters: ``student_logits`` and ``teacher_logits``, ``[B, C]`` or ``[B, L, V]``, alike in shape;
+    ``temperature``, a finite number above 0.
+    Returns a scalar tensor: the mean over samples or tokens, without a factor T^2.
+    Raises ``ValueError`` where shapes or temperature are not as said, for a single class, and (see above) for a loss
+    that is not finite.
+    Source: Hinton et al. 2015 (arXiv:1503.02531), section 2.
+
+    >>> logits = torch.tensor([[2.0, 0.0]])
+    >>> round(float(soft_cross_entropy(logits, logits)), 4)  # the entropy of (0.8808, 0.1192)
+    0.3653
+    """
+    log_s, t = _probabilities(student_logits, teacher_logits, temperature)[:2]
+    return _looked_at(-(t * log_s).sum(-1).mean(), student_logits, teacher_logits)
+
+
+def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(teacher || student) = sum_i t_i (log t_i - log s_i): 0 exactly when the student matches the teacher.
+
+    It is ``soft_cross_entropy`` minus the teacher's entropy. That entropy does not depend on the student, so both
+    have the same gradient.
+
+    Parameters, shapes and errors as for ``soft_cross_entropy``. Returns a scalar tensor, without a factor T^2.
+    Source: Kullback and Leibler 1951; as a distillation loss in the code of DistilBERT (arXiv:1910.01108), whose
+    section 2 gives the cross-entropy.
+
+    >>> logits = torch.tensor([[2.0, 0.0]])
+    >>> float(kl_divergence(logits, logits))
+    0.0
+    """
+    return _looked_at(_kl(student_logits, teacher_logits, temperature), student_logits, teacher_logits)
+
+
+def hard_cross_entropy(student_logits: Tensor, labels: Tensor) -> Tensor:
+    """The usual cross-entropy against labels, averaged over those that are not -100.
+
+    Parameters: ``student_logits``, ``[B, C]`` or ``[B, L, V]``; ``labels``, integers ``[B]`` or ``[B, L]`` in
+    0..C-1, or -100 for "no label here" (what the student says there, NaN included, does not count).
+    Returns a scalar tensor. Raises ``ValueError`` where shapes, kinds or ranges do not fit.
+    """
+    check_logits("student_logits", student_logits)
+    check_classes(student_logits)
+    check_labels(labels, student_logits)
+    logits, labels = at_least_float32(student_logits).flatten(0, -2), labels.flatten().long()  # [N, C], [N]
+    # F.cross_entropy ignores -100 too, but a NaN in an ignored row would still reach the gradient as 0 * NaN.
+    logits = logits.masked_fill((labels == IGNORE_INDEX).unsqueeze(1), 0.0)
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX)
+
+
+def kd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor | None = None,
+    *,
+    temperature: float = 4.0,
+    soft_weight: float | None = None,
+    hard_weight: float | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The distillation loss: soft_weight * T^2 * KL(teacher || student) + hard_weight * cross-entropy(labels).
+
+    Gradients of the KL term shrink as 1/T^2; the factor T^2 takes that back, so that the weights keep their meaning
+    when T changes. The gradient of T^2 KL with respect to the student's logits is T (s - t) / B.
+
+    Parameters:
+        student_logits, teacher_logits: ``[B, C]`` or ``[B, L, V]``, alike in shape.
+        labels: integers ``[B]`` or ``[B, L]``, or None. Labels of -100 do not count in the hard term.
+        temperature: a finite number above 0.
+        soft_weight, hard_weight: numbers of at least 0, not both 0. Left out: 0.9 and 0.1 with labels, 1 and 0
+            without. A term of weight 0 is not computed.
+        mask: bool or 0/1, ``[B]`` or ``[B, L]``; it selects the samples or tokens of the soft term (1 is "counts",
+            as in an attention mask). What stands elsewhere, NaN included, does not count.
+
+    Returns a scalar tensor. Raises ``ValueError`` for anything that is not as said above.
+    Source: Hinton et al. 2015 (arXiv:1503.02531), section 2 and equation 4.
+
+    >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
+    >>> round(float(kd_loss(student, teacher, temperature=1.0)), 4)  # ln 2 - 0.3653
+    0.3278
+    """
+    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
+    terms = kd_terms(student_logits, teacher_logits, labels, temperature=temperature, mask=mask, **weights)
+    return _looked_at(terms.total, student_logits, teacher_logits, mask)
+
+
+def kd_terms(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor | None = None,
+    *,
+    temperature: float = 4.0,
+    soft_weight: float | None = None,
+    hard_weight: float | None = None,
+    mask: Tensor | None = None,
+) -> KDTerms:
+    """``kd_loss`` and the two terms that it is made of, as ``KDTerms(total, soft, hard)``; a term left out reads 0.
+
+    Parameters, shapes and errors as for ``kd_loss``, but whether the terms are finite is left to whoever reads them;
+    ``why_not_finite`` then tells what made them so.
+    """
+    soft_weight, hard_weight = resolve_weights(soft_weight, hard_weight, labels is not None)
+    check_pair(student_logits, teacher_logits)
+    temperature = check_temperature(temperature)
+    # here, once for both terms: their gradients then add up in float32, and are rounded to half precision once
+    student_logits, teacher_logits = at_least_float32(student_logits), at_least_float32(teacher_logits)
+    soft = hard = student_logits.new_zeros(())
+    if soft_weight > 0:
+        soft = temperature**2 * _kl(student_logits, teacher_logits, temperature, mask)
+    if hard_weight > 0:
+        hard = hard_cross_entropy(student_logits, labels)
+    return KDTerms(_weighted_sum((soft_weight, soft), (hard_weight, hard)), soft, hard)
+
+
+def resolve_weights(soft_weight: float | None, hard_weight: float | None, have_labels: bool) -> tuple[float, float]:
+    """Fill in the weights that were left out (0.9 and 0.1 with labels, 1 and 0 without); refuse impossible ones.
+
+    Returns ``(soft_weight, hard_weight)`` as floats. Raises ``ValueError``.
+    """
+    default_soft, default_hard = (0.9, 0.1) if have_labels else (1.0, 0.0)
+    soft_weight = check_weight("soft_weight", default_soft if soft_weight is None else soft_weight)
+    hard_weight = check_weight("hard_weight", default_hard if hard_weight is None else hard_weight)
+    if soft_weight == 0 and hard_weight == 0:
+        raise ValueError("soft_weight and hard_weight are both 0: nothing is left to learn from. Give one above 0.")
+    if hard_weight > 0 and not have_labels:
+        raise ValueError(
+            f"hard_weight={hard_weight:g} asks for a cross-entropy with labels, but labels is None. "
+            "Pass labels, or set hard_weight=0."
+        )
+    return soft_weight, hard_weight
+
+
+def why_not_finite(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> str:
+    """What in these logits makes a loss of them NaN or infinite, in a sentence. It looks at values: a GPU waits."""
+    if mask is not None:
+        student_logits, teacher_logits = student_logits[mask.bool()], teacher_logits[mask.bool()]  # [tokens, V]
+    for name, logits in ("teacher_logits", teacher_logits), ("student_logits", student_logits):
+        for kind, found in ("NaN", logits.isnan()), ("+inf", logits == math.inf):
+            if found.any():
+                return f"{name} hold {kind} in {int(found.any(-1).sum())} of {found[..., 0].numel()} rows."
+        if (logits == -math.inf).all(-1).any():
+            return f"{name} hold a row of only -inf, which rules every class out."
+    if (student_logits == -math.inf).any():
+        return (
+            "the student rules a class out (-inf) that the teacher or the label asks for. Rule out the same classes "
+            "in both."
+        )
+    return "the logits are finite, but too large for their dtype once divided by T, or their loss times T^2 is."
+
+
+def _weighted_sum(*terms: tuple[float, Tensor]) -> Tensor:
+    """Leave out terms of weight 0 and factors of 1, so that "hard label alone" is the cross-entropy to the bit."""
+    kept = [term if weight == 1 else weight * term for weight, term in terms if weight > 0]
+    return kept[0] if len(kept) == 1 else kept[0] + kept[1]
+
+
+def _kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
+    if mask is not None:  # what stands elsewhere does not count, NaN included: a product would leave 0 * NaN
+        mask = check_mask(mask, student_logits)
+        student_logits = student_logits.masked_fill(~mask.unsqueeze(-1), 0.0)
+        teacher_logits = teacher_logits.masked_fill(~mask.unsqueeze(-1), 0.0)
+    log_s, t, log_t = _probabilities(student_logits, teacher_logits, temperature)
+    return masked_mean((t * (log_t - log_s)).sum(-1), mask)
+
+
+def _probabilities(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """log s, t and log t; both logarithms are 0 where t is, so that their product is, as 0 log 0 = 0 says.
+
+    Before the product, not after it: 0 * -inf would be NaN, and leave NaN in the gradient.
+    """
+    check_pair(student_logits, teacher_logits)
+    check_classes(student_logits)
+    temperature = check_temperature(temperature)
+    student, teacher = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
+    log_s, log_t = F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
+    t = log_t.exp()
+    nothing = t == 0
+    return log_s.masked_fill(nothing, 0.0), t, log_t.masked_fill(nothing, 0.0)
+
+
+def _looked_at(loss: Tensor, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``loss``; where looking is free, a ``ValueError`` unless it is finite."""
+    if may_look(loss) and not math.isfinite(loss.item()):
+        raise ValueError(f"the loss is {loss.item()}: {why_not_finite(student_logits, teacher_logits, mask)}")
+    return loss

@@ -1,0 +1,213 @@
+"""What a network costs: arithmetic, memory and time. (What it has learnt to hold: ``kdkit.models.count_parameters``.)
+
+A time means nothing by itself. So contenders take turns, and each ratio stands beside the noise: what the same call
+against itself gave, in the same rounds.
+"""
+
+import contextlib
+import copy
+import logging
+import os
+import statistics
+from typing import NamedTuple
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdkit import models
+
+SHORTEST = 0.02  # seconds of a measurement: anything shorter measures the clock
+
+
+def flops(model, inputs):
+    """Floating-point operations of one forward on ``inputs``: a multiplication and an addition count as two.
+
+    Counted by ``torch.utils.flop_counter``: convolutions and matrix products, which are nearly all of it. The model is
+    left as it is, BatchNorm's statistics included: a copy is asked.
+    """
+    with torch.no_grad(), _layer_by_layer(), FlopCounterMode(display=False) as counter:
+        copy.deepcopy(model)(inputs)
+    return counter.get_total_flops()
+
+
+@contextlib.contextmanager
+def _layer_by_layer():
+    """In eval mode torch runs attention, or a whole layer of it, as one operation, in which its counter sees none."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def training_flops(model, inputs):
+    """The same for a forward and a backward: what a training step multiplies and adds."""
+    with FlopCounterMode(display=False) as counter:
+        models.logits(copy.deepcopy(model), inputs).sum().backward()
+    return counter.get_total_flops()
+
+
+def kept_for_backward(function, *arguments, without=()):
+    """How many bytes torch sets aside for a backward pass while ``function(*arguments)`` runs.
+
+    Memory of tensors ``without`` is not counted.
+    """
+    known = {tensor.untyped_storage().data_ptr() for tensor in without}
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        function(*arguments)
+    return sum(kept.values())
+
+
+def activation_bytes(model, inputs):
+    """Activation memory of a training step on ``inputs``: what is kept between forward and backward, weights left out.
+
+    It grows with the batch, where the parameters do not. The model is left as it is: a copy in train mode is asked.
+    """
+    model = copy.deepcopy(model).train()
+    return kept_for_backward(model, inputs, without=[*model.parameters(), *model.buffers()])
+
+
+class Spread(NamedTuple):
+    """Numbers measured in rounds, one each: ``values``; their ``median``, ``quartiles`` and ``outliers``."""
+
+    values: tuple
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self):
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+    @property
+    def outliers(self):
+        """Values farther from the middle half than one and a half times its width (Tukey's rule): a tuple."""
+        low, high = self.quartiles
+        reach = 1.5 * (high - low)
+        return tuple(value for value in self.values if not low - reach <= value <= high + reach)
+
+
+class Latency(Spread):
+    """Seconds a call."""
+
+    def __str__(self):
+        low, high = self.quartiles
+        aside = len(self.outliers)
+        outliers = f"; {aside} of {len(self.values)} rounds outliers" if aside else ""
+        return f"{1000 * self.median:.2f} ms (middle half {1000 * low:.2f} to {1000 * high:.2f}{outliers})"
+
+
+class Ratio(NamedTuple):
+    """How many times as long as another a call takes: ``spread``. Beside it the other against itself: ``noise``."""
+
+    spread: Spread
+    noise: Spread
+
+    @property
+    def shown(self):
+        """Whether the middle half of the rounds lies beyond all that the noise gave."""
+        low, high = self.spread.quartiles
+        return low > max(self.noise.values) or high < min(self.noise.values)
+
+    def __str__(self):
+        low, high = self.spread.quartiles
+        least, most = min(self.noise.values), max(self.noise.values)
+        said = f"{self.spread.median:.2f} times as long (middle half {low:.2f} to {high:.2f})"
+        return f"{said}; noise {least:.2f} to {most:.2f}{'' if self.shown else ': no difference shown'}"
+
+
+def latency(contenders, rounds=11):
+    """How long each of several calls takes: a ``Latency`` for each entry of ``contenders``, a dict of name to function.
+
+    They take turns, there and back, so that what slows the machine for a moment slows all of them, and nobody always
+    follows the same other. Each turn begins with calls that warm up and do not count. With as many threads as torch
+    uses now. On a CUDA GPU the time ends when the result is there; on MPS, which torch's timer does not wait for, only
+    if the call itself does (``predicting``).
+
+    Raises ``ValueError`` for fewer than two rounds: quartiles need them.
+
+    >>> seconds = latency({"a sum": lambda: torch.ones(9).sum()}, rounds=2)["a sum"]
+    >>> 0 < seconds.median < 1
+    True
+    """
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 2:
+        raise ValueError(f"rounds must be a whole number of at least 2; got {rounds!r}.")
+    threads = torch.get_num_threads()
+    timers = {
+        name: _timer_class()("call()", globals={"call": call}, num_threads=threads) for name, call in contenders.items()
+    }
+    calls = {name: max(1, round(SHORTEST / timer.timeit(3).mean)) for name, timer in timers.items()}
+    times = {name: [] for name in timers}
+    for number in range(rounds):
+        for name in list(timers)[:: -1 if number % 2 else 1]:
+            times[name].append(timers[name].timeit(calls[name]).mean)
+    return {name: Latency(tuple(taken)) for name, taken in times.items()}
+
+
+def compare(contenders, rounds=11):
+    """How many times as long as the first of ``contenders`` the others take: a dict of name to ``Ratio``.
+
+    ``contenders``: as ``latency`` takes them. The first has two turns a round, which tells the noise. Its own ratio is
+    the noise, too.
+    """
+    base = next(iter(contenders))
+    taken = latency({**contenders, _AGAIN: contenders[base]}, rounds)
+    noise = _over(taken[_AGAIN], taken[base])
+    return {name: Ratio(noise if name == base else _over(taken[name], taken[base]), noise) for name in contenders}
+
+
+_AGAIN = "the first again"
+
+
+def _over(one, other):
+    """Ratios of two latencies, round by round."""
+    return Spread(tuple(a / b for a, b in zip(one.values, other.values, strict=True)))
+
+
+def _timer_class():
+    """torch's timer. Its module brings in the one that builds extensions, which warns where CUDA's compiler is found
+    but no GPU; nobody who measures a network needs to read that."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    from torch.utils.benchmark import Timer
+
+    return Timer
+
+
+def load():
+    """How busy the machine has been in the last minute, for reports: programs that want to compute, such as "1.9".
+
+    "unknown" where the system does not say (Windows).
+    """
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def predicting(model, inputs):
+    """A call for ``latency``: ``model``, in eval mode and without gradient, on ``inputs``.
+
+    ``inputs``: what the model takes, or uint8 images ``[N, C, H, W]``, which become what the course's networks take.
+    """
+    model.eval()
+    device = models.device_of(model)
+    inputs = models.as_input(inputs, device) if inputs.dtype == torch.uint8 else inputs.to(device)
+
+    @torch.inference_mode()
+    def predict():
+        answer = model(inputs)
+        if device.type == "mps":
+            torch.mps.synchronize()
+        return answer
+
+    return predict

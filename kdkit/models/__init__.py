@@ -1,0 +1,41 @@
+"""Networks: the course's own, and what holds for any. (``bert`` stands apart: transformers takes seconds to load.)"""
+
+from kdkit.models.convnet import ConvNet, Whiten, student, teacher
+from kdkit.models.encoder import encoder
+from kdkit.models.fingerprints import fingerprint
+from kdkit.models.networks import (
+    check_network,
+    check_total,
+    count_parameters,
+    device_of,
+    eval_mode,
+    evaluating,
+    every_module,
+    seeded,
+    train_mode,
+    unwrapped,
+)
+from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, logits
+
+__all__ = [
+    "EVALUATION_BATCH",
+    "Argmax",
+    "ConvNet",
+    "Whiten",
+    "as_input",
+    "check_network",
+    "check_total",
+    "count_parameters",
+    "device_of",
+    "encoder",
+    "eval_mode",
+    "evaluating",
+    "every_module",
+    "fingerprint",
+    "logits",
+    "seeded",
+    "student",
+    "teacher",
+    "train_mode",
+    "unwrapped",
+]

@@ -1,0 +1,336 @@
+"""Teacher logits, kept: what the teacher says about a view of an image is computed once.
+
+An image has a fixed, finite list of views (``kdkit.data.Views``), and which view comes in which epoch does not
+depend on a run's seed. So the first student fills the cache while it learns, and the teacher costs the second
+student nothing.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from kdkit import models
+from kdkit.data import files
+from kdkit.data.images import check_splits
+from kdkit.data.seeds import generator
+from kdkit.losses import arguments
+from kdkit.losses.arguments import whole
+from kdkit.training import rows
+
+MAGIC, OLDER = b"kdkit view cache 2\n", b"kdkit view cache 1\n"
+HEADER_BYTES = 4096
+ANOTHER_TEACHER = 1e-2  # a difference, relative to the largest logit, that no rounding explains (TF32 included)
+
+
+class ViewCache:
+    """The logits of one teacher on the views of one data set, keyed by (image, view).
+
+    Parameters:
+        teacher: the network; it is asked in eval mode and without gradient for what is missing.
+        data: ``Splits``; the views of ``data.train`` and the plain images of ``data.val`` are kept.
+        path: a file for them (created if there is none), or None to keep them in memory only.
+
+    The space of all entries is claimed when the file is made, so that no training ends in a full disk half-way. Each
+    entry carries a check value. One that was half written when a program was killed, or damaged later, does not count,
+    and is computed again. Two processes may use one file: they write the same values to the same places.
+
+    ``close`` it, or use it in a ``with`` block, where the file is to be deleted afterwards (Windows deletes no open
+    file). ``kept`` lists the caches in a folder, ``remove`` deletes one.
+
+    Raises ``ValueError`` if the file is no cache, or that of another teacher, other images or other views (weights,
+    layers and settings are compared by hash, and a few kept entries with what the teacher says now), and in one of
+    several processes that torchrun started. ``OSError`` if there is not room for it, or no permission.
+    ``teacher_images`` counts the images that went through the teacher.
+    """
+
+    def __init__(self, teacher, data, path=None):
+        files.refuse_several_processes()
+        models.check_network("teacher", teacher)
+        check_splits(data)
+        self.teacher, self.data, self.path = teacher, data, None if path is None else files.expanded(path)
+        self.teacher_images = 0
+        self._header = _header(teacher, data)
+        self._training = len(data.train) * data.views.count  # entries of data.val stand behind these
+        self._entries, self._classes = self._training + len(data.val), len(data.train.classes)
+        self._multipliers = torch.arange(1, 2 * self._classes, 2) * 0x9E3779B1
+        self._kept = rows.InMemory(self._entries, self._classes) if path is None else self._open()
+        self._spot_check(teacher)
+
+    def __repr__(self):
+        where = self.path or "in memory"
+        if self._kept is None:
+            return f"ViewCache({where}: closed)"
+        size = files.in_words(self._kept.bytes)
+        return f"ViewCache({where}: {self.filled:,} of {self._entries:,} entries, {size})"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Let go of the file, or of the memory. What is kept in the file stays; the cache is of no more use."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    @property
+    def _rows(self):
+        """The entries: logits as raw bits, each with its check value."""
+        self._check_open()
+        return self._kept
+
+    def _check_open(self):
+        if self._kept is None:
+            raise ValueError(f"{self!r}: open it again with ViewCache(teacher, data, path).")
+
+    @property
+    def filled(self):
+        """How many entries hold logits."""
+        return int((self._rows.checks() != 0).sum())
+
+    def logits(self, index, view, inputs):
+        """The teacher's logits ``[B, C]`` on a batch: images ``index`` [B] of data.train in their views ``view`` [B].
+
+        ``inputs`` is the same batch as the student sees it (None will do where all are kept). If one entry is missing,
+        the whole batch goes through the teacher, since the last bits of a forward depend on the size of the batch.
+
+        Raises ``ValueError`` for numbers of no image or view, for a batch of another size, and where the teacher
+        answers with NaN or inf.
+        """
+        self._check_numbers("index", index, len(self.data.train))
+        self._check_numbers("view", view, self.data.views.count)
+        if len(view) != len(index):
+            raise ValueError(f"a view for each of {len(index)} images is wanted; got {len(view)}.")
+        return self._look_up(index * self.data.views.count + view, lambda: self._checked(inputs, len(index)))
+
+    @staticmethod
+    def _checked(inputs, count):
+        if not isinstance(inputs, torch.Tensor) or inputs.ndim == 0 or len(inputs) != count:
+            raise ValueError(f"an input for each of {count} images is wanted; got {arguments.described(inputs)}.")
+        arguments.check_dense("inputs", inputs)
+        return inputs
+
+    @staticmethod
+    def _check_numbers(name, numbers, count):
+        if not isinstance(numbers, torch.Tensor) or numbers.dtype != torch.int64 or numbers.ndim != 1:
+            raise ValueError(f"{name} must be an int64 tensor [B]; got {arguments.described(numbers)}.")
+        arguments.check_dense(name, numbers)
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
+            raise ValueError(f"{name} must lie in 0..{count - 1}; got {int(numbers.min())}..{int(numbers.max())}.")
+
+    def val_logits(self):
+        """The teacher's logits ``[N, C]`` on ``data.val``."""
+        parts = torch.arange(len(self.data.val)).split(models.EVALUATION_BATCH)
+        images = self.data.val.images
+        answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
+        return torch.cat(answers)
+
+    def argmax(self):
+        """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
+        answers = ViewCache(models.Argmax(self.teacher), self.data)
+        for some in torch.arange(self._entries).split(100_000):
+            bits, good = self._read(some)
+            answers._store(some[good], answers.teacher.of(bits[good].view(torch.float32)))
+        return answers
+
+    def check_belongs(self, teacher, data):
+        """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
+        self._check_open()
+        header = _header(teacher, data)
+        if teacher is self.teacher:  # one that keeps something of what it was last asked is still the same
+            header["teacher"] = self._header["teacher"]
+        self._compare(header, self._header, repr(self))
+        self._spot_check(teacher)
+
+    def check(self, sample=256, seed=0, tolerance=1e-5):
+        """Compute ``sample`` of the kept entries again and compare.
+
+        Raises ``ValueError`` that names the first entry that is off by more than ``tolerance`` (relative to the
+        largest logit). Returns the largest difference seen.
+        """
+        tolerance = arguments.check_weight("tolerance", tolerance)
+        chosen = self._sample(whole(sample, "sample", 1), seed)
+        if len(chosen) == 0:
+            raise ValueError(f"{self!r} holds nothing to check yet: train a student with it first.")
+        return self._largest_difference(self.teacher, chosen, tolerance)
+
+    def _spot_check(self, teacher):
+        """Two networks can have the same layers and weights and still answer differently: ask, do not assume."""
+        chosen = self._sample(8, seed=0)
+        if len(chosen):
+            self._largest_difference(teacher, chosen, ANOTHER_TEACHER)
+
+    def _sample(self, sample, seed):
+        """Rows of up to ``sample`` undamaged entries of data.train."""
+        kept = (self._rows.checks()[: self._training] != 0).nonzero().squeeze(1)
+        chosen = kept[torch.randperm(len(kept), generator=generator(seed))[:sample]]
+        return chosen[self._read(chosen)[1]]
+
+    def _largest_difference(self, teacher, chosen, tolerance):
+        index, view = chosen // self.data.views.count, chosen % self.data.views.count
+        views = self.data.views
+        fresh = self._ask(teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view))
+        kept_logits = self._read(chosen)[0].view(torch.float32)
+        differences = (kept_logits - fresh).abs().amax(1) / fresh.abs().max().clamp(min=1)
+        worst = int(differences.nan_to_num(nan=torch.inf).argmax())
+        if not differences[worst] <= tolerance:
+            raise ValueError(
+                f"{self!r}: the entry of image {int(index[worst])}, view {int(view[worst])} is not what the teacher "
+                f"says (off by {float(differences[worst]):.2g}). Delete the file and let it be filled again."
+            )
+        return float(differences[worst])
+
+    def _look_up(self, entries, inputs):
+        bits, good = self._read(entries)
+        if good.all():
+            return bits.view(torch.float32)
+        inputs = inputs()
+        self.teacher_images += len(inputs)
+        answer = self._ask(self.teacher, inputs)
+        self._store(entries, answer)
+        return answer
+
+    def _read(self, entries):
+        """Their bits ``[N, C]``, and which of them are there and undamaged: bool ``[N]``."""
+        bits = self._rows.read(entries)
+        return bits, self._rows.checks(entries) == self._check_values(entries, bits)
+
+    @torch.no_grad()
+    def _ask(self, teacher, inputs):
+        models.eval_mode(teacher)
+        answer = models.logits(teacher, inputs.to(models.device_of(teacher))).float().cpu()
+        if answer.shape != (len(inputs), self._classes):
+            raise ValueError(
+                f"the teacher answered with logits of shape {list(answer.shape)}; "
+                f"expected [{len(inputs)}, {self._classes}], one for each class of {self.data!r}."
+            )
+        if not arguments.answered(answer).all():
+            raise ValueError("the teacher answered with NaN or inf, which no student can learn from: nothing is kept.")
+        return answer
+
+    def _store(self, entries, answer):
+        """Write only what is missing: an entry that is there stays as it is. The check value goes last."""
+        bits = answer.contiguous().view(torch.int32)
+        missing = ~self._read(entries)[1]
+        entries, bits = entries[missing], bits[missing]
+        self._rows.write(entries, bits, self._check_values(entries, bits))
+
+    def _check_values(self, entries, bits):
+        """A number for each that no other content, nor the same content elsewhere, is likely to have; never 0."""
+        total = (bits.long() * self._multipliers).sum(1) + (entries + 1) * 0x85EBCA77
+        total = (total ^ (total >> 29)) * 0x1B873593  # wraps around, like any hash
+        return (((total >> 32) & 0x7FFFFFFF) | 1).to(torch.int32)
+
+    def _open(self):
+        shape = HEADER_BYTES, self._entries, self._classes
+        with files.explained(self.path, "read"):
+            if not self.path.exists():
+                self._create(*shape)
+            with open(self.path, "rb") as file:
+                self._check_header(file.read(HEADER_BYTES))
+        if self.path.stat().st_size != rows.size(*shape):
+            raise ValueError(f"{self.path} is truncated or damaged. Delete it: it will be filled again.")
+        return rows.InFile(self.path, *shape)
+
+    def _create(self, *shape):
+        content = json.dumps(self._header | {"name": self.data.name}).encode()
+        with files.alone(self.path):  # two that begin at once must not both make it
+            if not self.path.exists():
+                rows.create(self.path, MAGIC + struct.pack("<I", len(content)) + content, *shape)
+
+    def _check_header(self, start):
+        if start.startswith(OLDER):
+            raise ValueError(
+                f"{self.path} is a cache of an older kdkit, which this one does not read. Delete it: it will be filled "
+                "again. Or give another path."
+            )
+        found = _read_header(start)
+        if found is None:
+            raise ValueError(
+                f"{self.path} is no cache of teacher logits, or is damaged. Give another path, or delete it."
+            )
+        self._compare(self._header, found, self.path)
+
+    @staticmethod
+    def _compare(wanted, found, where):
+        other = [name for name, value in wanted.items() if found.get(name) != value]
+        if other:
+            raise ValueError(
+                f"{where} is the cache of another {' and another '.join(other)}. "
+                "Give each teacher and data set a path of its own, or delete the file."
+            )
+
+
+def _header(teacher, data):
+    return {
+        "teacher": models.fingerprint(teacher),
+        "data": f"{data.train.fingerprint}/{data.val.fingerprint}",
+        "views": f"flip={data.views.flip}, shift={data.views.shift}",
+        "number of classes": len(data.train.classes),
+        "dtype": "float32",
+    }
+
+
+def _read_header(start):
+    """The dict that such a file begins with; None if it begins otherwise."""
+    if not start.startswith(MAGIC):
+        return None
+    try:
+        (length,) = struct.unpack_from("<I", start, len(MAGIC))
+        begin = len(MAGIC) + 4
+        found = json.loads(start[begin : begin + length])
+    except (ValueError, struct.error):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+class Kept(NamedTuple):
+    """A cache file: its ``path``, its ``bytes`` on disk, and of which data set and teacher it is, in words: ``of``."""
+
+    path: Path
+    bytes: int
+    of: str
+
+
+def kept(folder):
+    """The cache files in ``folder`` and the folders in it, the largest first: a list of ``Kept``.
+
+    Those of older versions too, which nothing reads any more. None where there is no such folder. Raises
+    ``NotADirectoryError`` if it is a file.
+    """
+    folder = files.expanded(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: give the folder that the caches are in.")
+    with files.explained(folder, "listed"):
+        found = [(path, _about(path)) for path in folder.rglob("*") if path.is_file()]
+        caches = [Kept(path, path.stat().st_size, about) for path, about in found if about is not None]
+    return sorted(caches, key=lambda one: (-one.bytes, one.path))
+
+
+def remove(path):
+    """Delete the cache file ``path``; its teacher is asked again when it is needed. How many bytes are free for it.
+
+    ``ValueError`` if it is no cache.
+    """
+    path = Path(path)
+    if not path.is_file() or _about(path) is None:
+        raise ValueError(f"{path} is no cache of teacher logits: nothing was deleted.")
+    count = path.stat().st_size
+    with files.explained(path, "deleted"):
+        path.unlink()
+    return count
+
+
+def _about(path):
+    """Whose cache ``path`` is, in words; None if it is none."""
+    with files.explained(path, "read"), open(path, "rb") as file:
+        start = file.read(HEADER_BYTES)
+    if start.startswith(OLDER):
+        return "an older version of kdkit: no longer read"
+    found = _read_header(start)
+    return found and f"{found.get('name')}, teacher {found.get('teacher')}, {found.get('views')}"

@@ -1,0 +1,126 @@
+"""What a network that has read is good for: fine-tuned on a small task that it was never told of.
+
+The task: which module is this docstring from? The modules are those of documents that nobody learnt from
+(``text.split`` gives them to ``val`` and ``test``), and what other documents repeat of them is cut out. That holds for
+networks that learnt from this machine's texts; the teacher that ships has read those of another Python, perhaps.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from kdkit import models
+from kdkit.data import seeds, text, tokens
+from kdkit.measure import metrics
+from kdkit.models import bert
+
+MODULES = ("configparser", "difflib", "email", "encodings", "enum", "importlib", "smtplib", "zipfile")
+LABELLED, MOST = 10, 60  # docstrings of a module: with a label to learn from; in all
+SHORTEST, LENGTH = 5, 64  # words that a docstring has at least; tokens of it that are read
+EPOCHS, BATCH, PEAK_LR = 20, 16, 1e-3
+
+
+class Task(NamedTuple):
+    """Pieces of text to sort, and to which of ``classes`` each belongs, int64 ``[N]``: to learn from, and to test."""
+
+    train: tokens.Pieces
+    train_labels: torch.Tensor
+    test: tokens.Pieces
+    test_labels: torch.Tensor
+    classes: tuple
+
+
+def unseen_docstrings(documents):
+    """The docstrings of ``MODULES``, without what stands in documents to learn from: a list of pairs (module, text).
+
+    ``documents``: as ``text.python`` gives them.
+    """
+    return _unseen([pair for pair in text.docstrings() if pair[0] in MODULES], text.split(documents).train)
+
+
+def _unseen(pairs, documents):
+    """Pairs (anything, text) without what stands in ``documents``, and without texts that are too short then."""
+    left = text.unseen(dict(enumerate(words for _, words in pairs)), documents)
+    return [(pairs[number][0], words) for number, words in left.items() if len(words.split()) >= SHORTEST]
+
+
+def which_module(tokenizer, pairs, seed=0):
+    """The task above, with few labels: a ``Task``; ten docstrings of each module to learn from, the others to test.
+
+    ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
+    others repeat of these is cut out. ``ValueError`` for a module of which nothing would be left to test.
+    """
+    generator, learnt, tested = seeds.generator(seed), [], []
+    for label, module in enumerate(MODULES):
+        texts = [words for name, words in pairs if name == module]
+        chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:MOST]]
+        learnt, tested = learnt + chosen[:LABELLED], tested + chosen[LABELLED:]
+    tested = _unseen(tested, dict(enumerate(words for _, words in learnt)))
+    for label, module in enumerate(MODULES):
+        if label not in {number for number, _ in tested}:
+            count = sum(name == module for name, _ in pairs)
+            raise ValueError(
+                f"{module} has {count} docstrings: {LABELLED} are learnt from, and nothing else is left to test. "
+                "Give more of them."
+            )
+    return Task(*_encoded(learnt, tokenizer), *_encoded(tested, tokenizer), MODULES)
+
+
+def _encoded(pairs, tokenizer):
+    labels, texts = zip(*pairs, strict=True)
+    return tokens.encode(texts, tokenizer, LENGTH, beginnings=True), torch.tensor(labels)
+
+
+def count_words(task):
+    """Share of the test that is named right by whoever only counts: which tokens stand in a text, in no order.
+
+    Naive Bayes on the same labelled texts. A task that this solves as well needs no reading.
+    """
+    size = int(max(task.train.ids.max(), task.test.ids.max())) + 1
+    seen, asked = (_present(pieces, size) for pieces in (task.train, task.test))
+    member = F.one_hot(task.train_labels, len(task.classes)).double()
+    counts = member.T @ seen + 0.1
+    prior = member.mean(0).log()
+    return metrics.accuracy(prior + asked @ (counts / counts.sum(1, keepdim=True)).log().T, task.test_labels)
+
+
+def _present(pieces, size):
+    """Which tokens stand in each piece: ``[N, size]``, 0 or 1."""
+    found = torch.zeros(len(pieces.ids), size, dtype=torch.double)
+    return found.scatter_add_(1, pieces.ids, pieces.mask.double()).clamp_(max=1)
+
+
+def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
+    """Teach a copy of ``network``, with a new head, to sort the texts of ``task``; its share of right ones on the test.
+
+    All weights learn, with AdamW and a rate that falls to 0. ``seed``: of the head, the order and dropout. ``network``
+    is left as it is. ``ValueError`` where it cannot read texts of that length.
+    """
+    length, longest = task.train.ids.shape[1], network.config.max_position_embeddings
+    if length > longest:
+        raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
+    device = models.device_of(network)
+    model = bert.classifier(network, len(task.classes), seed).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    generator = seeds.generator(seed)
+    steps = epochs * -(-len(task.train_labels) // BATCH)
+    batches = (
+        b for _ in range(epochs) for b in torch.randperm(len(task.train_labels), generator=generator).split(BATCH)
+    )
+    with models.seeded(seed, device):
+        model.train()
+        for number, index in enumerate(batches):
+            optimizer.param_groups[0]["lr"] = lr * (1 - number / steps)
+            loss = F.cross_entropy(_sort(model, task.train.at(index)), task.train_labels[index].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        return metrics.accuracy(_sort(model, task.test).cpu(), task.test_labels)
+
+
+def _sort(model, pieces):
+    device = models.device_of(model)
+    return model(input_ids=pieces.ids.to(device), attention_mask=pieces.mask.long().to(device)).logits
