@@ -3,8 +3,8 @@
     python benchmarks/ablation.py --json kdkit/course/measured/ablation.json
 
 The students of a seed read the same texts in the same order with the same words hidden. Each student is then
-fine-tuned on a task that it was never told of (``training.fine_tuning``), and so are the teacher, and a teacher and a student
-that never learnt anything. What stands in the JSON file is not trained again.
+fine-tuned on a task that it was never told of (``training.fine_tuning``), and so are the teacher, and a teacher and a
+student that never learnt anything. What stands in the JSON file is not trained again.
 
 Each arm has its own learning rate, the best of three by one more seed on validation texts, found beforehand and kept in
 ``kdkit/course/measured/ablation-rates.json``:
