@@ -220,7 +220,7 @@ def test_a_program_that_dies_in_the_block_leaves_the_old_content(tmp_path):
         "with files.replacing(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half'); os._exit(9)"
     )
-    root = Path(files.__file__).parents[1]
+    root = Path(files.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", program, str(path)], cwd=root).returncode == 9
     assert path.read_text() == "old"
     with files.replacing(path) as temporary:

@@ -83,7 +83,7 @@ def test_the_lock_of_a_program_that_was_killed_is_in_nobodys_way(tmp_path):
     program = (
         "import os, sys; from kdkit import files\nwith files.alone(sys.argv[1], 'busy'):\n    os.kill(os.getpid(), 9)"
     )
-    root = Path(files.__file__).parents[1]
+    root = Path(files.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", program, str(tmp_path / "c")], cwd=root).returncode == -9
     assert (tmp_path / ".c.lock").exists()
     with files.alone(tmp_path / "c", "busy"), pytest.raises(ValueError, match="another works"):
@@ -169,7 +169,7 @@ def test_memory_that_was_kept_is_given_back_when_asked_and_from_then_on():
         use_and_free(blocks=1, size=60_000_000)  # more than any gap that the others have left
         print(kept - began, given - began, held() - began)
     """
-    root = Path(files.__file__).parents[1]
+    root = Path(files.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True)
     kept, given, later = map(float, done.stdout.split())
     assert kept > 150 and given < 20 and later < 20, done.stderr

@@ -17,7 +17,7 @@ from kdkit.measure.metrics import paired_interval, rank_correlation
 from kdkit.training import fine_tuning, masked_lm
 
 PAGE = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
-README = (measured.FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+README = (measured.FOLDER.parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_was_not_measured_is_refused_with_the_names_of_what_was():

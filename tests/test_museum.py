@@ -17,9 +17,9 @@ from tools.versions import exercises, solved_source
 
 NOTEBOOK = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
 EXHIBITS = {
-    text(stub["source"]).splitlines()[-1].split("(")[0].removeprefix("check.museum."): (stub, solution)
+    text(stub["source"]).splitlines()[-1].split("(")[0].removeprefix("check.bugs."): (stub, solution)
     for stub, solution in exercises(NOTEBOOK)
-    if "check.museum." in text(stub["source"])
+    if "check.bugs." in text(stub["source"])
 }
 
 
@@ -44,8 +44,8 @@ def test_there_are_nine_exhibits_and_each_has_an_instrument_and_a_check():
 @pytest.mark.parametrize("name", EXHIBITS)
 def test_the_check_knows_the_broken_one_and_passes_the_mended_one(name):
     broken, mended = functions(name)
-    assert repr(getattr(check.museum, name)(broken)) == f"○ {AS_FOUND}"
-    assert getattr(check.museum, name)(mended).passed is True
+    assert repr(getattr(check.bugs, name)(broken)) == f"○ {AS_FOUND}"
+    assert getattr(check.bugs, name)(mended).passed is True
 
 
 @pytest.mark.parametrize("name", EXHIBITS)

@@ -125,12 +125,13 @@ def test_an_error_that_is_the_lesson_may_stand_in_a_cell_tagged_so():
 @pytest.fixture
 def drawn_with(monkeypatch, tmp_path):
     """The hash of a notebook that shows a scatter plot, where kdkit's figures are those of a given source."""
-    (tmp_path / "kdkit" / "widgets").mkdir(parents=True)
+    figures = tmp_path / "kdkit" / "course" / "figures" / "points.py"
+    figures.parent.mkdir(parents=True)
     monkeypatch.setattr(drawing, "ROOT", tmp_path)
 
     def hashed(source):
         drawing.drawing_code.cache_clear()
-        (tmp_path / "kdkit" / "figures.py").write_text(source)
+        figures.write_text(source)
         return drawing.drawn_by(["%pip install x", "figures.scatter(x, y)"])
 
     yield hashed

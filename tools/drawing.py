@@ -1,7 +1,7 @@
 """Hold a notebook's saved pictures and the code that draws them together.
 
 No test can compare pictures: their bytes are others with each release of matplotlib. So what has drawn them is kept
-beside them: a hash of that part of ``kdkit/figures.py`` and ``kdkit/course/widgets`` which the notebook uses, without
+beside them: a hash of that part of ``kdkit/course/figures`` and ``kdkit/course/widgets`` which the notebook uses, without
 comments, docstrings and layout. A picture that is older than its code is found by it.
 """
 
@@ -28,7 +28,8 @@ def drawn_by(sources):
 def drawing_code():
     """What the modules that draw define: a dict of name to its definitions, a list, for two modules may share one."""
     parts = {}
-    for path in [ROOT / "kdkit" / "figures.py", *sorted((ROOT / "kdkit" / "widgets").glob("*.py"))]:
+    course = ROOT / "kdkit" / "course"
+    for path in sorted([*(course / "figures").glob("*.py"), *(course / "widgets").glob("*.py")]):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             for name in _defined(node):
                 parts.setdefault(name, []).append(node)

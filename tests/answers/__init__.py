@@ -12,5 +12,5 @@ for part in probabilities, loss, museum, fair, shape, triple:
 
 
 def check_of(name):
-    """The check of an exercise, whether it stands in ``check`` or in ``check.museum``."""
-    return getattr(check, name, None) or getattr(check.museum, name)
+    """The check of an exercise, whether it stands in ``check`` or in ``check.bugs``."""
+    return getattr(check, name, None) or getattr(check.bugs, name)

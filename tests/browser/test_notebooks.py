@@ -130,11 +130,11 @@ def test_the_sliders_of_05_measure_another_network(ran):
 
 def test_a_reader_mends_an_exhibit_of_03_and_the_symptom_goes(ran, lab):
     notebook = ran("03_the_loss.ipynb")
-    assert notebook.run_cell("museum.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.96\n"
+    assert notebook.run_cell("bugs.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.96\n"
     saved = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
     mended = [solved_source(solution) for _, solution in exercises(saved) if "never_zero" in text(solution["source"])]
-    assert notebook.run_cell("check.museum.never_zero(never_zero)", mended[0]).startswith("✓ right")
-    assert notebook.run_cell("museum.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.00\n"
+    assert notebook.run_cell("check.bugs.never_zero(never_zero)", mended[0]).startswith("✓ right")
+    assert notebook.run_cell("bugs.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.00\n"
     assert "03 The bug museum  1 of 9" in notebook.run_cell("check.progress()")
     notebook.page.locator("td").filter(has_text="✓ never_zero").wait_for(timeout=5000)
     assert json.loads((lab.files / "kdkit-progress.json").read_text()) == {
