@@ -19,6 +19,7 @@ from kdkit.cli import doctor
 from kdkit.cli import main as cli
 from kdkit.measure import metrics
 from kdkit.studies import Setting
+from kdkit.training import loop
 from kdkit.training.cache import ViewCache
 
 FEW = ["--train-images", "200", "--epochs", "8", "--batch-size", "20"]
@@ -74,14 +75,14 @@ def test_experiments_are_kept_and_told(monkeypatch, capsys):
     assert len([row for row in kept["rows"] if row["seed"] < 2]) == 6 and kept["teacher"] == models.fingerprint(
         zoo.load("things-teacher")
     )
-    monkeypatch.setattr(training, "_run_epoch", None)
+    monkeypatch.setattr(loop, "_epoch", None)
     assert cli.main(command) == 0
 
 
 def test_the_same_command_again_reads_what_was_trained(monkeypatch):
     command = ["train-teacher", "--width", "4", *FEW]
     assert cli.main(command) == 0
-    monkeypatch.setattr(training, "_run_epoch", None)
+    monkeypatch.setattr(loop, "_epoch", None)
     assert cli.main(command) == 0
 
 
@@ -94,7 +95,7 @@ def test_a_network_is_not_overwritten_by_another_but_by_the_same_command_again(c
     train = ["train-teacher", "--width", "4", *FEW]
     assert cli.main(train) == 0
     kept = Path("runs/things-teacher.safetensors").read_bytes()
-    monkeypatch.setattr(training, "_run_epoch", None)
+    monkeypatch.setattr(loop, "_epoch", None)
     for other in ["--width", "8"], ["--seed", "1"], ["--train-images", "199"]:
         assert cli.main([*train, *other]) == 1
         said = capsys.readouterr().err
@@ -191,7 +192,7 @@ def test_ctrl_c_gives_a_sentence_and_status_130(monkeypatch, capsys):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_run_epoch", stop)
+    monkeypatch.setattr(loop, "_epoch", stop)
     assert cli.main(["train-teacher", "--width", "4", *FEW]) == 130
     error = capsys.readouterr().err
     assert "Stopped in epoch 1 of 8." in error and "Traceback" not in error
@@ -228,7 +229,7 @@ def test_two_folders_with_train_and_test_have_teachers_of_their_own(tmp_path, ca
 @pytest.mark.parametrize("command", [["evaluate", "things-teacher"], ["distill", "--teacher", "things-teacher"]])
 def test_a_network_of_other_classes_is_refused_before_anything_is_trained(command, tmp_path, capsys, monkeypatch):
     folder_of(tmp_path / "A", "cat", "dog")
-    monkeypatch.setattr(training, "_run_epoch", None)
+    monkeypatch.setattr(loop, "_epoch", None)
     assert cli.main([*command, "--data", "A"]) == 1
     assert "things-teacher was trained on chair, armchair" in capsys.readouterr().err
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from kdkit import losses, models, zoo
+from kdkit import losses, models, training, zoo
 from kdkit.data import things
 from kdkit.data.seeds import generator
 from kdkit.measure import metrics
+from kdkit.training.step import step as core_step
 
 TEMPERATURE = 4.0
 BATCH, LEARNING_RATE, MOMENTUM = 40, 0.06, 0.9
@@ -109,7 +110,7 @@ def step_with(loss: Callable) -> Callable:
         def of_logits(student_outputs, teacher_outputs, batch):
             return loss(student_outputs["logits"], teacher_outputs["logits"], batch.labels)
 
-        step.step(student, training.Batch(inputs, labels), of_logits, optimizer, teacher=teacher)
+        core_step(student, training.Batch(inputs, labels), of_logits, optimizer, teacher=teacher)
 
     return step
 
@@ -122,7 +123,7 @@ def soft_and_hard(soft_weight: float, temperature: float = TEMPERATURE) -> Calla
 
 def labels_alone(teacher, student, temperature, inputs, optimizer, labels) -> None:
     """A step that never asks the teacher."""
-    step.step(student, training.Batch(inputs, labels), training.Distillation(), optimizer)
+    core_step(student, training.Batch(inputs, labels), training.Distillation(), optimizer)
 
 
 def instead(function, line, other="pass"):

@@ -247,8 +247,8 @@ class ViewCache:
         }
         if shapes["logits"] != classes:
             raise ValueError(
-                f"the teacher answered with logits of shape {[1, *shapes['logits']]}; expected {[1, *classes]}, one for "
-                f"each class of {self.data!r}."
+                f"the teacher answered with logits of shape {[1, *shapes['logits']]}; expected {[1, *classes]}, one "
+                f"for each class of {self.data!r}."
             )
         return shapes
 

@@ -12,7 +12,7 @@ from kdkit import models
 from kdkit.data.images import ImageSet, Splits, check_splits
 from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses import resolve_weights
-from kdkit.losses.arguments import answered, check_temperature, positive
+from kdkit.losses.arguments import answered, check_temperature, positive, whole
 from kdkit.measure import metrics
 from kdkit.training.cache import ViewCache
 from kdkit.training.loop import fit
@@ -87,12 +87,13 @@ def train(
     """
     _check_data(data)
     check_networks(student, teacher)
-    numbers = check_numbers(epochs, batch_size, seed)
+    check_numbers(epochs, seed)
+    batch_size = whole(batch_size, "batch_size", 1)
     if cache is not None:
         _check_cache(cache, data, teacher)
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
-    about = {**_identity(data), **_taught(teacher, loss, weights), "batch_size": numbers["batch_size"]}
-    peak = _peak_lr(lr, numbers["batch_size"])
+    about = {**_identity(data), **_taught(teacher, loss, weights), "batch_size": batch_size}
+    peak = _peak_lr(lr, batch_size)
     if max_grad_norm is not None:
         max_grad_norm = positive("max_grad_norm", max_grad_norm, "None to cut none")
     fit_input(student, data)
@@ -107,7 +108,7 @@ def train(
     )
     return fit(
         student,
-        ImageBatches(data, numbers["batch_size"], numbers["seed"], models.device_of(student), cache),
+        ImageBatches(data, batch_size, seed, models.device_of(student), cache),
         loss,
         optimizer,
         epochs=epochs,

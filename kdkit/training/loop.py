@@ -82,8 +82,8 @@ def fit(
     """
     files.refuse_several_processes()
     check_networks(student, teacher)
-    numbers = check_numbers(epochs, 1, seed) | {"lr": optimizer.param_groups[0]["lr"], "max_grad_norm": max_grad_norm}
-    run = Run(student, {**_fingerprints(student, teacher), **numbers, **(about or {})})
+    numbers = check_numbers(epochs, seed) | {"lr": optimizer.param_groups[0]["lr"], "max_grad_norm": max_grad_norm}
+    run = Run(student, {**(about or {}), **_fingerprints(student, teacher), **numbers})
     batches = batches if hasattr(batches, "epoch") else Loader(batches, models.device_of(student))
     schedule = warm_up_and_decay(optimizer, run.settings["epochs"] * len(batches), warm_up)
     take = functools.partial(take, teacher=teacher, cache=cache, max_grad_norm=max_grad_norm)

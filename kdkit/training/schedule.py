@@ -52,13 +52,9 @@ def check_networks(student: nn.Module, teacher: nn.Module | None) -> None:
         raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
 
 
-def check_numbers(epochs: object, batch_size: object, seed: object) -> dict[str, int]:
-    """The three as ints, in a dict; ``ValueError`` for numbers that no training can have."""
-    return {
-        "epochs": whole(epochs, "epochs", 1, MOST_EPOCHS),
-        "batch_size": whole(batch_size, "batch_size", 1),
-        "seed": whole(seed, "seed"),
-    }
+def check_numbers(epochs: object, seed: object) -> dict[str, int]:
+    """Both as ints, in a dict; ``ValueError`` for numbers that no training can have."""
+    return {"epochs": whole(epochs, "epochs", 1, MOST_EPOCHS), "seed": whole(seed, "seed")}
 
 
 def check_unused(weights: dict[str, object], defaults: dict[str, object], without: str) -> None:

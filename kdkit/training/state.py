@@ -84,7 +84,7 @@ def write(path: Path, state: dict) -> None:
     content = io.BytesIO()  # in memory first: on a full disk torch.save tells of positions in a file, not of the disk
     torch.save({"format": FORMAT, **state}, content)
     with files.replacing(path, needed=content.tell()) as temporary:
-        temporary.write_bytes(content.getvalue())  # no getbuffer: 3.12.1 crashes over one that an error leaves behind
+        temporary.write_bytes(content.getvalue())  # no copy; an error with a getbuffer() in it can crash Python 3.12.1
 
 
 def read(path: Path) -> dict:

@@ -59,8 +59,8 @@ def step(
     untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a network does not take the
     inputs, for a loss that no gradient flows from, and with ``read`` for one that is not finite.
     """
-    teacher_outputs = None if teacher is None else ask(teacher, batch, cache)
     models.train_mode(student)
+    teacher_outputs = None if teacher is None else ask(teacher, batch, cache)
     student_outputs = models.outputs(student, batch.inputs, "student")
     terms = loss(student_outputs, teacher_outputs, batch)
     terms = terms if isinstance(terms, tuple) else (terms,)
