@@ -54,7 +54,7 @@ def fit(
     about: dict | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | Callable[[Run], Any] = True,
-    take: Callable[..., tuple[Tensor, ...]] = step,
+    take: Callable[..., tuple] = step,
 ) -> Run:
     """Train ``student`` on ``batches``, epoch after epoch.
 
@@ -113,7 +113,7 @@ def _epoch(
     loss: Loss,
     optimizer: Optimizer,
     schedule: LambdaLR,
-    take: Callable[..., tuple[Tensor, ...]],
+    take: Callable[..., tuple],
     bar: tqdm,
 ) -> dict:
     """A step for each batch; the first loss, and the mean of each term, by its name in the history."""

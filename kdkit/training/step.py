@@ -48,16 +48,17 @@ def step(
     cache: Any = None,
     max_grad_norm: float | None = None,
     read: bool = False,
-) -> tuple[Tensor, ...]:
+) -> tuple:
     """One step: ask both networks, compute the loss, move the weights that ``optimizer`` holds.
 
     ``cache``: a ``ViewCache`` to take the teacher's outputs from. ``max_grad_norm``: gradients longer than this are
     cut to it. ``read``: look at the loss before any weight is moved, and refuse one that is not finite; on a GPU the
     host waits for that, and for nothing else in here.
 
-    Returns the terms of the loss, scalar tensors ``()`` without gradient. Leaves the teacher in eval mode and
-    untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a network does not take the
-    inputs, for a loss that no gradient flows from, and with ``read`` for one that is not finite.
+    Returns the terms of the loss: scalar tensors ``()`` without gradient; plain numbers, if they were read. Leaves the
+    teacher in eval mode and untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a
+    network does not take the inputs, for a loss that no gradient flows from, and with ``read`` for one that is not
+    finite.
     """
     models.train_mode(student)
     teacher_outputs = None if teacher is None else ask(teacher, batch, cache)
@@ -67,8 +68,10 @@ def step(
     total = terms[0]
     if not total.requires_grad:
         raise ValueError("no gradient reaches the student: is the step made inside torch.no_grad()?")
+    seen = [term.detach() for term in terms]
     if read:
-        _check_finite(total, student_outputs, teacher_outputs, batch)
+        seen = torch.stack(seen).tolist()
+        _check_finite(seen[0], student_outputs, teacher_outputs, batch)
     optimizer.zero_grad()
     total.backward()
     if max_grad_norm is not None:
@@ -77,7 +80,7 @@ def step(
     optimizer.step()
     optimizer.zero_grad()
     student.zero_grad()  # of weights that the optimizer does not hold
-    return type(terms)(*(term.detach() for term in terms)) if hasattr(terms, "_fields") else (total.detach(),)
+    return type(terms)(*seen) if hasattr(terms, "_fields") else tuple(seen)
 
 
 @torch.no_grad()
@@ -165,8 +168,7 @@ def kd_step(
     """
     check_roles(teacher, student, optimizer)
     loss = Distillation(temperature, soft_weight, hard_weight)
-    terms = step(student, Batch(inputs, labels, mask), loss, optimizer, teacher=teacher, read=True)
-    return StepLosses(*torch.stack(terms).tolist())
+    return StepLosses(*step(student, Batch(inputs, labels, mask), loss, optimizer, teacher=teacher, read=True))
 
 
 def check_roles(teacher: nn.Module, student: nn.Module, optimizer: Optimizer) -> None:
@@ -195,11 +197,10 @@ def check_roles(teacher: nn.Module, student: nn.Module, optimizer: Optimizer) ->
         )
 
 
-def _check_finite(total: Tensor, student: Outputs, teacher: Outputs | None, batch: Batch) -> None:
-    value = total.item()
-    if not math.isfinite(value):
+def _check_finite(loss: float, student: Outputs, teacher: Outputs | None, batch: Batch) -> None:
+    if not math.isfinite(loss):
         why = losses.why_not_finite(student["logits"], (teacher or student)["logits"], batch.mask)
-        raise ValueError(f"the loss is {value}, and no weight was changed: {why}")
+        raise ValueError(f"the loss is {loss}, and no weight was changed: {why}")
 
 
 def _check_padding(batch: Batch) -> None:
