@@ -250,8 +250,8 @@ def test_notebook_04_says_no_more_than_these_results():
 def test_the_reader_that_ships_and_those_that_do_not():
     card, tried = zoo.card("python-teacher"), measured.load("bert-teachers")["rows"]
     results = card["results"]
-    words = f"**{results['accuracy']:.1%}** of {results['hidden_words']:,} hidden tokens"
-    assert f"{100 * results['accuracy']:.1f} % of hidden words" in README
+    words = f"**{results['accuracy']:.1%}** of {results['masked_tokens']:,} masked tokens"
+    assert f"{100 * results['accuracy']:.1f} % of masked tokens" in README
     assert f"perplexity **{results['perplexity']:.1f}**, {words}" in PAGE and card["command"] in PAGE
     by_frequency = results["by_frequency"]
     assert f"against {by_frequency['perplexity']:.0f} and {by_frequency['accuracy']:.1%}" in PAGE

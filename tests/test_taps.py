@@ -1,7 +1,6 @@
 """Features are what the layers gave, with their gradients, and the network is as it was."""
 
 import copy
-import doctest
 import io
 import pickle
 
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from kdkit import models
-from kdkit.models import Features, taps
+from kdkit.models import Features
 
 
 def images(count=4):
@@ -20,11 +19,6 @@ def images(count=4):
 
 def hooks(network):
     return sum(len(module._forward_hooks) for module in network.modules())
-
-
-def test_examples_in_docstrings_are_true():
-    result = doctest.testmod(taps, extraglobs={"torch": torch, "student": models.student})
-    assert result.attempted > 0 and result.failed == 0
 
 
 @pytest.mark.parametrize("grad", [torch.enable_grad, torch.no_grad, torch.inference_mode])
