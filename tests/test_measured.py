@@ -372,7 +372,7 @@ def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeyp
     assert len(trained) == 3 and again["rows"][: len(result["rows"])] == result["rows"]
     assert [row["seed"] for row in again["rows"] if row["arm"] == "no masked LM"] == [0, 1, 2]
     assert all(row["lr"] == best[row["arm"]] for row in again["rows"] if row["setting"] == "quick")
-    for module, name in (masked_lm, "SOFT"), (masked_lm, "WARM_UP"), (fine_tuning, "PEAK_LR"):
+    for module, name in (masked_lm, "BETAS"), (masked_lm, "WARM_UP"), (fine_tuning, "PEAK_LR"):
         with monkeypatch.context() as changed:
             changed.setattr(module, name, 0.7)
             with pytest.raises(ValueError, match="results of another settings: give another file"):

@@ -225,10 +225,10 @@ def _identity(data: Splits) -> dict:
 def _taught(teacher: nn.Module | None, loss: Loss | None, weights: dict) -> dict:
     """Which loss is learnt from, for the settings of a run."""
     if loss is not None:
-        check_unused(weights, DEFAULTS, "with a loss of your own")
+        check_unused(weights, DEFAULTS, "with a loss of your own", "give it to that loss")
         return {"loss": models.fingerprint(loss) if isinstance(loss, nn.Module) else repr(loss)}
     if teacher is None:
-        check_unused(weights, DEFAULTS, "without a teacher")
+        check_unused(weights, DEFAULTS, "without a teacher", "pass a teacher")
         return {"temperature": None, "soft_weight": 0.0, "hard_weight": 1.0}
     soft, hard = resolve_weights(weights["soft_weight"], weights["hard_weight"], have_labels=True)
     return {"temperature": check_temperature(weights["temperature"]), "soft_weight": soft, "hard_weight": hard}

@@ -57,8 +57,8 @@ def check_numbers(epochs: object, seed: object) -> dict[str, int]:
     return {"epochs": whole(epochs, "epochs", 1, MOST_EPOCHS), "seed": whole(seed, "seed")}
 
 
-def check_unused(weights: dict[str, object], defaults: dict[str, object], without: str) -> None:
-    """``ValueError`` for ``weights`` other than the ``defaults``, where they would do nothing: ``without`` says why."""
+def check_unused(weights: dict[str, object], defaults: dict[str, object], where: str, advice: str) -> None:
+    """``ValueError`` for ``weights`` other than the ``defaults``, ``where`` they would do nothing."""
     unused = ", ".join(f"{name}={value!r}" for name, value in weights.items() if value != defaults[name])
     if unused:
-        raise ValueError(f"{without} {unused} would do nothing: leave it out.")
+        raise ValueError(f"{where} {unused} would do nothing: {advice}, or leave it out.")
