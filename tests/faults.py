@@ -29,7 +29,7 @@ from kdkit.training.cache import ViewCache
 
 FAULTS, FULL_DISK = {}, {}  # name: (function, pattern of the sentence, what survives)
 DISK = 1_000_000  # bytes of the small disk
-FREE = r"could not be written: no space left on device \([\d.]+ .B are needed, [\d.]+ .B are free\)\. Make room"
+FREE = r"could not be written: no space left on device \([\d.]+ .B are needed, [\d.]+ .B are free\)\. Free some space"
 NOBODY = 65534
 
 

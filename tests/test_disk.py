@@ -56,7 +56,7 @@ def test_an_error_that_is_not_the_disks_passes_as_it_is():
 
 
 def test_a_quota_says_what_is_needed_and_nothing_of_what_is_free_for_others(tmp_path):
-    said = r"quota exceeded \(2\.0 MB are needed\)\. Make room"
+    said = r"quota exceeded \(2\.0 MB are needed\)\. Free some space"
     with pytest.raises(OSError, match=said), files.explained(tmp_path / "c", "written", 2_000_000):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 

@@ -41,11 +41,6 @@ class Views:
         """How many views an image has."""
         return (2 if self.flip else 1) * self.side**2
 
-    @property
-    def identity(self):
-        """The number of the view that leaves an image as it is."""
-        return self.shift * self.side + self.shift
-
     def schedule(self, images, epoch):
         """Which view each image has in ``epoch`` (counted from 0): int64 ``[images]``.
 
