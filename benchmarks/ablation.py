@@ -72,19 +72,15 @@ class Ablation:
             networks = {"teacher": self.teacher, "untrained teacher": untrained, "untrained": self.student(seed)}
             for name, network in networks.items():
                 key = {"setting": "none", "arm": name, "seed": seed, "lr": None}
-                if not self.kept(key):
-                    self.ledger.add(key | {"transfer": self.transfer(network, seed)})
+                self.ledger.row(key, lambda n=network, s=seed: {"transfer": self.transfer(n, s)})
 
     def student(self, seed):
         return bert.student(self.teacher, seed=seed).to(models.device_of(self.teacher))
 
-    def kept(self, key):
-        return next((row for row in self.ledger.rows if key.items() <= row.items()), None)
-
     def row(self, setting, arm, seed, rate):
         """What became of one student: a dict. Trained now, unless it has been."""
         key = {"setting": setting, "arm": arm, "seed": seed, "lr": rate}
-        return self.kept(key) or self.ledger.add(key | self.train(setting, arm, seed, rate))
+        return self.ledger.row(key, lambda: self.train(setting, arm, seed, rate))
 
     def train(self, setting, arm, seed, rate):
         (copied, without), student = ARMS[arm], self.student(seed)

@@ -100,8 +100,8 @@ def test_the_class_that_was_never_seen(name):
 
 def test_temperature_grid():
     result = measured.load("temperature-grid")
-    arms = {(r["per_class"], r["temperature"], r["soft_weight"], r["lr_factor"], r["seed"]) for r in result["runs"]}
-    assert len(arms) == len(result["runs"]) == 3 * 5 * (1 + 6 * 3 + 3)
+    arms = {(r["per_class"], r["temperature"], r["soft_weight"], r["lr_factor"], r["seed"]) for r in result["rows"]}
+    assert len(arms) == len(result["rows"]) == 3 * 5 * (1 + 6 * 3 + 3)
     assert f"{len(arms)} trainings" in PAGE
 
 
