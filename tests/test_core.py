@@ -1,6 +1,7 @@
 """The core that every training goes through: losses of one's own, features, data of one's own, and no waiting."""
 
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 import tiny
@@ -162,3 +163,71 @@ def test_a_loss_is_compiled_without_a_graph_break_and_gives_the_same(name):
     assert torch.allclose(compiled(*LOGITS), COMPILED[name](*LOGITS), atol=1e-6)
     functions = {name for name in losses.__all__ if name.islower()}
     assert set(COMPILED) >= functions - {"resolve_weights", "why_not_finite"}
+
+
+# ------------------------------------------------------------------------------- the loop's edges
+
+
+def plain(student, batches, optimizer=None, **settings):
+    optimizer = optimizer or torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
+    return training.fit(student, batches, training.Distillation(), optimizer, progress=False, **settings)
+
+
+def pairs(count=4):
+    generator = torch.Generator().manual_seed(5)
+    return [(torch.randn(8, 6, generator=generator), torch.arange(8) % 2) for _ in range(count)]
+
+
+def test_the_same_call_with_the_same_optimizer_goes_on_after_ctrl_c(tmp_path):
+    def stop(student):
+        if len(validated) == 2:
+            raise KeyboardInterrupt
+        validated.append(1)
+        return {}
+
+    def network():
+        with models.seeded(0):
+            return nn.Linear(6, 2)
+
+    whole, validated, student = plain(network(), pairs(), epochs=4), [], network()
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
+    with pytest.raises(training.TrainingInterrupted, match="2 epochs are kept"):
+        plain(student, pairs(), optimizer, epochs=4, checkpoint=tmp_path / "c", validate=stop)
+    assert optimizer.param_groups[0]["lr"] == 0.1 and not optimizer.state
+    resumed = plain(student, pairs(), optimizer, epochs=4, checkpoint=tmp_path / "c")
+    assert resumed.history == whole.history and optimizer.param_groups[0]["lr"] == 0.1
+    assert models.fingerprint(student) == models.fingerprint(whole.student)
+
+
+def test_terms_keep_their_names_and_the_first_is_the_total_whatever_it_is_called():
+    class Terms(NamedTuple):
+        everything: torch.Tensor
+        ce: torch.Tensor
+
+    def named(student, teacher, batch):
+        ce = F.cross_entropy(student["logits"], batch.labels)
+        return Terms(2 * ce, ce)
+
+    student = nn.Linear(6, 2)
+    for loss, names in (named, {"loss", "ce_loss"}), (lambda *three: tuple(named(*three)), {"loss", "1_loss"}):
+        optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+        entry = training.fit(student, pairs(), loss, optimizer, epochs=1, progress=False).history[0]
+        assert entry.keys() == {"epoch", *names}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"batches": []}, "there is no batch to learn from"),
+        ({"warm_up": 0.5}, "belongs to another run: warm_up 0.0, now 0.5"),
+        ({"batches": pairs(5)}, "belongs to another run: steps 4, now 5"),
+        ({"optimizer": torch.optim.SGD(nn.Linear(6, 2).parameters(), lr=0.1)}, "holds none of the student's weights"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(tmp_path, change, words):
+    with models.seeded(0):
+        first, second = nn.Linear(6, 2), nn.Linear(6, 2)
+    second.load_state_dict(first.state_dict())
+    plain(first, pairs(), epochs=1, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match=words):
+        plain(second, **{"batches": pairs(), "epochs": 1, "checkpoint": tmp_path / "c", **change})

@@ -22,6 +22,13 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+def snippet(number):
+    """What the Python block of that number defines."""
+    namespace = {}
+    exec(compile(blocks("python")[number], "README.md", "exec"), namespace)
+    return namespace
+
+
 class Answer:
     def __init__(self, logits):
         self.logits = logits
@@ -38,9 +45,7 @@ class HuggingFaceLike(torch.nn.Module):
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
 def test_the_snippet_distils_a_model_whose_output_has_logits():
-    (source,) = blocks("python")
-    namespace = {}
-    exec(compile(source, "README.md", "exec"), namespace)
+    namespace = snippet(0)
     images = tiny.images(64, seed=1)
     inputs = images.images.float() / 255
     dataset = torch.utils.data.TensorDataset(inputs, images.labels)
@@ -53,13 +58,21 @@ def test_the_snippet_distils_a_model_whose_output_has_logits():
 
 @pytest.mark.parametrize("count", [5, 32, 33, 64, 65])
 def test_the_snippet_trains_batchnorm_with_any_number_of_samples(count):
-    (source,) = blocks("python")
-    namespace = {}
-    exec(compile(source, "README.md", "exec"), namespace)
-    nn = torch.nn
+    namespace, nn = snippet(0), torch.nn
     student = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     dataset = torch.utils.data.TensorDataset(torch.randn(count, 6), torch.randint(3, (count,)))
     assert namespace["distil"](nn.Linear(6, 3), student, dataset).total > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory")
+def test_the_snippet_learns_features_through_a_projector_of_its_own():
+    namespace, images = snippet(1), tiny.images(64, seed=1)
+    dataset = torch.utils.data.TensorDataset(images.images.float() / 255, images.labels)
+    hint = namespace["Hint"](2, 4)
+    before = models.fingerprint(hint)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True)
+    run = namespace["learn_features"](tiny.net(3, width=4), tiny.net(1), loader, hint, epochs=3)
+    assert run.history[-1]["loss"] < run.history[0]["loss"] and models.fingerprint(hint) != before
 
 
 def commands():

@@ -70,7 +70,7 @@ def fit(
             teacher=teacher(),
             seed=seed,
             progress=lambda run: seen.append(watch(run.student)),
-            take=YourStep(step),
+            step_function=YourStep(step),
         )
     return seen
 

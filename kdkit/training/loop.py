@@ -23,15 +23,18 @@ from kdkit.data import files
 from kdkit.data.seeds import epoch_seed
 from kdkit.measure import machine
 from kdkit.training import state
-from kdkit.training.schedule import check_networks, check_numbers, warm_up_and_decay
+from kdkit.training.schedule import check_numbers, warm_up_and_decay
 from kdkit.training.state import Diverged, Run, TrainingInterrupted
-from kdkit.training.step import Batch, Loss, step
+from kdkit.training.step import Batch, Loss, check_roles, step
 
-EXPLODED = 10  # so many times the loss at the beginning: no training has come back from there
+EXPLODED = 10  # a loss so many times as large as the first one: no training has come back from there
 
 
 class Batches(Protocol):
-    """What an epoch consists of: ``len`` says how many batches, ``epoch`` gives those of one, counted from 0."""
+    """What an epoch consists of: ``len`` says how many batches, ``epoch`` gives those of one, counted from 0.
+
+    They lie on the student's device.
+    """
 
     def __len__(self) -> int: ...
 
@@ -54,57 +57,74 @@ def fit(
     about: dict | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | Callable[[Run], Any] = True,
-    take: Callable[..., tuple] = step,
+    step_function: Callable[..., tuple] = step,
 ) -> Run:
     """Train ``student`` on ``batches``, epoch after epoch.
 
     Parameters:
         student: trained in place, on the device where it is.
-        batches: ``Batches``; or a ``DataLoader`` of your own, which gives ``Batch``, pairs of inputs and labels, or
-            mappings with "labels" among them.
-        loss: see ``step.Loss``. If it is a module, its weights learn where ``optimizer`` holds them, and are kept.
-        optimizer: its rates are the peaks of the schedule: up to them over the share ``warm_up`` of the steps, then
-            to 0.
+        batches: a ``DataLoader``, or anything else that has a ``len`` and can be gone through again, of pairs (inputs,
+            labels), mappings with "labels", or ``Batch`` (needed for a mask); tensors are moved to the student's
+            device. Or ``Batches``.
+        loss: called as ``loss(student_outputs, teacher_outputs, batch)``, see ``step.Loss``. One with weights of its
+            own is a module on the student's device, whose weights are in the optimizer beside the student's. It is
+            kept in the checkpoint.
+        optimizer: what it holds learns, and nothing else. Its learning rates are peaks: the schedule rises to them in
+            a straight line over the share ``warm_up`` of all steps, and then falls to 0.
         teacher, cache, max_grad_norm: as for ``step``.
-        seed: of what is drawn in an epoch from torch's own generators: dropout, a ``DataLoader``'s order.
-        validate: called with the student after each epoch; its dict joins the epoch's line of the history.
-        about: what makes this run this run, beside its numbers: a dict. A checkpoint of another run is refused.
+        seed: torch's own generators are seeded with it anew in each epoch, for dropout and the order of a
+            ``DataLoader`` (without a generator of its own). Afterwards they are as they were.
+        validate: called as ``validate(student)`` after each epoch, the student in train mode: it returns a dict of
+            numbers, or None, for the epoch's entry in the history.
+        about: settings that tell this run from others, a dict. A checkpoint of another run is refused.
         checkpoint: a file that is written after each epoch. If it exists, the run goes on from there, and ends with
             the weights and history of a run that was never stopped.
         progress: show a progress bar; or a function to call with the ``Run`` after each epoch instead, such as a plot.
-        take: makes one step, called as ``step`` is.
+        step_function: makes one step, called as ``step`` is.
 
-    Returns a ``Run``, the student in eval mode. Stopped by Ctrl-C or by an error, it gives the student its first
-    weights back: the same call then goes on from the checkpoint. Raises ``ValueError`` for settings that contradict
-    each other, for a checkpoint that is damaged or belongs to another run, and while another program trains with it;
-    ``Diverged``, one of these, for a loss that grows without end; ``TrainingInterrupted`` on Ctrl-C; ``OSError`` where
-    the disk is full or may not be written.
+    Returns a ``Run``, the student in eval mode, the optimizer's rates back at their peaks. On Ctrl-C or an error,
+    student, loss and optimizer are put back to what they were when ``fit`` was called: by that a checkpoint is
+    recognised, so that the same call goes on from it. The unfinished epoch is lost.
+
+    Raises ``ValueError`` for settings that contradict each other, for a checkpoint that is damaged, belongs to another
+    run or is in use by another program; ``Diverged``, a kind of ``ValueError``, for a loss that grows without end;
+    ``TrainingInterrupted`` on Ctrl-C; ``OSError`` where the disk is full or cannot be written to.
     """
-    files.refuse_several_processes()
-    check_networks(student, teacher)
+    files.refuse_several_processes()  # started by torchrun, each would train on everything
+    check_roles(teacher, student, optimizer)
+    if not callable(getattr(batches, "epoch", None)):
+        batches = Loader(batches, models.device_of(student))
     numbers = check_numbers(epochs, seed) | {"lr": optimizer.param_groups[0]["lr"], "max_grad_norm": max_grad_norm}
+    numbers |= {"warm_up": warm_up, "steps": _number_of(batches)}
     run = Run(student, {**(about or {}), **_fingerprints(student, teacher), **numbers})
-    batches = batches if hasattr(batches, "epoch") else Loader(batches, models.device_of(student))
-    schedule = warm_up_and_decay(optimizer, run.settings["epochs"] * len(batches), warm_up)
-    take = functools.partial(take, teacher=teacher, cache=cache, max_grad_norm=max_grad_norm)
-    learning = {"student": student, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
-    kept = {**learning, "optimizer": optimizer, "schedule": schedule}
+    one_step = functools.partial(step_function, teacher=teacher, cache=cache, max_grad_norm=max_grad_norm)
+    kept = {"student": student, "optimizer": optimizer, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
     path = None if checkpoint is None else files.expanded(checkpoint)
-    with _alone(path), _first_weights_back(run, learning, path):
+    with _alone(path), _put_back_if_stopped(run, kept, path):
+        schedule = warm_up_and_decay(optimizer, run.settings["epochs"] * len(batches), warm_up)
+        kept = {**kept, "schedule": schedule}
         state.resume(path, run, kept)
-        machine.keep_freed()
+        machine.keep_freed()  # a step frees and takes the same memory: it is quicker to keep it
         with _bar(run, len(batches), progress) as bar:
             for number in range(len(run.history), run.settings["epochs"]):
                 began = time.perf_counter()
                 with models.seeded(epoch_seed(seed, number), models.device_of(student)):  # for dropout and the like
-                    entry = _epoch(run, batches.epoch(number), loss, optimizer, schedule, take, bar)
+                    entry = _epoch(run, batches.epoch(number), loss, optimizer, schedule, one_step, bar)
                     entry |= {} if validate is None else validate(student)
                 _note(run, entry, time.perf_counter() - began)
                 state.save(path, run, kept)
                 if callable(progress):
                     progress(run)
+    for group, peak in zip(optimizer.param_groups, schedule.base_lrs, strict=True):
+        group["lr"] = peak
     student.eval()
     return run
+
+
+def _number_of(batches: Batches) -> int:
+    if len(batches) == 0:
+        raise ValueError("there is no batch to learn from: too few samples for a DataLoader with drop_last=True?")
+    return len(batches)
 
 
 def _epoch(
@@ -113,27 +133,27 @@ def _epoch(
     loss: Loss,
     optimizer: Optimizer,
     schedule: LambdaLR,
-    take: Callable[..., tuple],
+    one_step: Callable[..., tuple],
     bar: tqdm,
 ) -> dict:
     """A step for each batch; the first loss, and the mean of each term, by its name in the history."""
-    seen, names = [], ("total",)
+    seen, names = [], ()
     for batch in batches:
-        terms = take(run.student, batch, loss, optimizer)
+        terms = one_step(run.student, batch, loss, optimizer)
         schedule.step()
         seen.append(torch.stack(terms))
-        names = getattr(terms, "_fields", names)
-        if bar.update():  # it has been drawn: only then is a GPU waited for
+        names = getattr(terms, "_fields", range(len(terms)))
+        if bar.update():  # True if the bar has just been drawn: only then is a GPU waited for
             _show_on(bar, run, terms[0].item())
     values = torch.stack(seen).cpu().double()  # [steps, terms], read once an epoch
-    names = ["loss" if name == "total" else f"{name}_loss" for name in names]
+    names = ["loss", *(f"{name}_loss" for name in names[1:])]  # the first term is the total, whatever its name
     return {"first_loss": values[0, 0].item(), **dict(zip(names, values.mean(0).tolist(), strict=True))}
 
 
 def _note(run: Run, entry: dict, seconds: float) -> None:
     """Add an epoch to the history. ``Diverged`` if something in it is no number, or its loss far above the first."""
-    epoch, first = len(run.history) + 1, entry.pop("first_loss")
-    beginning = run.history[0]["loss"] if run.history else first
+    epoch, first_step = len(run.history) + 1, entry.pop("first_loss")
+    beginning = run.history[0]["loss"] if run.history else first_step
     lost = [name for name, value in entry.items() if value is not None and not math.isfinite(value)]
     what = None
     if lost:
@@ -148,14 +168,14 @@ def _note(run: Run, entry: dict, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def _first_weights_back(run: Run, learning: dict[str, nn.Module], path: Path | None) -> Iterator[None]:
+def _put_back_if_stopped(run: Run, parts: dict[str, Any], path: Path | None) -> Iterator[None]:
     """Whatever stops the training, the same call with the same student must go on from the checkpoint."""
-    start = {name: copy.deepcopy(module.state_dict()) for name, module in learning.items()}
+    start = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     try:
         yield
     except BaseException as stop:
-        for name, module in learning.items():
-            module.load_state_dict(start[name])
+        for name, part in parts.items():
+            part.load_state_dict(start[name])
         if isinstance(stop, KeyboardInterrupt):
             raise TrainingInterrupted(_farewell(run, path)) from None
         raise
@@ -238,7 +258,7 @@ def _as_batch(batch: Any) -> Batch:
 
 def _moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, Tensor):
-        return part.to(device)
+        return part.to(device, non_blocking=device.type == "cuda")  # no wait for each copy
     if isinstance(part, Mapping):
         return {name: _moved(value, device) for name, value in part.items()}
     return [_moved(value, device) for value in part] if isinstance(part, tuple | list) else part

@@ -1,6 +1,6 @@
-"""What happens in one step of training, in plain order: ``step``. Every training of the kit goes through it.
+"""What happens in one step of training, in plain order: ``step``. All training in this kit goes through it.
 
-``kd_step`` is that step with the distillation loss and with checks for whoever writes a loop of their own.
+``kd_step`` is the same step with the distillation loss, and with checks for those who write their own loop.
 """
 
 import math
@@ -13,17 +13,19 @@ from torch.optim import Optimizer
 
 from kdkit import losses, models
 from kdkit.losses.arguments import IGNORE_INDEX, check_temperature
+from kdkit.training.schedule import check_networks
 
 Inputs = Tensor | tuple | list | Mapping[str, Any]
-Outputs = dict[str, Tensor]  # what a network answers, by name: "logits" and, if they are asked for, its features
+Outputs = dict[str, Tensor]  # what a network returns, by name: "logits", and the features of a ``models.Features``
 
 
 class Batch(NamedTuple):
     """What one step learns from.
 
-    ``inputs``: what both networks are asked: a tensor, a tuple or list (handed over in order), or a mapping (by name).
+    ``inputs``: what both networks are given: a tensor, a tuple or list (handed over in order), or a mapping (by name).
     ``labels``: integers ``[B]`` or ``[B, L]``; ``mask``, bool ``[B, L]``: which tokens count in the soft term.
-    ``image`` and ``view``, int64 ``[B]`` on the CPU: under which the cache keeps the teacher's outputs.
+    ``image`` and ``view``, int64 ``[B]``: the number of each image and of its augmented view, the keys of a cache. They
+    stay on the CPU, where the cache is.
     """
 
     inputs: Inputs
@@ -33,8 +35,9 @@ class Batch(NamedTuple):
     view: Tensor | None = None
 
 
-# A loss is handed the student's outputs, the teacher's (None without one) and the batch. It returns a scalar tensor, or
-# a named tuple of scalar tensors of which the first is the total. If it is a module, its weights may learn as well.
+# A loss is called as loss(student_outputs, teacher_outputs, batch); without a teacher its outputs are None. It returns
+# a scalar tensor, or a named tuple of scalar tensors of which the first is the total. It may be a module with weights
+# of its own: they learn if the optimizer holds them.
 Loss = Callable[[Outputs, Outputs | None, Batch], Any]
 
 
@@ -49,43 +52,46 @@ def step(
     max_grad_norm: float | None = None,
     read: bool = False,
 ) -> tuple:
-    """One step: ask both networks, compute the loss, move the weights that ``optimizer`` holds.
+    """One step: run both networks, compute the loss, update the weights that ``optimizer`` holds.
 
-    ``cache``: a ``ViewCache`` to take the teacher's outputs from. ``max_grad_norm``: gradients longer than this are
-    cut to it. ``read``: look at the loss before any weight is moved, and refuse one that is not finite; on a GPU the
-    host waits for that, and for nothing else in here.
+    ``cache``: a ``ViewCache`` to take the teacher's outputs from. ``max_grad_norm``: the gradient of all these weights
+    together is cut to this length. ``read``: look at the loss before any weight is moved, and refuse one that is not
+    finite; on a GPU the host waits for that, and for nothing else in here.
 
     Returns the terms of the loss: scalar tensors ``()`` without gradient; plain numbers, if they were read. Leaves the
     teacher in eval mode and untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a
     network does not take the inputs, for a loss that no gradient flows from, and with ``read`` for one that is not
     finite.
     """
-    models.train_mode(student)
-    teacher_outputs = None if teacher is None else ask(teacher, batch, cache)
+    models.train_mode(student)  # not .train(): BatchNorm that its user froze stays frozen
+    teacher_outputs = None if teacher is None and cache is None else run_teacher(teacher, batch, cache)
     student_outputs = models.outputs(student, batch.inputs, "student")
     terms = loss(student_outputs, teacher_outputs, batch)
     terms = terms if isinstance(terms, tuple) else (terms,)
     total = terms[0]
     if not total.requires_grad:
         raise ValueError("no gradient reaches the student: is the step made inside torch.no_grad()?")
-    seen = [term.detach() for term in terms]
+    values = [term.detach() for term in terms]
     if read:
-        seen = torch.stack(seen).tolist()
-        _check_finite(seen[0], student_outputs, teacher_outputs, batch)
-    optimizer.zero_grad()
+        values = torch.stack(values).tolist()
+        _check_finite(values[0], student_outputs, teacher_outputs, batch)
+    optimizer.zero_grad()  # gradients that the caller may have left
     total.backward()
     if max_grad_norm is not None:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         nn.utils.clip_grad_norm_(weights, max_grad_norm)
     optimizer.step()
-    optimizer.zero_grad()
-    student.zero_grad()  # of weights that the optimizer does not hold
-    return type(terms)(*seen) if hasattr(terms, "_fields") else tuple(seen)
+    optimizer.zero_grad()  # their memory is free until the next step
+    student.zero_grad()  # backward has also filled those of weights that the optimizer does not hold
+    return type(terms)(*values) if hasattr(terms, "_fields") else tuple(values)  # a named tuple stays one
 
 
 @torch.no_grad()
-def ask(teacher: nn.Module, batch: Batch, cache: Any = None) -> Outputs:
-    """What the teacher answers: it is only asked. Without eval mode BatchNorm's statistics would move all the same."""
+def run_teacher(teacher: nn.Module | None, batch: Batch, cache: Any = None) -> Outputs:
+    """The teacher's outputs, from the cache if there is one. Nothing of the teacher changes.
+
+    ``no_grad`` alone would not do: without eval mode BatchNorm's statistics would move.
+    """
     if cache is not None:
         return cache.outputs(batch.image, batch.view, batch.inputs)
     models.eval_mode(teacher)
@@ -166,26 +172,25 @@ def kd_step(
     student's weights, or any of the teacher's. No weight is changed then; BatchNorm's statistics may have moved.
     Source: Sanh et al. 2019 (arXiv:1910.01108), section 2; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
     """
+    models.check_network("teacher", teacher)
     check_roles(teacher, student, optimizer)
     loss = Distillation(temperature, soft_weight, hard_weight)
     return StepLosses(*step(student, Batch(inputs, labels, mask), loss, optimizer, teacher=teacher, read=True))
 
 
-def check_roles(teacher: nn.Module, student: nn.Module, optimizer: Optimizer) -> None:
+def check_roles(teacher: nn.Module | None, student: nn.Module, optimizer: Optimizer) -> None:
     """``ValueError`` unless these are two networks, and the optimizer moves the student and not the teacher."""
-    if teacher is student:
-        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
-    for name, network in ("teacher", teacher), ("student", student):
-        models.check_network(name, network)
+    check_networks(student, teacher)
     if not hasattr(optimizer, "param_groups"):
         raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
     if isinstance(optimizer, torch.optim.LBFGS):
         raise ValueError("LBFGS asks for the loss several times a step: put kdkit.losses.kd_loss into its closure.")
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad}
-    if any(id(weight) in held for part in models.every_module(teacher) for weight in part.parameters(recurse=False)):
+    parts = () if teacher is None else models.every_module(teacher)
+    if any(id(weight) in held for part in parts for weight in part.parameters(recurse=False)):
         raise ValueError(
             "the optimizer holds weights of the teacher, which must not change. The order is kd_step(teacher, student, "
-            "…): are the two swapped? The optimizer is over the student's weights alone."
+            "…): are the two swapped? The optimizer takes the student's weights."
         )
     learning = [weight for weight in student.parameters() if weight.requires_grad]
     if not learning:
