@@ -1,6 +1,6 @@
 """kdkit: knowledge distillation that you can see, touch and measure.
 
-``ROOMS`` says what lies where. Nothing heavy is imported before it is used: ``import kdkit`` itself takes milliseconds.
+``PACKAGES`` says what lies where. Nothing heavy is imported before it is used: ``import kdkit`` takes milliseconds.
 """
 
 import importlib
@@ -12,7 +12,7 @@ machine.sleep_while_waiting()  # now, before anything here imports torch: then i
 __version__ = "0.1.0"
 
 # The packages, lowest floor first: each imports only from those above it in this table.
-ROOMS = {
+PACKAGES = {
     "losses": "pure functions of tensors, and the checks of what is handed to them",
     "data": "images, their views and corruptions, drawn things, folders, text; seeds and files",
     "models": "the course's networks, DistilBERT's classes, and what holds for any network",
@@ -41,7 +41,7 @@ _MODULES = {
 }
 _FUNCTIONS = {"kd_step": "training", "train": "training", "show": "course.figures"}
 
-__all__ = [*ROOMS, *_MODULES, *_FUNCTIONS]
+__all__ = [*PACKAGES, *_MODULES, *_FUNCTIONS]
 
 
 def __getattr__(name):
@@ -49,7 +49,7 @@ def __getattr__(name):
         value = getattr(importlib.import_module(f"kdkit.{_FUNCTIONS[name]}"), name)
     elif name in _MODULES:
         value = importlib.import_module(f"kdkit.{_MODULES[name]}.{name}")
-    elif name in ROOMS:
+    elif name in PACKAGES:
         value = importlib.import_module(f"kdkit.{name}")
     else:
         raise AttributeError(f"module 'kdkit' has no attribute {name!r}; it has: {', '.join(__all__)}")

@@ -108,10 +108,10 @@ def test_the_reference_keeps_no_budget_whatever_the_clock_says():
 
 
 def test_the_clock_of_the_budget_measures_all_shapes_against_the_reference(monkeypatch):
-    asked, compare = [], profiling.compare
-    monkeypatch.setattr(profiling, "compare", lambda calls, rounds: asked.extend(calls) or compare(calls, rounds))
+    timed, compare = [], profiling.compare
+    monkeypatch.setattr(profiling, "compare", lambda calls, rounds: timed.extend(calls) or compare(calls, rounds))
     shares = shape.shares()
-    assert asked[0] == shape.REFERENCE and set(asked) == set(shares) == set(shape.accuracies())
+    assert timed[0] == shape.REFERENCE and set(timed) == set(shares) == set(shape.accuracies())
     assert all(0 < spread.median < 100 for spread in shares.values())
 
 

@@ -210,7 +210,7 @@ def test_live_curves_are_one_picture_that_is_replaced(monkeypatch):
         shown.append(picture.data)
         return SimpleNamespace(update=lambda other: replaced.append(other.data))
 
-    monkeypatch.setattr(figures, "display", display)
+    monkeypatch.setattr(figures.curves, "display", display)
     live = figures.LiveCurves(epochs=3)
     live.of("alone")(run_with(0.5))
     live.of("alone")(run_with(0.5, 0.6))

@@ -170,7 +170,7 @@ def test_interval_equals_that_of_scipy(seed):
 
 
 def test_interval_by_hand():
-    # Differences 0.01, 0.02, 0.03: mean 0.02, standard deviation 0.01, t(0.975, 2) = 4.3027, reach 0.0248.
+    # Differences 0.01, 0.02, 0.03: mean 0.02, standard deviation 0.01, t(0.975, 2) = 4.3027, margin of error 0.0248.
     found = paired_interval([0.5, 0.5, 0.5], [0.51, 0.52, 0.53])
     assert (found.mean, found.low, found.high) == pytest.approx((0.02, -0.004841, 0.044841), abs=1e-6)
 
@@ -186,6 +186,12 @@ def test_interval_by_hand():
 )
 def test_verdict_claims_no_more_than_the_interval_shows(second, verdict):
     assert re.search(verdict, paired_interval([0.7, 0.7, 0.7], second).verdict)
+
+
+@pytest.mark.parametrize("interval", [metrics.paired_interval, metrics.bootstrap_interval])
+def test_differences_that_are_all_the_same_are_a_sure_result_and_no_warning(interval):
+    found = interval([0.70, 0.71, 0.72], [0.71, 0.72, 0.73])  # the same but for rounding, of which scipy's t test warns
+    assert (found.low, found.high) == pytest.approx((0.01, 0.01), abs=1e-9)
 
 
 def test_one_seed_shows_nothing_however_large_the_difference():
@@ -337,6 +343,13 @@ def test_bootstrap_interval_of_many_pairs_is_that_of_t_and_of_few_is_narrower():
     assert metrics.bootstrap_interval(first, second) == by_bootstrap
 
 
+def test_bootstrap_interval_is_that_of_drawing_by_hand():
+    first, second = np.array([0.71, 0.73, 0.70, 0.74, 0.72]), np.array([0.73, 0.73, 0.74, 0.75, 0.73])
+    draws = (second - first)[np.random.default_rng(5).integers(5, size=(40_000, 5))].mean(1)
+    found = metrics.bootstrap_interval(first, second)
+    assert (found.low, found.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=5e-4)
+
+
 def test_one_pair_has_no_bootstrap_interval_either():
     assert "no difference shown" in metrics.bootstrap_interval([0.5], [0.6]).verdict
 
@@ -354,6 +367,21 @@ def test_rank_correlation_by_hand_and_with_equals():
     assert metrics.rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]).value == pytest.approx(-1)
     a, b = [1, 2, 2, 3, 9], [5, 5, 1, 7, 6]
     assert metrics.rank_correlation(a, b).value == pytest.approx(stats.spearmanr(a, b).statistic)
+
+
+def test_the_interval_of_a_rank_correlation_is_that_of_scipys_bootstrap():
+    generator = np.random.default_rng(3)
+    first = generator.normal(size=40)
+    second = first + generator.normal(size=40)
+    fixed = {"vectorized": False, "method": "percentile", "n_resamples": 1000, "random_state": generator}
+    drawn = stats.bootstrap((first, second), lambda a, b: stats.spearmanr(a, b).statistic, paired=True, **fixed)
+    found = metrics.rank_correlation(first, second)
+    assert (found.low, found.high) == pytest.approx(tuple(drawn.confidence_interval), abs=0.04)
+
+
+def test_draws_without_an_order_are_left_out():
+    found = metrics.rank_correlation([1, 2, 3], [10, 20, 30])
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
 def test_the_interval_of_a_rank_correlation_narrows_with_more_pairs_and_holds_the_value():

@@ -1,4 +1,4 @@
-"""Each exhibit of the bug museum, as it stands in notebook 03: its check knows the broken one from the mended one.
+"""Each exhibit of the bug museum, as it stands in notebook 03: its check knows the broken one from the fixed one.
 
 That the symptoms are there and go, is for ``tests/slow/test_symptoms.py``: some are trainings.
 """
@@ -24,7 +24,7 @@ EXHIBITS = {
 
 
 def functions(name):
-    """(the function as found, the mended one), from the notebook."""
+    """(the function as found, the fixed one), from the notebook."""
     stub, solution = EXHIBITS[name]
     return [_defined(source, name) for source in (text(stub["source"]), solved_source(solution))]
 
@@ -43,9 +43,9 @@ def test_there_are_nine_exhibits_and_each_has_an_instrument_and_a_check():
 
 @pytest.mark.parametrize("name", EXHIBITS)
 def test_the_check_knows_the_broken_one_and_passes_the_mended_one(name):
-    broken, mended = functions(name)
+    broken, fixed = functions(name)
     assert repr(getattr(check.bugs, name)(broken)) == f"○ {AS_FOUND}"
-    assert getattr(check.bugs, name)(mended).passed is True
+    assert getattr(check.bugs, name)(fixed).passed is True
 
 
 @pytest.mark.parametrize("name", EXHIBITS)

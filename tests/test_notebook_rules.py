@@ -159,8 +159,14 @@ def test_a_change_of_what_draws_a_notebooks_pictures_is_seen(drawn_with, was, be
 
 @pytest.mark.parametrize(
     ("was", "becomes"),
-    [("Points.", "Dots."), ("  # a picture", ""), ("x, y):\n    r", "x,  y):\n\n    r"), ("return 1", "return 2")],
-    ids=["docstring", "comment", "layout", "a figure that it does not show"],
+    [
+        ("Points.", "Dots."),
+        ("  # a picture", ""),
+        ("x, y):\n    r", "x,  y):\n\n    r"),
+        ("return 1", "return 2"),
+        ("(x, y):", "(x: float, y: int) -> int:"),
+    ],
+    ids=["docstring", "comment", "layout", "a figure that it does not show", "types"],
 )
 def test_a_change_that_draws_no_other_picture_is_not(drawn_with, was, becomes):
     assert was in FIGURES and drawn_with(FIGURES) == drawn_with(FIGURES.replace(was, becomes))

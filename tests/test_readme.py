@@ -96,9 +96,9 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
         assert cli.main(arguments + fewer.get(arguments[0], [])) == 0, line
 
 
-def test_the_map_says_of_each_room_what_the_package_says():
+def test_the_map_says_of_each_package_what_kdkit_says():
     rows = re.findall(r"^\| \[`kdkit/(\w+)/`\]\(kdkit/(\w+)\) \| (.*) \|$", README, re.MULTILINE)
-    assert [(room, room, said.replace("``", "`")) for room, said in kdkit.ROOMS.items()] == rows
+    assert [(name, name, said.replace("``", "`")) for name, said in kdkit.PACKAGES.items()] == rows
 
 
 def test_something_to_run_comes_within_130_words():

@@ -121,7 +121,7 @@ def test_a_pin_and_a_missing_floor_are_found(line):
 
 # ----------------------------------------------------------------------------------------------- floors
 
-FLOORS = {name: floor for floor, name in enumerate(kdkit.ROOMS)}
+FLOORS = {name: floor for floor, name in enumerate(kdkit.PACKAGES)}
 HOME = {name: place.split(".")[0] for name, place in (kdkit._MODULES | kdkit._FUNCTIONS).items()}
 
 
@@ -143,7 +143,7 @@ def wrong_imports(source, module):
     """Imports of ``module`` that do not come from a lower floor; a package's own modules may use each other."""
     own = module.split(".")[0]
     if own not in FLOORS:
-        return [f"kdkit.{module} has no floor yet: give it one in kdkit.ROOMS"]
+        return [f"kdkit.{module} has no floor yet: give it one in kdkit.PACKAGES"]
     targets = {HOME.get(name, name) for name in imported_modules(source, module)} - {"__version__"}
     return [
         f"kdkit.{module} (floor {FLOORS[own]}) imports {target} (floor {FLOORS.get(target, 'none')})"
@@ -184,7 +184,7 @@ def test_a_module_without_a_floor_is_found_and_what_is_allowed_passes():
     assert not wrong_imports("from .images import ImageSet\nfrom kdkit.data import views", "data.things")
 
 
-def test_no_two_modules_of_a_room_import_each_other():
+def test_no_two_modules_import_each_other():
     package = ROOT / "kdkit"
     paths = [path for path in FILES if path.suffix == ".py" and path.is_relative_to(package)]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths if path.stem != "__init__"}

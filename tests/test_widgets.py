@@ -1,6 +1,7 @@
 """The panels over their whole range, without a browser. What the browser computes is tested in browser/test_bars.py."""
 
 import base64
+import html
 import inspect
 import io
 import re
@@ -100,7 +101,7 @@ def test_a_state_that_is_none_changes_nothing(panel, state, message):
 
 def test_a_page_without_a_kernel_gets_a_still_picture_with_its_text(panel):
     still = panel._repr_mimebundle_()["text/html"]
-    assert still.startswith(f'<img alt="{figures.escaped(panel.sentence)}"') and "data:image/png;base64," in still
+    assert still.startswith(f'<img alt="{html.escape(panel.sentence)}"') and "data:image/png;base64," in still
 
 
 def test_repr_is_stable_and_readable(panel):
@@ -321,16 +322,16 @@ def shape_panel(**keywords):
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that says 2 ms for each layer of what it is asked about."""
-    asked = []
+    timed = []
 
     def latency(calls, rounds):
         [call] = calls.values()
         network = inspect.getclosurevars(call.__wrapped__).nonlocals["model"]
-        asked.append(network)
+        timed.append(network)
         return {"this": profiling.Latency((0.002 * len(network),) * rounds)}
 
     monkeypatch.setattr(profiling, "latency", latency)
-    return asked
+    return timed
 
 
 def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):

@@ -1,8 +1,8 @@
 """Hold a notebook's saved pictures and the code that draws them together.
 
 No test can compare pictures: their bytes are others with each release of matplotlib. So what has drawn them is kept
-beside them: a hash of that part of the course's figures and widgets which the notebook uses, without
-comments, docstrings and layout. A picture that is older than its code is found by it.
+beside them: a hash of that part of ``kdkit/course``'s figures and widgets which the notebook uses, without comments,
+docstrings, types and layout. A picture that is older than its code is found by it.
 """
 
 import ast
@@ -52,12 +52,13 @@ def _names(node):
 
 
 def _plain(node):
-    """A syntax tree as tuples, without docstrings and without what only some releases of Python write into it."""
+    """A syntax tree as tuples, without docstrings and types, and without what only some releases of Python write."""
     if isinstance(node, list):
         return tuple(map(_plain, node))
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
+    fields = {name: value for name, value in fields.items() if name not in ("annotation", "returns")}
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
         fields["body"] = node.body[1:]
     return type(node).__name__, *((name, _plain(value)) for name, value in fields.items())

@@ -1,12 +1,14 @@
 """The bug museum's instruments: each measures the symptom of one exhibit of notebook 03.
 
 An exhibit is a function as somebody published it, with its bug. An instrument takes the function and gives the number
-or the curve that its user saw; of a mended function it gives a healthy one. Names are those of the symptoms.
+or the curve that its user saw; of a fixed function it gives a healthy one. Names are those of the symptoms.
 """
 
 import copy
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from kdkit import losses, models
@@ -18,11 +20,11 @@ CLASS_COUNTS = (10, 30, 100, 300, 1000)
 HARD_WEIGHTS = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.5)
 
 
-def quiet_teacher(loss):
+def quiet_teacher(loss: Callable) -> list[float]:
     """How much harder the soft term pulls than the hard term, for 10 to 1000 classes: a list.
 
-    ``loss(student_logits, teacher_logits, labels, temperature, soft_weight)``, asked with soft weights of 0.9 and 0.1
-    for the two terms; the pull of a term is the length of its gradient. Random logits of 64 pictures.
+    ``loss(student_logits [B, C], teacher_logits [B, C], labels [B], temperature, soft_weight)``: the terms are weighted
+    with 0.9 and 0.1, and the pull of a term is the length of its gradient. Random logits of 64 pictures.
     """
 
     def pull(classes, soft_weight):
@@ -34,10 +36,10 @@ def quiet_teacher(loss):
     return [0.9 * pull(classes, 1.0) / (0.1 * pull(classes, 0.0)) for classes in CLASS_COUNTS]
 
 
-def cliff(loss):
+def cliff(loss: Callable) -> list[float]:
     """The length of the gradient for each of ``HARD_WEIGHTS``: a list.
 
-    ``loss(student_logits, teacher_logits, labels, temperature, hard_weight)``.
+    ``loss(student_logits [B, C], teacher_logits [B, C], labels [B], temperature, hard_weight)``.
     """
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 64, 10, generator=generator, dtype=torch.double) * 3
@@ -50,30 +52,35 @@ def _length(loss_of, student_logits):
     return torch.autograd.grad(loss_of(logits), logits)[0].norm().item()
 
 
-def sinking_teacher(distiller, noise=0.15, epochs=5):
-    """The TEACHER's accuracy before and after each epoch of a training with noisy pictures: a list.
+def sinking_teacher(distiller: Callable) -> list[float]:
+    """The TEACHER's accuracy before and after each of five epochs of a training with noisy pictures.
 
-    ``distiller(teacher, student)`` makes a module that has ``loss(inputs, temperature)``.
+    ``distiller(teacher, student)`` makes a module that has ``loss(inputs [B, C, H, W], temperature)``.
     """
-    master, student = teacher(), models.student(width=8, depth=3)
+    big, student = teacher(), models.student(width=8, depth=3)
     student.fit_input(models.as_input(data().images))
-    pair = distiller(master, student)
+    pair = distiller(big, student)
     optimizer = torch.optim.SGD(student.parameters(), lr=sandbox.LEARNING_RATE)
-    generator, seen = torch.Generator().manual_seed(0), [sandbox.accuracy(master)]
-    for _ in range(epochs):
+    generator, accuracies = torch.Generator().manual_seed(0), [sandbox.accuracy(big)]
+    for _ in range(5):
         pair.train()
-        for index in torch.randperm(len(data()), generator=generator).split(sandbox.BATCH):
-            inputs = models.as_input(data().images[index])
-            inputs = (inputs + noise * torch.randn(inputs.shape, generator=generator)).clamp(0, 1)
+        for inputs in _noisy_batches(generator):
             optimizer.zero_grad()
             pair.loss(inputs, TEMPERATURE).backward()
             optimizer.step()
-        seen.append(sandbox.accuracy(master))
-    return seen
+        accuracies.append(sandbox.accuracy(big))
+    return accuracies
 
 
-def coin_tosser(keep_logits):
-    """The accuracy of kept teacher logits, row by row against the labels: a number.
+def _noisy_batches(generator: torch.Generator) -> Iterator[Tensor]:
+    """The pictures of one epoch, ``[B, C, H, W]`` from 0 to 1, with noise of standard deviation 0.15."""
+    for index in torch.randperm(len(data()), generator=generator).split(sandbox.BATCH):
+        inputs = models.as_input(data().images[index])
+        yield (inputs + 0.15 * torch.randn(inputs.shape, generator=generator)).clamp(0, 1)
+
+
+def coin_tosser(keep_logits: Callable) -> float:
+    """The accuracy of kept teacher logits, row by row against the labels.
 
     ``keep_logits(teacher, dataset) -> logits [N, C]``, with a ``dataset`` of (inputs, label).
     """
@@ -82,21 +89,21 @@ def coin_tosser(keep_logits):
         return metrics.accuracy(keep_logits(teacher().eval(), dataset), fresh().labels)
 
 
-def never_zero(soft_loss):
-    """The loss of a student that is an exact copy of the teacher, on 100 pictures: a number.
+def never_zero(soft_loss: Callable) -> float:
+    """The loss of a student that is an exact copy of the teacher, on 100 pictures.
 
-    ``soft_loss(teacher, student, images, augment, temperature)``; ``augment`` shifts each picture at random.
+    ``soft_loss(teacher, student, images [B, C, H, W], augment, temperature)``; ``augment`` shifts pictures at random.
     """
     generator = torch.Generator().manual_seed(0)
 
     def augment(images):
         return torch.roll(images, torch.randint(-3, 4, (2,), generator=generator).tolist(), dims=(2, 3))
 
-    master = teacher().eval()
-    return soft_loss(master, copy.deepcopy(master), models.as_input(fresh().images[:100]), augment, TEMPERATURE).item()
+    big, pictures = teacher().eval(), models.as_input(fresh().images[:100])
+    return soft_loss(big, copy.deepcopy(big), pictures, augment, TEMPERATURE).item()
 
 
-def pale_targets(soft_loss):
+def pale_targets(soft_loss: Callable) -> tuple[float, float]:
     """(accuracy, mean confidence) of a student that was trained with ``soft_loss(teacher, student, inputs, T)``."""
 
     def step(teacher, student, temperature, inputs, optimizer):
@@ -109,23 +116,23 @@ def pale_targets(soft_loss):
     return fit(step, watch=confidence)[-1]
 
 
-def confidence(network):
+def confidence(network: nn.Module) -> tuple[float, float]:
     """(accuracy, mean of the highest probability) on the 500 fresh pictures, at T = 1."""
     logits = metrics.predict(network, fresh().images)
     return metrics.accuracy(logits, fresh().labels), logits.softmax(1).amax(1).mean().item()
 
 
-def frozen_student(step):
-    """The accuracy of the small network after each epoch: a list.
+def frozen_student(step: Callable) -> list[float]:
+    """The accuracy of the small network after each epoch.
 
     ``step(small, large, temperature, inputs, optimizer)``, with an optimizer over the weights of the small one.
     """
     return fit(lambda large, small, temperature, inputs, optimizer: step(small, large, temperature, inputs, optimizer))
 
 
-def restless_kl(kl):
-    """What ``kl(student_logits, teacher_logits)`` reads at T = 4, a list: for a student after each epoch of a right
-    training, and last for the teacher itself, set against its own logits.
+def restless_kl(kl: Callable[[Tensor, Tensor], Tensor | float]) -> list[float]:
+    """What ``kl(student_logits [N, C], teacher_logits [N, C])`` reads at T = 4: for a student after each epoch of a
+    right training, and last for the teacher itself, set against its own logits.
     """
     teacher_logits = metrics.predict(teacher(), fresh().images) / TEMPERATURE
 
@@ -136,8 +143,8 @@ def restless_kl(kl):
     return [*fit(learn, watch=reading), reading(teacher())]
 
 
-def too_good(best_epoch, draws=200, pictures=100, epochs=12):
-    """How much better, on average, a student looks on its test pictures than it is: a number, in accuracy.
+def too_good(best_epoch: Callable[[Tensor, Tensor], int]) -> float:
+    """How much better, on average, a student looks on its test pictures than it is: a difference of accuracies.
 
     ``best_epoch(val_accuracies [E], test_accuracies [E]) -> epoch``. One training of 12 epochs; validation and test
     pictures are drawn 200 times, 100 each, out of 1,000. How good it "is": its accuracy on all 1,000.
@@ -147,11 +154,11 @@ def too_good(best_epoch, draws=200, pictures=100, epochs=12):
     def right(network):
         return (metrics.predict(network, pool.images).argmax(1) == pool.labels).double()
 
-    answers = torch.stack(fit(sandbox.labels_alone, watch=right, epochs=epochs))  # [epochs, pictures]
+    answers = torch.stack(fit(sandbox.labels_alone, watch=right, epochs=12))  # [epochs, pictures]
     generator, excess = torch.Generator().manual_seed(0), []
-    for _ in range(draws):
-        val, test = torch.randperm(len(pool), generator=generator)[: 2 * pictures].split(pictures)
+    for _ in range(200):
+        val, test = torch.randperm(len(pool), generator=generator)[:200].split(100)
         scores = answers[:, test].mean(1)
         epoch = int(best_epoch(answers[:, val].mean(1), scores))
         excess.append((scores[epoch] - answers[epoch].mean()).item())
-    return sum(excess) / draws
+    return sum(excess) / len(excess)

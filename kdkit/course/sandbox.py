@@ -10,12 +10,14 @@ import linecache
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdkit import losses, models, training, zoo
 from kdkit.data import things
+from kdkit.data.images import ImageSet
 from kdkit.data.seeds import generator
 from kdkit.measure import metrics
 from kdkit.training.step import step as core_step
@@ -26,35 +28,40 @@ _numbers = itertools.count()
 
 
 @functools.cache
-def data():
+def data() -> ImageSet:
     """The pictures to learn from, 40 of each class."""
     return things.splits(per_class=40).train
 
 
 @functools.cache
-def fresh():
+def fresh() -> ImageSet:
     """500 pictures that no network has seen."""
     return things.make(per_class=50, seed=303)
 
 
-def teacher():
+def teacher() -> nn.Module:
     """The shipped teacher, fresh from training: in train mode. A new copy each time."""
     return zoo.load("things-teacher").train()
 
 
-def accuracy(network):
+def accuracy(network: nn.Module) -> float:
     """Its share of right answers on the 500 pictures that no network has seen."""
     return metrics.accuracy(metrics.predict(network, fresh().images), fresh().labels)
 
 
 def fit(
-    step: Callable, *, watch: Callable = accuracy, epochs: int = 8, lr: float = LEARNING_RATE, seed: int = 0
+    step: Callable,
+    *,
+    watch: Callable[[nn.Module], Any] = accuracy,
+    epochs: int = 8,
+    lr: float = LEARNING_RATE,
+    seed: int = 0,
 ) -> list:
     """Train a new small student with ``step``; what ``watch(student)`` says after each epoch, in a list.
 
     ``step``: ``step(teacher, student, temperature, inputs, optimizer)``, as ``kd_step`` of the DistilBERT article, or
-    the same with ``labels`` after it. T is 4. ``lr``: of SGD with momentum, falling to 0 in a straight line. ``seed``:
-    of the student's weights and of the order of pictures.
+    the same with ``labels`` ``[B]`` after it. T is 4. ``lr``: of SGD with momentum, falling to 0 in a straight line.
+    ``seed``: of the student's weights and of the order of pictures.
     """
     student, seen = models.student(width=8, depth=3, seed=seed), []
     student.fit_input(models.as_input(data().images))
@@ -103,8 +110,8 @@ class YourStep:
         return (torch.zeros(()),)
 
 
-def step_with(loss: Callable) -> Callable:
-    """A right training step around ``loss(student_logits, teacher_logits, labels) -> number``."""
+def step_with(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable:
+    """A right training step around ``loss(student_logits [B, C], teacher_logits [B, C], labels [B]) -> scalar``."""
 
     def step(teacher, student, temperature, inputs, optimizer, labels):
         def of_logits(student_outputs, teacher_outputs, batch):
@@ -115,18 +122,25 @@ def step_with(loss: Callable) -> Callable:
     return step
 
 
-def soft_and_hard(soft_weight: float, temperature: float = TEMPERATURE) -> Callable:
-    """A step with kdkit's loss: ``soft_weight`` T^2 KL + (1 - ``soft_weight``) cross-entropy."""
-    weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": 1 - soft_weight}
+def soft_and_hard(soft_weight: float) -> Callable:
+    """A step with kdkit's loss at T = 4: ``soft_weight`` T^2 KL + (1 - ``soft_weight``) cross-entropy."""
+    weights = {"temperature": TEMPERATURE, "soft_weight": soft_weight, "hard_weight": 1 - soft_weight}
     return step_with(lambda student, teacher, labels: losses.kd_loss(student, teacher, labels, **weights))
 
 
-def labels_alone(teacher, student, temperature, inputs, optimizer, labels) -> None:
-    """A step that never asks the teacher."""
+def labels_alone(
+    teacher: nn.Module,
+    student: nn.Module,
+    temperature: float,
+    inputs: Tensor,
+    optimizer: torch.optim.Optimizer,
+    labels: Tensor,
+) -> None:
+    """A step on inputs ``[B, C, H, W]`` and labels ``[B]`` that never asks the teacher."""
     core_step(student, training.Batch(inputs, labels), training.Distillation(), optimizer)
 
 
-def instead(function, line, other="pass"):
+def instead(function: Callable, line: str, other: str = "pass") -> Callable:
     """``function`` anew, with ``other`` in place of ``line`` in its source: what if that line were missing?
 
     Raises ``ValueError`` where ``line`` does not stand in it exactly once.

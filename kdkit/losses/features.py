@@ -14,6 +14,7 @@ def cosine_distance(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor
     Returns a scalar tensor: the mean over what counts. The teacher gets no gradient. Raises ``ValueError`` where shapes
     are not as said. Source: Sanh et al. 2019 (arXiv:1910.01108), section 2, L_cos.
 
+    >>> import torch
     >>> round(float(cosine_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]]))), 4)  # 1 - cos 45 degrees
     0.2929
     """

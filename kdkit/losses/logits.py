@@ -54,6 +54,7 @@ def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperatu
     that is not finite.
     Source: Hinton et al. 2015 (arXiv:1503.02531), section 2.
 
+    >>> import torch
     >>> logits = torch.tensor([[2.0, 0.0]])
     >>> round(float(soft_cross_entropy(logits, logits)), 4)  # the entropy of (0.8808, 0.1192)
     0.3653
@@ -72,6 +73,7 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
     Source: Kullback and Leibler 1951; as a distillation loss in the code of DistilBERT (arXiv:1910.01108), whose
     section 2 gives the cross-entropy.
 
+    >>> import torch
     >>> logits = torch.tensor([[2.0, 0.0]])
     >>> float(kl_divergence(logits, logits))
     0.0
@@ -122,6 +124,7 @@ def kd_loss(
     Returns a scalar tensor. Raises ``ValueError`` for anything that is not as said above.
     Source: Hinton et al. 2015 (arXiv:1503.02531), section 2 and equation 4.
 
+    >>> import torch
     >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
     >>> round(float(kd_loss(student, teacher, temperature=1.0)), 4)  # ln 2 - 0.3653
     0.3278

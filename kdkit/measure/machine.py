@@ -33,7 +33,7 @@ KEEPING = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}  # never trim; no block strai
 _missed = False
 
 
-def sleep_while_waiting():
+def sleep_while_waiting() -> None:
     """Make the setting, unless there is one. Where it comes too late, a note in the log says so (to stderr, once)."""
     global _missed
     if any(name in os.environ for name in YOURS):
@@ -46,7 +46,7 @@ def sleep_while_waiting():
         logging.getLogger("kdkit").warning(TOO_LATE)
 
 
-def waiting():
+def waiting() -> tuple[bool | None, str]:
     """How torch's threads wait in this process, for people: ``(ok, text)``; ok is None where that is your choice."""
     if _missed:
         return False, TOO_LATE
@@ -56,7 +56,7 @@ def waiting():
     return None, f"threads wait for each other as you have set it: {chosen}"
 
 
-def keep_freed():
+def keep_freed() -> bool:
     """Keep freed memory in this process, from now on. True if that was possible.
 
     It changes no number, only where memory comes from; elsewhere than on Linux with glibc it does nothing.
@@ -65,7 +65,7 @@ def keep_freed():
     return libc is not None and _set(libc, KEEPING)
 
 
-def give_back():
+def give_back() -> bool:
     """Give the memory that has been freed back to the system, now and from now on. True if that was possible.
 
     For a process that has trained and goes on with something else. The next training keeps its memory again. A block
@@ -92,7 +92,7 @@ def _set(libc, values):
     return all([libc.mallopt(*one) for one in values.items()])
 
 
-def versions():
+def versions() -> dict[str, str | int]:
     """What made a result: for cards and reports."""
     import torch
 
@@ -107,7 +107,7 @@ def versions():
     }
 
 
-def peak_memory_mb():
+def peak_memory_mb() -> int | None:
     """The most memory that this process has had, in MB; None where the system does not say (Windows)."""
     status = Path("/proc/self/status")  # Linux: what getrusage says there may be the peak of the parent
     if status.exists():

@@ -9,9 +9,11 @@ import copy
 import logging
 import os
 import statistics
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,11 +22,11 @@ from kdkit import models
 SHORTEST = 0.02  # seconds of a measurement: anything shorter measures the clock
 
 
-def flops(model, inputs):
-    """Floating-point operations of one forward on ``inputs``: a multiplication and an addition count as two.
+def flops(model: nn.Module, inputs: Tensor) -> int:
+    """Floating-point operations of one forward on ``inputs`` ``[B, ...]``: a multiplication and an addition are two.
 
     Counted by ``torch.utils.flop_counter``: convolutions and matrix products, which are nearly all of it. The model is
-    left as it is, BatchNorm's statistics included: a copy is asked.
+    left as it is, BatchNorm's statistics included: a copy runs.
     """
     with torch.no_grad(), _layer_by_layer(), FlopCounterMode(display=False) as counter:
         copy.deepcopy(model)(inputs)
@@ -43,17 +45,17 @@ def _layer_by_layer():
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def training_flops(model, inputs):
-    """The same for a forward and a backward: what a training step multiplies and adds."""
+def training_flops(model: nn.Module, inputs: Tensor) -> int:
+    """The same for a forward and a backward on ``inputs`` ``[B, ...]``: what a training step multiplies and adds."""
     with FlopCounterMode(display=False) as counter:
         models.logits(copy.deepcopy(model), inputs).sum().backward()
     return counter.get_total_flops()
 
 
-def kept_for_backward(function, *arguments, without=()):
+def kept_for_backward(function: Callable, *arguments: Any, without: Iterable[Tensor] = ()) -> int:
     """How many bytes torch sets aside for a backward pass while ``function(*arguments)`` runs.
 
-    Memory of tensors ``without`` is not counted.
+    Memory of the tensors ``without``, of any shape ``[...]``, is not counted.
     """
     known = {tensor.untyped_storage().data_ptr() for tensor in without}
     kept = {}
@@ -69,10 +71,11 @@ def kept_for_backward(function, *arguments, without=()):
     return sum(kept.values())
 
 
-def activation_bytes(model, inputs):
-    """Activation memory of a training step on ``inputs``: what is kept between forward and backward, weights left out.
+def activation_bytes(model: nn.Module, inputs: Tensor) -> int:
+    """Activation memory, in bytes, of a training step on ``inputs`` ``[B, ...]``: what is kept between forward and
+    backward, weights left out.
 
-    It grows with the batch, where the parameters do not. The model is left as it is: a copy in train mode is asked.
+    It grows with the batch, where the parameters do not. The model is left as it is: a copy in train mode runs.
     """
     model = copy.deepcopy(model).train()
     return kept_for_backward(model, inputs, without=[*model.parameters(), *model.buffers()])
@@ -81,23 +84,25 @@ def activation_bytes(model, inputs):
 class Spread(NamedTuple):
     """Numbers measured in rounds, one each: ``values``; their ``median``, ``quartiles`` and ``outliers``."""
 
-    values: tuple
+    values: tuple[float, ...]
 
     @property
-    def median(self):
+    def median(self) -> float:
+        """The middle value."""
         return statistics.median(self.values)
 
     @property
-    def quartiles(self):
+    def quartiles(self) -> tuple[float, float]:
+        """The ends of the middle half."""
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
 
     @property
-    def outliers(self):
-        """Values farther from the middle half than one and a half times its width (Tukey's rule): a tuple."""
+    def outliers(self) -> tuple[float, ...]:
+        """Values farther from the middle half than one and a half times its width (Tukey's fences)."""
         low, high = self.quartiles
-        reach = 1.5 * (high - low)
-        return tuple(value for value in self.values if not low - reach <= value <= high + reach)
+        width = 1.5 * (high - low)
+        return tuple(value for value in self.values if not low - width <= value <= high + width)
 
 
 class Latency(Spread):
@@ -117,7 +122,7 @@ class Ratio(NamedTuple):
     noise: Spread
 
     @property
-    def shown(self):
+    def shown(self) -> bool:
         """Whether the middle half of the rounds lies beyond all that the noise gave."""
         low, high = self.spread.quartiles
         return low > max(self.noise.values) or high < min(self.noise.values)
@@ -129,8 +134,8 @@ class Ratio(NamedTuple):
         return f"{said}; noise {least:.2f} to {most:.2f}{'' if self.shown else ': no difference shown'}"
 
 
-def latency(contenders, rounds=11):
-    """How long each of several calls takes: a ``Latency`` for each entry of ``contenders``, a dict of name to function.
+def latency(contenders: dict[str, Callable[[], Any]], rounds: int = 11) -> dict[str, Latency]:
+    """How long each of several calls takes, in seconds: a ``Latency`` for each of ``contenders``, by name.
 
     They take turns, there and back, so that what slows the machine for a moment slows all of them, and nobody always
     follows the same other. Each turn begins with calls that warm up and do not count. With as many threads as torch
@@ -157,11 +162,11 @@ def latency(contenders, rounds=11):
     return {name: Latency(tuple(taken)) for name, taken in times.items()}
 
 
-def compare(contenders, rounds=11):
-    """How many times as long as the first of ``contenders`` the others take: a dict of name to ``Ratio``.
+def compare(contenders: dict[str, Callable[[], Any]], rounds: int = 11) -> dict[str, Ratio]:
+    """How many times as long as the first of ``contenders`` the others take: a ``Ratio`` each, by name.
 
     ``contenders``: as ``latency`` takes them. The first has two turns a round, which tells the noise. Its own ratio is
-    the noise, too.
+    the noise, too. Raises ``ValueError`` as ``latency`` does.
     """
     base = next(iter(contenders))
     taken = latency({**contenders, _AGAIN: contenders[base]}, rounds)
@@ -186,7 +191,7 @@ def _timer_class():
     return Timer
 
 
-def load():
+def load() -> str:
     """How busy the machine has been in the last minute, for reports: programs that want to compute, such as "1.9".
 
     "unknown" where the system does not say (Windows).
@@ -194,10 +199,11 @@ def load():
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
-def predicting(model, inputs):
+def predicting(model: nn.Module, inputs: Tensor) -> Callable[[], Any]:
     """A call for ``latency``: ``model``, in eval mode and without gradient, on ``inputs``.
 
-    ``inputs``: what the model takes, or uint8 images ``[N, C, H, W]``, which become what the course's networks take.
+    ``inputs``: what the model takes, ``[B, ...]``, or uint8 images ``[B, C, H, W]``, which become what the course's
+    networks take.
     """
     model.eval()
     device = models.device_of(model)

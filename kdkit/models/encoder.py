@@ -15,6 +15,7 @@ def encoder(width, depth, seed=0):
 
     Raises ``ValueError`` for sizes that are not whole numbers, or too small.
 
+    >>> import torch
     >>> encoder(64, 2)(torch.zeros(1, 5, 64)).shape
     torch.Size([1, 5, 64])
     """

@@ -47,7 +47,7 @@ EXERCISES = {
             "is the `return` missing": lambda s, z: None,
         },
     ),
-    "reach": (
+    "margin_of_error": (
         [
             lambda a, b: quantile(len(a)) * (b - a).std() / math.sqrt(len(a)),
             lambda a, b: quantile(len(a)) * (a - b).std() / len(a) ** 0.5,

@@ -1,4 +1,4 @@
-"""How readers mend the exhibits of the bug museum: well, in several ways, and badly."""
+"""How readers fix the exhibits of the bug museum: well, in several ways, and badly."""
 
 import numpy as np
 import torch

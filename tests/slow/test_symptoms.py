@@ -1,4 +1,4 @@
-"""Each exhibit of the bug museum, measured: broken in the way described, and whole once it is mended."""
+"""Each exhibit of the bug museum, measured: broken in the way described, and whole once it is fixed."""
 
 import pytest
 
@@ -11,32 +11,32 @@ def symptoms(name):
 
 
 def test_the_quiet_teacher_pulls_less_by_the_number_of_classes():
-    broken, mended = symptoms("quiet_teacher")
-    ratios = [b / a for a, b in zip(broken, mended, strict=True)]
+    broken, fixed = symptoms("quiet_teacher")
+    ratios = [b / a for a, b in zip(broken, fixed, strict=True)]
     assert ratios == pytest.approx(bugs.CLASS_COUNTS)
-    assert broken[2] < 0.05 and min(mended) > 1  # a hundred classes: cannot be heard
+    assert broken[2] < 0.05 and min(fixed) > 1  # a hundred classes: cannot be heard
 
 
 def test_at_a_label_weight_of_zero_the_gradient_falls_by_t_squared():
-    broken, mended = symptoms("cliff")
+    broken, fixed = symptoms("cliff")
     assert broken[1] / broken[0] == pytest.approx(16, rel=0.01)
-    assert mended[0] == pytest.approx(mended[1], rel=0.01) and mended[1:] == pytest.approx(broken[1:])
+    assert fixed[0] == pytest.approx(fixed[1], rel=0.01) and fixed[1:] == pytest.approx(broken[1:])
 
 
 def test_the_teacher_sinks_although_nobody_trains_it():
-    broken, mended = symptoms("sinking_teacher")
+    broken, fixed = symptoms("sinking_teacher")
     assert broken[0] > 0.95 and max(broken[1:]) < 0.5
-    assert set(mended) == {broken[0]}
+    assert set(fixed) == {broken[0]}
 
 
 def test_kept_logits_are_no_better_than_chance():
-    broken, mended = symptoms("coin_tosser")
-    assert broken < 0.2 and mended > 0.95
+    broken, fixed = symptoms("coin_tosser")
+    assert broken < 0.2 and fixed > 0.95
 
 
 def test_a_copy_of_the_teacher_does_not_read_zero():
-    broken, mended = symptoms("never_zero")
-    assert broken > 0.3 and abs(mended) < 1e-6
+    broken, fixed = symptoms("never_zero")
+    assert broken > 0.3 and abs(fixed) < 1e-6
 
 
 def test_the_student_is_never_sure():
@@ -45,17 +45,17 @@ def test_the_student_is_never_sure():
 
 
 def test_the_small_network_does_not_move():
-    broken, mended = symptoms("frozen_student")
-    assert len(set(broken)) == 1 and broken[0] < 0.2 and mended[-1] > 0.5
+    broken, fixed = symptoms("frozen_student")
+    assert len(set(broken)) == 1 and broken[0] < 0.2 and fixed[-1] > 0.5
 
 
 def test_the_kl_of_the_teacher_to_itself_is_not_zero():
-    broken, mended = symptoms("restless_kl")
+    broken, fixed = symptoms("restless_kl")
     assert broken[-1] > 0.5 and min(broken) == broken[-1]
-    assert mended[-1] == pytest.approx(0, abs=1e-6)
-    assert [b - m for b, m in zip(broken, mended, strict=True)] == pytest.approx([broken[-1]] * len(broken), abs=1e-5)
+    assert fixed[-1] == pytest.approx(0, abs=1e-6)
+    assert [b - m for b, m in zip(broken, fixed, strict=True)] == pytest.approx([broken[-1]] * len(broken), abs=1e-5)
 
 
 def test_the_best_of_many_epochs_on_the_test_set_is_too_good():
-    broken, mended = symptoms("too_good")
-    assert broken > 0.01 and abs(mended) < 0.01
+    broken, fixed = symptoms("too_good")
+    assert broken > 0.01 and abs(fixed) < 0.01

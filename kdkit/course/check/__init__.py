@@ -5,7 +5,7 @@ tried and solved is kept in a file beside the notebook: see ``progress``.
 """
 
 from kdkit.course.check import bugs
-from kdkit.course.check.fair import argmax_loss, reach
+from kdkit.course.check.fair import argmax_loss, margin_of_error
 from kdkit.course.check.judging import Verdict, guess
 from kdkit.course.check.loss import kd_loss, sequence_kl, soft_cross_entropy
 from kdkit.course.check.record import progress
@@ -27,10 +27,10 @@ __all__ = [
     "kd_loss",
     "kd_step",
     "kl_divergence",
+    "margin_of_error",
     "masked_lm",
     "mean_soft_targets",
     "progress",
-    "reach",
     "second_choice",
     "sequence_kl",
     "soft_cross_entropy",

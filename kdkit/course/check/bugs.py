@@ -1,7 +1,9 @@
-"""The bug museum's checks: whether a reader has mended an exhibit of notebook 03. Names are those of the symptoms.
+"""The bug museum's checks: whether a reader has fixed an exhibit of notebook 03. Names are those of the symptoms.
 
 Where the bug is still there, whatever else was changed, the verdict is neither right nor wrong: there is more to find.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,7 @@ TEMPERATURES = 1.5, 3.0, 8.0
 
 
 @exercise
-def quiet_teacher(function):
+def quiet_teacher(function: Callable) -> Verdict:
     """Check ``function(student_logits, teacher_logits, labels, temperature, soft_weight) -> loss``."""
     makers = judging.logits, judging.logits, judging.labels, judging.temperature, judging.share
     mistakes = {words: loss for words, loss in KD_MISTAKES.items() if words != TOO_WEAK}
@@ -29,7 +31,7 @@ def quiet_teacher(function):
 
 
 @exercise
-def cliff(function):
+def cliff(function: Callable) -> Verdict:
     """Check ``function(student_logits, teacher_logits, labels, temperature, hard_weight) -> loss``."""
 
     def hard_weight(generator):
@@ -70,7 +72,7 @@ def cliff(function):
 
 
 @exercise
-def sinking_teacher(distiller):
+def sinking_teacher(distiller: Callable) -> Verdict:
     """Check a class: ``distiller(teacher, student)`` is a module with ``loss(inputs, temperature)``."""
 
     def judged(scene, temperature):
@@ -95,13 +97,13 @@ def sinking_teacher(distiller):
         if scene.student.training:
             return Verdict(False, "not yet: pair.eval() no longer reaches the student, which validation needs")
         right = Verdict(True, "right: train() reaches the student, and the teacher does not move, to the bit")
-        return _reaches(scene.student, loss) or right
+        return _untrained(scene.student, loss) or right
 
     return _in_each_scene(judged)
 
 
 @exercise
-def coin_tosser(function):
+def coin_tosser(function: Callable) -> Verdict:
     """Check ``function(teacher, dataset) -> logits [N, C]``, in the order of the data set."""
     scene = _scene()
     scene.teacher.eval()
@@ -127,7 +129,7 @@ def coin_tosser(function):
 
 
 @exercise
-def never_zero(function):
+def never_zero(function: Callable) -> Verdict:
     """Check ``function(teacher, student, images, augment, temperature) -> loss``.
 
     By what it does: an exact copy of the teacher must read 0, and another student must see augmented pictures.
@@ -164,13 +166,13 @@ def never_zero(function):
             return Verdict(None, AS_FOUND)
         if not _same(loss, _soft_loss(scene, students, temperature)):
             return Verdict(False, "not yet: both see the same view, but the loss is another one now")
-        return _reaches(scene.student, loss) or Verdict(True, "right: both networks are asked about the same view")
+        return _untrained(scene.student, loss) or Verdict(True, "right: both networks are asked about the same view")
 
     return _in_each_scene(judged)
 
 
 @exercise
-def pale_targets(function):
+def pale_targets(function: Callable) -> Verdict:
     """Check ``function(teacher, student, inputs, temperature) -> loss``."""
 
     def network(generator):
@@ -208,11 +210,11 @@ def pale_targets(function):
     }
     cases = judging.cases(network, network, inputs, judging.temperature)
     verdict = judge(function, cases, loss(), mistakes, found=loss(teacher=lambda z: z.softmax(1)))
-    return (verdict.passed and _reaches(cases[0][1], function(*cases[0]))) or verdict
+    return (verdict.passed and _untrained(cases[0][1], function(*cases[0]))) or verdict
 
 
 @exercise
-def frozen_student(function):
+def frozen_student(function: Callable) -> Verdict:
     """Check ``function(small, large, temperature, inputs, optimizer)``, a step without labels."""
     start, theirs, ours = (Scene(7) for _ in range(3))
 
@@ -238,7 +240,7 @@ def frozen_student(function):
 
 
 @exercise
-def restless_kl(function):
+def restless_kl(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C]) -> number``."""
 
     def entropy(z):
@@ -257,7 +259,7 @@ def restless_kl(function):
 
 
 @exercise
-def too_good(function):
+def too_good(function: Callable) -> Verdict:
     """Check ``function(val_accuracies [E], test_accuracies [E]) -> epoch``. The last epoch is right too."""
     generator, cases, ties = judging.fresh_generator(), [], []
     for epochs in range(5, 5 + judging.ROUNDS):
@@ -315,7 +317,7 @@ def _same(loss, wanted):
     return torch.allclose(judging.plain(loss), judging.plain(wanted), rtol=1e-3, atol=TOLERANCE)
 
 
-def _reaches(student, loss):
+def _untrained(student, loss):
     """A verdict where ``loss`` cannot train ``student``; None where it can."""
     weights = list(student.parameters())
     recorded = isinstance(loss, torch.Tensor) and loss.requires_grad

@@ -8,10 +8,14 @@ import numbers
 import re
 import secrets
 import traceback
+from collections.abc import Callable, Sequence
 from itertools import product
+from types import EllipsisType
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 ROUNDS = 20
 TOLERANCE = 1e-4
@@ -24,14 +28,16 @@ class Verdict:
 
     MARKS = {True: "✓", False: "✗", None: "○"}  # noqa: RUF012
 
-    def __init__(self, passed, message):
+    def __init__(self, passed: bool | None, message: str):
         self.passed, self.message = passed, message
 
     def __repr__(self):
         return f"{self.MARKS[self.passed]} {self.message}"
 
 
-def guess(yours, answer, choices=None, within=0.1):
+def guess(
+    yours: str | float | EllipsisType, answer: str | float, choices: Sequence[str] | None = None, within: float = 0.1
+) -> Verdict:
     """Set a guess beside the answer: a name (of ``choices``), or a number, which may be off by the share ``within``.
 
     ``...`` counts as not guessed: then the answer is not told.
@@ -56,13 +62,20 @@ def guess(yours, answer, choices=None, within=0.1):
 
 
 NOT_ATTEMPTED = "not attempted yet: replace the ... and run the cell again"
-AS_FOUND = "the bug is still there, as it was found: mend it in this cell, and run the cell again"
+AS_FOUND = "the bug is still there, as it was found: fix it in this cell, and run the cell again"
 
 
-def judge(function, cases, right, mistakes, found=None):
+def judge(
+    function: Callable,
+    cases: Sequence[tuple],
+    right: Callable,
+    mistakes: dict[str, Callable],
+    found: Callable | None = None,
+) -> Verdict:
     """Compare ``function`` with ``right`` on all ``cases``; if it is wrong, look for the mistake that explains it.
 
-    ``found``: the broken function that the reader was given to mend; the same again is no attempt.
+    ``right`` and each of ``mistakes``, by the words that explain it: functions of the same arguments. ``found``: the
+    broken function that the reader was given to fix; the same again is no attempt.
     """
     refused = refuse(function, cases[0])
     if refused:
@@ -85,24 +98,32 @@ def judge(function, cases, right, mistakes, found=None):
         return Verdict(True, f"right: the same as ours on {len(cases)} random inputs (largest difference {gap:.0e})")
     if found is not None and _agree(answers, cases, found):
         return Verdict(None, AS_FOUND)
-    got, expected = list(answers[0].shape), list(right(*cases[0]).shape)
-    off = f"largest difference {gap:.2g}" if got == expected else f"shape {got}; expected {expected}"
-    for explanation, wrong in mistakes.items():
-        if _agree(answers, cases, wrong):
-            return Verdict(False, f"not yet: {explanation} ({off})")
-    if got != expected:
-        return Verdict(False, f"your answer has {off}")
-    factor = _factor(answers, cases, right)
-    if factor:
-        letters = f"{LETTERS}; " if re.search("[BLCT]", factor) else ""
-        return Verdict(False, f"not yet: yours is the right answer times {factor} ({letters}{off})")
+    wrong = _mistake(answers, cases, right, mistakes, gap)
+    if wrong:
+        return Verdict(False, wrong)
     if _largest_gap(answers, cases, right, relative=True) <= rounding:
         return Verdict(True, f"right, up to rounding (largest difference {gap:.0e})")
     suspects = "".join(f". {suspect}" for suspect in outsiders(function))
     return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}{suspects}")
 
 
-def refuse(function, case):
+def _mistake(answers, cases, right, mistakes, gap):
+    """What explains these wrong ``answers``, in words; None where nothing that is known does."""
+    got, expected = list(answers[0].shape), list(right(*cases[0]).shape)
+    off = f"largest difference {gap:.2g}" if got == expected else f"shape {got}; expected {expected}"
+    for explanation, wrong in mistakes.items():
+        if _agree(answers, cases, wrong):
+            return f"not yet: {explanation} ({off})"
+    if got != expected:
+        return f"your answer has {off}"
+    factor = _factor(answers, cases, right)
+    if not factor:
+        return None
+    letters = f"{LETTERS}; " if re.search("[BLCT]", factor) else ""
+    return f"not yet: yours is the right answer times {factor} ({letters}{off})"
+
+
+def refuse(function: Callable, case: tuple) -> Verdict | None:
     """A verdict where ``function`` cannot even be called with ``case``; None where it can."""
     try:
         inspect.signature(function).bind(*case)
@@ -113,7 +134,7 @@ def refuse(function, case):
     return None
 
 
-def refuse_answer(answer, shape):
+def refuse_answer(answer: Any, shape: Sequence[int]) -> Verdict | None:
     """A verdict where ``answer`` is nothing that could be compared with a tensor of ``shape``; None where it is."""
     if answer is None:
         return Verdict(False, "your function returned nothing: is the `return` missing?")
@@ -123,8 +144,8 @@ def refuse_answer(answer, shape):
     return Verdict(False, f"your function gives {type(answer).__name__}; {wanted} is wanted")
 
 
-def plain(answer):
-    """An answer to compare: float64, on the CPU, without a past."""
+def plain(answer: Tensor | float) -> Tensor:
+    """An answer to compare, of any shape ``[...]``: float64, on the CPU, without a past."""
     return torch.as_tensor(answer).detach().cpu().double()
 
 
@@ -213,7 +234,7 @@ HINTS = {  # what torch's commonest complaints mean for somebody who writes a lo
 }
 
 
-def stopped(error, function):
+def stopped(error: Exception, function: Callable) -> Verdict:
     """The reader's own line that failed, without the wall of the traceback, and what such an error often means."""
     code = _code(function)
     frames = traceback.extract_tb(error.__traceback__)
@@ -231,7 +252,7 @@ def _code(function):
     return getattr(inspect.unwrap(function), "__code__", None)
 
 
-def outsiders(function):
+def outsiders(function: Callable) -> list[str]:
     """A sentence if ``function`` uses a tensor of the notebook in place of one that it was given; in a list."""
     code, around = _code(function), getattr(inspect.unwrap(function), "__globals__", {})
     used = [step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"] if code else []
@@ -243,59 +264,69 @@ def outsiders(function):
 # Five pictures, seven classes: no two sizes are equal, so a sum over the wrong dimension shows.
 
 
-def fresh_generator():
+def fresh_generator() -> torch.Generator:
     """A generator with a new seed each time."""
     return torch.Generator().manual_seed(secrets.randbits(32))
 
 
-def cases(*makers):
+def cases(*makers: Callable[[torch.Generator], Any]) -> list[tuple]:
     """``ROUNDS`` times one input of each kind, new each time."""
     generator = fresh_generator()
     return [tuple(make(generator) for make in makers) for _ in range(ROUNDS)]
 
 
-def logits(generator):
+def logits(generator: torch.Generator) -> Tensor:
+    """Logits ``[5, 7]``."""
     return torch.randn(5, 7, generator=generator) * 4
 
 
-def temperature(generator):
+def temperature(generator: torch.Generator) -> float:
+    """A temperature from 1.5 to 7.5."""
     return 1.5 + 6 * torch.rand((), generator=generator).item()  # far from 1, where T, T^2 and 1/T look alike
 
 
-def probabilities(generator):
+def probabilities(generator: torch.Generator) -> Tensor:
+    """Distributions ``[5, 7]``."""
     return logits(generator).softmax(1)
 
 
-def probabilities_with_zeros(generator):
+def probabilities_with_zeros(generator: torch.Generator) -> Tensor:
+    """Distributions ``[6, 7]``, the last one with all on one class."""
     return torch.cat([probabilities(generator), torch.eye(7)[:1]])
 
 
-def labels(generator):
+def labels(generator: torch.Generator) -> Tensor:
+    """Labels of 7 classes, int64 ``[5]``."""
     return torch.randint(7, (5,), generator=generator)
 
 
-def logits_of_many(generator):
+def logits_of_many(generator: torch.Generator) -> Tensor:
+    """Logits of 40 pictures and 4 classes, ``[40, 4]``."""
     return torch.randn(40, 4, generator=generator) * 2
 
 
-def all_labels(generator):
+def all_labels(generator: torch.Generator) -> Tensor:
+    """Labels of them in which no class is missing, int64 ``[40]``."""
     return torch.cat([torch.arange(4), torch.randint(4, (36,), generator=generator)])
 
 
-def share(generator):
+def share(generator: torch.Generator) -> float:
+    """A weight from 0.55 to 0.95."""
     return 0.55 + 0.4 * torch.rand((), generator=generator).item()  # not a half: swapped weights must show
 
 
-def sentences(generator):
+def sentences(generator: torch.Generator) -> Tensor:
+    """Logits of 7 words, or hidden states of 7 numbers, of 3 sentences of 4 tokens: ``[3, 4, 7]``."""
     return torch.randn(3, 4, 7, generator=generator) * 4
 
 
-def mask(generator):
+def mask(generator: torch.Generator) -> Tensor:
     """Which tokens count, ``[3, 4]``: sentences of 1, 2 and 4 tokens, in any order."""
     lengths = torch.tensor([1, 2, 4])[torch.randperm(3, generator=generator)]
     return torch.arange(4) < lengths[:, None]
 
 
-def gradient(function, inputs):
+def gradient(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """The gradient of ``function``, which gives a scalar, by its ``inputs`` ``[...]``: of the same shape."""
     inputs = inputs.detach().clone().requires_grad_()
     return torch.autograd.grad(function(inputs), inputs)[0]

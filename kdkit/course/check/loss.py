@@ -2,9 +2,11 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from kdkit import losses
 from kdkit.course.check import judging
@@ -12,16 +14,18 @@ from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.record import exercise
 
 
-def soften(logits, temperature):
+def soften(logits: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / T) over the last dimension, of a shape as ``logits`` ``[..., C]``."""
     return (logits / temperature).softmax(-1)
 
 
-def log_soften(logits, temperature):
+def log_soften(logits: Tensor, temperature: float) -> Tensor:
+    """log softmax(logits / T) over the last dimension, of a shape as ``logits`` ``[..., C]``."""
     return (logits / temperature).log_softmax(-1)
 
 
 @exercise
-def soft_cross_entropy(function):
+def soft_cross_entropy(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C]) -> number``: -sum_i t_i log s_i, both at T = 1,
     the mean over the batch. The student must get its gradient.
     """
@@ -65,15 +69,18 @@ def _made_of(soft, hard=lambda s, y, t: F.cross_entropy(s, y), t_power=2):
     return lambda s, z, y, t, w: w * t**t_power * soft(s, z, t) + (1 - w) * hard(s, y, t)
 
 
-def weighted_loss(s, z, y, t, w):
+def weighted_loss(s: Tensor, z: Tensor, y: Tensor, t: float, w: float) -> Tensor:
+    """``kd_loss`` of student and teacher logits ``[B, C]`` and labels ``[B]``, with weights w and 1 - w: a scalar."""
     return losses.kd_loss(s, z, y, temperature=t, soft_weight=w, hard_weight=1 - w)
 
 
-def weighted_kl(weights, s, z, t):
+def weighted_kl(weights: Tensor, s: Tensor, z: Tensor, t: float) -> Tensor:
+    """The sum of KL with other weights than the teacher's probabilities, all ``[..., C]``; mean over the rest."""
     return (weights * (log_soften(z, t) - log_soften(s, t))).sum(-1).mean()
 
 
-def weighted_ce(weights, s, t):
+def weighted_ce(weights: Tensor, s: Tensor, t: float) -> Tensor:
+    """A cross-entropy with any weights before the logarithms, both ``[..., C]``; mean over the rest: a scalar."""
     return -(weights * log_soften(s, t)).sum(-1).mean()
 
 
@@ -159,7 +166,7 @@ KD_MISTAKES = {
 
 
 @exercise
-def kd_loss(function):
+def kd_loss(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C], labels [B], temperature, soft_weight) -> number``
     against ``kdkit.losses.kd_loss``: soft_weight T^2 KL + (1 - soft_weight) cross-entropy. The gradient must reach
     the student, and not the teacher.
@@ -170,80 +177,86 @@ def kd_loss(function):
     return and_trains(verdict, function, cases[0], weighted_loss, shielded=True)
 
 
+def _token_kl(s, z, t):
+    """KL(teacher || student) of each token."""
+    return (soften(z, t) * (log_soften(z, t) - log_soften(s, t))).sum(-1)  # [B, L]
+
+
+def _sequence_kl(s, z, m, t):
+    """The mean of that over the tokens that the mask selects."""
+    return _token_kl(s, z, t)[m].mean()
+
+
+SEQUENCE_MISTAKES = {
+    "the padding counts in yours: select the tokens with the mask, for instance student_logits[mask]": (
+        lambda s, z, m, t: _token_kl(s, z, t).mean()
+    ),
+    "you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone, so long ones weigh more. Divide by "
+    "the number of tokens, mask.sum()": lambda s, z, m, t: _token_kl(s, z, t)[m].sum() / len(s),
+    "padding counts, and you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone": (
+        lambda s, z, m, t: _token_kl(s, z, t).sum() / len(s)
+    ),
+    "you left the padding out of the sum but not out of the mean: divide by mask.sum(), not by B times L": (
+        lambda s, z, m, t: (_token_kl(s, z, t) * m).mean()
+    ),
+    "padding counts, and you averaged over the words of the vocabulary too": (
+        lambda s, z, m, t: _token_kl(s, z, t).mean() / s.shape[-1]
+    ),
+    "you averaged over the words of the vocabulary too: it is a sum over them": (
+        lambda s, z, m, t: _sequence_kl(s, z, m, t) / s.shape[-1]
+    ),
+    "the mask is turned round: True says that a token counts": lambda s, z, m, t: (
+        _sequence_kl(s, z, ~m, t) if (~m).any() else _sequence_kl(s, z, m, t)
+    ),
+    "you averaged each sentence first: then a token of a short sentence weighs more. All tokens count alike": (
+        lambda s, z, m, t: ((_token_kl(s, z, t) * m).sum(1) / m.sum(1)).mean()
+    ),
+    "you added and did not divide: by mask.sum(), the number of tokens": lambda s, z, m, t: _token_kl(s, z, t)[m].sum(),
+    "your softmax runs over the tokens of a sentence (dim=1): words are the last dimension, dim=-1": (
+        lambda s, z, m, t: ((z / t).softmax(1) * ((z / t).log_softmax(1) - (s / t).log_softmax(1))).sum(-1)[m].mean()
+    ),
+    "student and teacher are swapped: KL(teacher || student) is weighted with the teacher's probabilities": (
+        lambda s, z, m, t: _sequence_kl(z, s, m, t)
+    ),
+    "the factor T^2 is in it: here the bare KL is wanted": lambda s, z, m, t: t**2 * _sequence_kl(s, z, m, t),
+    "the temperature makes no difference to your answer": lambda s, z, m, t: _sequence_kl(s, z, m, 1.0),
+    "you multiplied by the temperature: divide the logits by it": lambda s, z, m, t: _sequence_kl(s, z, m, 1 / t),
+    "the student needs log_softmax: F.kl_div wants its LOGARITHM": lambda s, z, m, t: F.kl_div(
+        soften(s[m], t), soften(z[m], t), reduction="batchmean"
+    ),
+    "only the teacher is softened: divide the student's logits by T too": lambda s, z, m, t: F.kl_div(
+        log_soften(s[m], 1), soften(z[m], t), reduction="batchmean"
+    ),
+    "only the student is softened: divide the teacher's logits by T too": lambda s, z, m, t: F.kl_div(
+        log_soften(s[m], t), soften(z[m], 1), reduction="batchmean"
+    ),
+    "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second": (
+        lambda s, z, m, t: math.nan * s.sum()
+    ),
+    RAW_WEIGHTS: lambda s, z, m, t: weighted_kl((z / t)[m], s[m], z[m], t),
+    f"{RAW_WEIGHTS}, of logits / T": lambda s, z, m, t: weighted_kl(z[m], s[m], z[m], t),
+    "one number is wanted: average over the tokens that count": lambda s, z, m, t: _token_kl(s, z, t)[m],
+    "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": (
+        lambda s, z, m, t: -(soften(z, t) * log_soften(s, t)).sum(-1)[m].mean()
+    ),
+}
+
+
 @exercise
-def sequence_kl(function):
+def sequence_kl(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, L, V], teacher_logits [B, L, V], mask [B, L], temperature) -> number``:
     KL(teacher || student), the mean over the tokens that the mask selects, without T^2.
     """
-
-    def kl(s, z, t):
-        return (soften(z, t) * (log_soften(z, t) - log_soften(s, t))).sum(-1)  # [B, L]
-
-    def right(s, z, m, t):
-        return kl(s, z, t)[m].mean()
-
-    mistakes = {
-        "the padding counts in yours: select the tokens with the mask, for instance student_logits[mask]": (
-            lambda s, z, m, t: kl(s, z, t).mean()
-        ),
-        "you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone, so long ones weigh more. Divide by "
-        "the number of tokens, mask.sum()": lambda s, z, m, t: kl(s, z, t)[m].sum() / len(s),
-        "padding counts, and you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone": (
-            lambda s, z, m, t: kl(s, z, t).sum() / len(s)
-        ),
-        "you left the padding out of the sum but not out of the mean: divide by mask.sum(), not by B times L": (
-            lambda s, z, m, t: (kl(s, z, t) * m).mean()
-        ),
-        "padding counts, and you averaged over the words of the vocabulary too": (
-            lambda s, z, m, t: kl(s, z, t).mean() / s.shape[-1]
-        ),
-        "you averaged over the words of the vocabulary too: it is a sum over them": (
-            lambda s, z, m, t: right(s, z, m, t) / s.shape[-1]
-        ),
-        "the mask is turned round: True says that a token counts": lambda s, z, m, t: (
-            right(s, z, ~m, t) if (~m).any() else right(s, z, m, t)
-        ),
-        "you averaged each sentence first: then a token of a short sentence weighs more. All tokens count alike": (
-            lambda s, z, m, t: ((kl(s, z, t) * m).sum(1) / m.sum(1)).mean()
-        ),
-        "you added and did not divide: by mask.sum(), the number of tokens": lambda s, z, m, t: kl(s, z, t)[m].sum(),
-        "your softmax runs over the tokens of a sentence (dim=1): words are the last dimension, dim=-1": (
-            lambda s, z, m, t: (
-                ((z / t).softmax(1) * ((z / t).log_softmax(1) - (s / t).log_softmax(1))).sum(-1)[m].mean()
-            )
-        ),
-        "student and teacher are swapped: KL(teacher || student) is weighted with the teacher's probabilities": (
-            lambda s, z, m, t: right(z, s, m, t)
-        ),
-        "the factor T^2 is in it: here the bare KL is wanted": lambda s, z, m, t: t**2 * right(s, z, m, t),
-        "the temperature makes no difference to your answer": lambda s, z, m, t: right(s, z, m, 1.0),
-        "you multiplied by the temperature: divide the logits by it": lambda s, z, m, t: right(s, z, m, 1 / t),
-        "the student needs log_softmax: F.kl_div wants its LOGARITHM": lambda s, z, m, t: F.kl_div(
-            soften(s[m], t), soften(z[m], t), reduction="batchmean"
-        ),
-        "only the teacher is softened: divide the student's logits by T too": lambda s, z, m, t: F.kl_div(
-            log_soften(s[m], 1), soften(z[m], t), reduction="batchmean"
-        ),
-        "only the student is softened: divide the teacher's logits by T too": lambda s, z, m, t: F.kl_div(
-            log_soften(s[m], t), soften(z[m], 1), reduction="batchmean"
-        ),
-        "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second": (
-            lambda s, z, m, t: math.nan * s.sum()
-        ),
-        RAW_WEIGHTS: lambda s, z, m, t: weighted_kl((z / t)[m], s[m], z[m], t),
-        f"{RAW_WEIGHTS}, of logits / T": lambda s, z, m, t: weighted_kl(z[m], s[m], z[m], t),
-        "one number is wanted: average over the tokens that count": lambda s, z, m, t: kl(s, z, t)[m],
-        "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": (
-            lambda s, z, m, t: -(soften(z, t) * log_soften(s, t)).sum(-1)[m].mean()
-        ),
-    }
     makers = judging.sentences, judging.sentences, judging.mask, judging.temperature
     cases = judging.cases(*makers)
-    return and_trains(judge(function, cases, right, mistakes), function, cases[0], right)
+    return and_trains(judge(function, cases, _sequence_kl, SEQUENCE_MISTAKES), function, cases[0], _sequence_kl)
 
 
-def and_trains(verdict, function, case, right, shielded=False):
-    """Of an answer whose numbers are right: whether its gradient reaches the student. ``shielded``: and nobody else."""
+def and_trains(verdict: Verdict, function: Callable, case: tuple, right: Callable, shielded: bool = False) -> Verdict:
+    """Of an answer whose numbers are right: whether its gradient reaches the student. ``shielded``: and nobody else.
+
+    ``case``: the student's and the teacher's tensors first, of one shape ``[B, ...]``, then the other arguments.
+    """
     if not verdict.passed:
         return verdict
     student, teacher = case[0].clone().requires_grad_(), case[1].clone().requires_grad_(shielded)

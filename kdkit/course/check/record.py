@@ -5,6 +5,7 @@ import html
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -29,14 +30,14 @@ NOTEBOOKS = {
         "restless_kl",
         "too_good",
     ),
-    "04 CIFAR-10": ("argmax_loss", "reach"),
+    "04 CIFAR-10": ("argmax_loss", "margin_of_error"),
     "05 Not faster": ("student_in_budget",),
     "06 A BERT": ("masked_lm", "cosine_distance"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 
 
-def exercise(check):
+def exercise(check: Callable[[Callable], judging.Verdict]) -> Callable[[Callable], judging.Verdict]:
     """Make ``check(function) -> Verdict`` an exercise: it never raises, whatever is handed in, and its verdicts count
     towards the reader's progress.
     """
@@ -59,7 +60,7 @@ def exercise(check):
     return checked
 
 
-def progress():
+def progress() -> "Progress":
     """What you have solved so far, notebook by notebook. Shows as a table."""
     return Progress(_read(Path(FILE)))
 
@@ -67,16 +68,16 @@ def progress():
 class Progress:
     """``kept``: a dict of exercise to {"attempts": number, "solved": bool}."""
 
-    def __init__(self, kept):
+    def __init__(self, kept: dict[str, dict]):
         self.kept = kept
 
-    def mark(self, name):
+    def mark(self, name: str) -> str:
         """One sign for an exercise: solved, tried, or still open."""
         if name not in self.kept:
             return OPEN
         return SOLVED if self.kept[name]["solved"] else TRIED
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[str, int, int, list[tuple[str, str]]]]:
         """(notebook, how many are solved, of how many, the exercises with their signs), for each notebook."""
         for notebook, names in NOTEBOOKS.items():
             marks = [self.mark(name) for name in names]
@@ -112,7 +113,7 @@ def _in_html(exercises):
     )
 
 
-def in_notebook():
+def in_notebook() -> bool:
     """Whether a kernel runs this: elsewhere nobody solves exercises, and no file should appear."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

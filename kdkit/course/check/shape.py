@@ -2,6 +2,7 @@
 
 import functools
 import statistics
+from collections.abc import Callable
 
 import torch
 
@@ -19,7 +20,7 @@ ROUNDS = 7
 
 
 @exercise
-def student_in_budget(function):
+def student_in_budget(function: Callable) -> Verdict:
     """Check ``function() -> (width, depth)``: a student that is quick enough, as timed now, and knows nearly the most.
 
     The budget is ``SHARE`` of the time that the student of shape ``REFERENCE`` takes for ``PICTURES`` pictures. Where
@@ -56,15 +57,15 @@ def student_in_budget(function):
 
 
 @functools.cache
-def accuracies():
-    """Mean test accuracy of each shape's students, by (width, depth)."""
+def accuracies() -> dict[tuple[int, int], float]:
+    """Mean test accuracy of each shape's students, from 0 to 1, by (width, depth)."""
     kept = measured.load("shapes-learnt")
     names = dict.fromkeys(row["student"] for row in kept["rows"])
     seeds = {tuple(map(int, name.split("x"))): studies.by_seed(kept, "shapes", name, "soft") for name in names}
     return {shape: statistics.mean(values) for shape, values in seeds.items()}
 
 
-def shares():
+def shares() -> dict[tuple[int, int], profiling.Spread]:
     """Time of each shape in shares of the reference's, as measured now, all in turns: a ``Spread`` each."""
     calls = {REFERENCE: _call(REFERENCE), **{shape: _call(shape) for shape in accuracies()}}
     return {shape: ratio.spread for shape, ratio in profiling.compare(calls, ROUNDS).items()}

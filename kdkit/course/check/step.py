@@ -1,6 +1,8 @@
 """The exercise on the training step: a reader's step is played on two small networks, beside ours."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +19,7 @@ KL_DIV = "F.kl_div wants the student's log_softmax first and the teacher's softm
 
 
 @exercise
-def kd_step(function):
+def kd_step(function: Callable) -> Verdict:
     """Check ``function(teacher, student, temperature, inputs, optimizer, labels)``: one step with 0.9 T^2 KL +
     0.1 cross-entropy, as ``kdkit.kd_step`` makes it. Two are made, with networks that have BatchNorm and dropout; the
     teacher comes in train mode and the student in eval mode, as a training and a validation leave them.
@@ -72,7 +74,7 @@ def _judge_rounded(start, theirs, seed):
 class Scene:
     """A teacher, a student, its optimizer and two batches: always the same ones for one seed."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int):
         self.seed = seed
         with models.seeded(seed):
             self.teacher, self.student = (
@@ -99,24 +101,27 @@ class Scene:
         self.teacher_recorded |= answer.requires_grad
         self.teacher_trained |= teacher.training
 
-    def arguments(self, batch):
+    def arguments(self, batch: int) -> tuple:
+        """What a step takes: both networks, the temperature, inputs ``[5, 6]``, the optimizer and labels ``[5]``."""
         return self.teacher, self.student, self.temperature, self.inputs[batch], self.optimizer, self.labels[batch]
 
-    def play(self, step, half=None):
+    def play(self, step: Callable, half: torch.dtype | None = None) -> Any:
         """Both batches, under autocast to ``half`` if that is given; what the last call returned."""
         rounded = torch.autocast("cpu", dtype=half, enabled=half is not None)
         with models.seeded(self.seed), torch.enable_grad(), rounded:
             return [step(*self.arguments(batch)) for batch in range(2)][-1]
 
-    def distance(self, other):
+    def distance(self, other: "Scene") -> float:
         """The largest difference between any two weights of the students."""
         pairs = zip(self.student.parameters(), other.student.parameters(), strict=True)
         gap = max((a - b).abs().max().item() for a, b in pairs)
         return math.inf if math.isnan(gap) else gap
 
 
-def reference_step(loss=weighted_loss, zero_grad=True):
-    """A right step, or one with another ``loss`` or without ``zero_grad``."""
+def reference_step(loss: Callable = weighted_loss, zero_grad: bool = True) -> Callable:
+    """A right step, or one with another ``loss(student_logits, teacher_logits, labels, T, soft_weight)``, or one
+    without ``zero_grad``.
+    """
 
     def step(teacher, student, temperature, inputs, optimizer, labels):
         teacher.eval()

@@ -1,17 +1,18 @@
 """Exercises on probabilities: soft targets, what stands second in them, how undecided they are."""
 
 import math
+from collections.abc import Callable
 
 import torch
 
 from kdkit.course.check import judging
-from kdkit.course.check.judging import judge
+from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.record import exercise
 from kdkit.measure import metrics
 
 
 @exercise
-def soft_targets(function):
+def soft_targets(function: Callable) -> Verdict:
     """Check ``function(logits [B, C], temperature) -> probabilities [B, C]`` against softmax(logits / T)."""
     mistakes = {
         "you multiplied by the temperature; divide by it: a high temperature makes the logits smaller": (
@@ -29,7 +30,7 @@ def soft_targets(function):
 
 
 @exercise
-def second_choice(function):
+def second_choice(function: Callable) -> Verdict:
     """Check ``function(probabilities [B, C], labels [B]) -> classes [B]``: the likeliest of the wrong classes."""
 
     def right(p, y):
@@ -59,7 +60,7 @@ def second_choice(function):
 
 
 @exercise
-def mean_soft_targets(function):
+def mean_soft_targets(function: Callable) -> Verdict:
     """Check ``function(logits [N, C], labels [N]) -> [C, C]``: row k is the mean soft target of pictures of class k."""
 
     def rows(values, groups):
@@ -93,7 +94,7 @@ def mean_soft_targets(function):
 
 
 @exercise
-def entropy(function):
+def entropy(function: Callable) -> Verdict:
     """Check ``function(probabilities [B, C]) -> bits [B]``: -sum p log2 p, where 0 log 0 counts as 0."""
 
     right = metrics.entropy

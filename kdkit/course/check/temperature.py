@@ -1,71 +1,74 @@
 """Exercises on what the temperature does: the divergence, its gradient, and the limit."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
 from kdkit import losses
 from kdkit.course.check import judging
-from kdkit.course.check.judging import judge
+from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.loss import RAW_WEIGHTS, weighted_kl
 from kdkit.course.check.record import exercise
 
 
+def _kl(s, z, t, u=None):
+    """KL(teacher || student); ``u``: another temperature for the student."""
+    return F.kl_div((s / (u or t)).log_softmax(1), (z / t).softmax(1), reduction="batchmean")
+
+
+KL_MISTAKES = {
+    "student and teacher are swapped: KL(teacher || student) is weighted with the teacher's probabilities": (
+        lambda s, z, t: _kl(z, s, t)
+    ),
+    "F.kl_div wants the LOGARITHM of the student's probabilities: log_softmax on that side": lambda s, z, t: F.kl_div(
+        (s / t).softmax(1), (z / t).softmax(1), reduction="batchmean"
+    ),
+    "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second: "
+    "logarithms or bare logits in second place give nan": lambda s, z, t: torch.tensor(math.nan),
+    "your softmax runs over the batch: classes are the last dimension, dim=1": lambda s, z, t: F.kl_div(
+        (s / t).log_softmax(0), (z / t).softmax(0), reduction="batchmean"
+    ),
+    "one number is wanted: average over the batch": lambda s, z, t: F.kl_div(
+        (s / t).log_softmax(1), (z / t).softmax(1), reduction="none"
+    ).sum(1),
+    "two things at once: a softmax where F.kl_div wants log_softmax (its first argument), and an average over the "
+    "classes too (the default reduction)": lambda s, z, t: (
+        F.kl_div((s / t).softmax(1), (z / t).softmax(1), reduction="sum") / s.numel()
+    ),
+    "you averaged over the classes as well: too small by the number of classes. reduction='batchmean' divides by "
+    "the batch alone": lambda s, z, t: _kl(s, z, t) / s.shape[1],
+    "you added over the batch and did not divide by its size": lambda s, z, t: _kl(s, z, t) * len(s),
+    "the temperature makes no difference to your answer: divide both networks' logits by it": (
+        lambda s, z, t: _kl(s, z, 1.0)
+    ),
+    "you multiplied by the temperature: divide the logits by it": lambda s, z, t: _kl(s, z, 1 / t),
+    "only the teacher was softened: divide the student's logits by the temperature too": (
+        lambda s, z, t: _kl(s, z, t, 1.0)
+    ),
+    "the factor T^2 is in it: it belongs to the loss, and here the bare KL is wanted": (
+        lambda s, z, t: t**2 * _kl(s, z, t)
+    ),
+    RAW_WEIGHTS: lambda s, z, t: weighted_kl(z / t, s, z, t),
+    f"{RAW_WEIGHTS}, of logits / T": lambda s, z, t: weighted_kl(z, s, z, t),
+    "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": lambda s, z, t: (
+        -((z / t).softmax(1) * (s / t).log_softmax(1)).sum(1).mean()
+    ),
+}
+
+
 @exercise
-def kl_divergence(function):
+def kl_divergence(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C], temperature) -> number`` against
     ``kdkit.losses.kl_divergence``: KL(teacher || student), the mean over the batch, without T^2.
     """
-
-    def kl(s, z, t, u=None):
-        return F.kl_div((s / (u or t)).log_softmax(1), (z / t).softmax(1), reduction="batchmean")
-
-    mistakes = {
-        "student and teacher are swapped: KL(teacher || student) is weighted with the teacher's probabilities": (
-            lambda s, z, t: kl(z, s, t)
-        ),
-        "F.kl_div wants the LOGARITHM of the student's probabilities: log_softmax on that side": lambda s, z, t: (
-            F.kl_div((s / t).softmax(1), (z / t).softmax(1), reduction="batchmean")
-        ),
-        "the result is nan. F.kl_div wants the student's log_softmax first and the teacher's softmax second: "
-        "logarithms or bare logits in second place give nan": lambda s, z, t: torch.tensor(math.nan),
-        "your softmax runs over the batch: classes are the last dimension, dim=1": lambda s, z, t: F.kl_div(
-            (s / t).log_softmax(0), (z / t).softmax(0), reduction="batchmean"
-        ),
-        "one number is wanted: average over the batch": lambda s, z, t: F.kl_div(
-            (s / t).log_softmax(1), (z / t).softmax(1), reduction="none"
-        ).sum(1),
-        "two things at once: a softmax where F.kl_div wants log_softmax (its first argument), and an average over the "
-        "classes too (the default reduction)": lambda s, z, t: (
-            F.kl_div((s / t).softmax(1), (z / t).softmax(1), reduction="sum") / s.numel()
-        ),
-        "you averaged over the classes as well: too small by the number of classes. reduction='batchmean' divides by "
-        "the batch alone": lambda s, z, t: kl(s, z, t) / s.shape[1],
-        "you added over the batch and did not divide by its size": lambda s, z, t: kl(s, z, t) * len(s),
-        "the temperature makes no difference to your answer: divide both networks' logits by it": (
-            lambda s, z, t: kl(s, z, 1.0)
-        ),
-        "you multiplied by the temperature: divide the logits by it": lambda s, z, t: kl(s, z, 1 / t),
-        "only the teacher was softened: divide the student's logits by the temperature too": (
-            lambda s, z, t: kl(s, z, t, 1.0)
-        ),
-        "the factor T^2 is in it: it belongs to the loss, and here the bare KL is wanted": (
-            lambda s, z, t: t**2 * kl(s, z, t)
-        ),
-        RAW_WEIGHTS: lambda s, z, t: weighted_kl(z / t, s, z, t),
-        f"{RAW_WEIGHTS}, of logits / T": lambda s, z, t: weighted_kl(z, s, z, t),
-        "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": lambda s, z, t: (
-            -((z / t).softmax(1) * (s / t).log_softmax(1)).sum(1).mean()
-        ),
-    }
-    return judge(
-        function, judging.cases(judging.logits, judging.logits, judging.temperature), losses.kl_divergence, mistakes
-    )
+    cases = judging.cases(judging.logits, judging.logits, judging.temperature)
+    return judge(function, cases, losses.kl_divergence, KL_MISTAKES)
 
 
 @exercise
-def kd_gradient(function):
+def kd_gradient(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C], temperature) -> [B, C]`` against autograd:
     the gradient of T^2 KL(teacher || student), mean over the batch, by the student's logits.
     """
@@ -110,7 +113,7 @@ def kd_gradient(function):
 
 
 @exercise
-def high_temperature_gradient(function):
+def high_temperature_gradient(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C]) -> [B, C]``: what the gradient of T^2 KL becomes
     when T grows without limit (Hinton et al. 2015, arXiv:1503.02531, equation 4, for logits of any mean).
     """

@@ -1,63 +1,72 @@
 """Exercises on two of DistilBERT's three losses; the third, on tokens, is ``sequence_kl`` of notebook 03."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from kdkit import losses
 from kdkit.course.check import judging
-from kdkit.course.check.judging import judge
+from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.loss import and_trains
 from kdkit.course.check.record import exercise
 
 
+def _each_word(s, y):
+    """The cross-entropy of each token ``[N, L]``, 0 where the label is -100."""
+    return F.cross_entropy(s.transpose(1, 2), y, reduction="none")  # logits [N, L, V] -> [N, V, L]
+
+
+def _over_words(loss, scores, y):
+    """``loss`` of all tokens at once, the mean over those whose label is not -100."""
+    return loss(scores.flatten(0, 1), y.flatten())  # [N, L, V] -> [N L, V], [N, L] -> [N L]
+
+
+MASKED_LM_MISTAKES = {
+    "you divided by all tokens: the mean is over the hidden words alone, (labels != -100).sum() of them": (
+        lambda s, y: _each_word(s, y).mean()
+    ),
+    "tokens that are not hidden count in yours, as if their label were word 0: leave out those with label -100": (
+        lambda s, y: _over_words(F.cross_entropy, s, y.clamp(min=0))  # -100 taken for a place from the end, or word 0
+    ),
+    "word 0 is a word too: hidden is where the label is not -100": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
+    "you added and did not divide: by the number of hidden words": lambda s, y: _each_word(s, y).sum(),
+    "you divided by the number of sentences: by that of the hidden words is wanted": (
+        lambda s, y: _each_word(s, y).sum() / len(s)
+    ),
+    "you averaged each sentence first: then a word in a sentence with few hidden ones weighs more": (
+        lambda s, y: (_each_word(s, y).sum(1) / (y != -100).sum(1)).mean()
+    ),
+    "you took the softmax before F.cross_entropy, which takes logits and does that itself": (
+        lambda s, y: _over_words(F.cross_entropy, s.softmax(-1), y)
+    ),
+    "the minus is missing: a cross-entropy is minus the logarithm of a probability": lambda s, y: (
+        -losses.hard_cross_entropy(s, y)
+    ),
+    "your softmax runs over the tokens of a sentence (dim=1): words are the last dimension, dim=-1": (
+        lambda s, y: _over_words(F.nll_loss, s.log_softmax(1), y)
+    ),
+    "one number is wanted: average over the hidden words": lambda s, y: _each_word(s, y)[y != -100],
+    "one number is wanted: average over the hidden words, which are those with another label than -100": _each_word,
+    "you took the student's logit where its log-probability belongs: log_softmax first": (
+        lambda s, y: _over_words(F.nll_loss, s, y)
+    ),
+}
+
+
 @exercise
-def masked_lm(function):
+def masked_lm(function: Callable) -> Verdict:
     """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of the hidden words, the
     mean over them; where nothing is hidden the label is -100.
     """
-
-    def each(s, y):
-        return F.cross_entropy(s.transpose(1, 2), y, reduction="none")  # [N, L], 0 where the label is -100
-
-    def first_words(s, y):  # -100 taken for a place from the end, or for word 0
-        return F.cross_entropy(s.flatten(0, 1), y.clamp(min=0).flatten())
-
-    mistakes = {
-        "you divided by all tokens: the mean is over the hidden words alone, (labels != -100).sum() of them": (
-            lambda s, y: each(s, y).mean()
-        ),
-        "tokens that are not hidden count in yours, as if their label were word 0: leave out those with label -100": (
-            first_words
-        ),
-        "word 0 is a word too: hidden is where the label is not -100": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
-        "you added and did not divide: by the number of hidden words": lambda s, y: each(s, y).sum(),
-        "you divided by the number of sentences: by that of the hidden words is wanted": (
-            lambda s, y: each(s, y).sum() / len(s)
-        ),
-        "you averaged each sentence first: then a word in a sentence with few hidden ones weighs more": (
-            lambda s, y: (each(s, y).sum(1) / (y != -100).sum(1)).mean()
-        ),
-        "you took the softmax before F.cross_entropy, which takes logits and does that itself": (
-            lambda s, y: F.cross_entropy(s.softmax(-1).flatten(0, 1), y.flatten())
-        ),
-        "the minus is missing: a cross-entropy is minus the logarithm of a probability": lambda s, y: (
-            -losses.hard_cross_entropy(s, y)
-        ),
-        "your softmax runs over the tokens of a sentence (dim=1): words are the last dimension, dim=-1": (
-            lambda s, y: F.nll_loss(s.log_softmax(1).flatten(0, 1), y.flatten())
-        ),
-        "one number is wanted: average over the hidden words": lambda s, y: each(s, y)[y != -100],
-        "one number is wanted: average over the hidden words, which are those with another label than -100": each,
-        "you took the student's logit where its log-probability belongs: log_softmax first": (
-            lambda s, y: F.nll_loss(s.flatten(0, 1), y.flatten())
-        ),
-    }
     cases = judging.cases(judging.sentences, hidden_labels)
-    return and_trains_alone(judge(function, cases, losses.hard_cross_entropy, mistakes), function, cases[0])
+    verdict = judge(function, cases, losses.hard_cross_entropy, MASKED_LM_MISTAKES)
+    return and_trains_alone(verdict, function, cases[0])
 
 
-def and_trains_alone(verdict, function, case):
-    """``and_trains`` for a loss without a teacher."""
+def and_trains_alone(verdict: Verdict, function: Callable, case: tuple) -> Verdict:
+    """``and_trains`` for a loss without a teacher; ``case``: student logits ``[N, L, V]`` and labels ``[N, L]``."""
 
     def with_nobody(s, _, y):
         return function(s, y)
@@ -66,58 +75,61 @@ def and_trains_alone(verdict, function, case):
     return and_trains(verdict, ours, (case[0], case[0], case[1]), lambda s, _, y: losses.hard_cross_entropy(s, y))
 
 
+def _cos(s, z):
+    """The cosine of the angle between two hidden states at each token."""
+    return F.cosine_similarity(s, z, dim=-1)  # [N, L]
+
+
+COSINE_MISTAKES = {
+    "this is the cosine itself, which is 1 for equal directions: a loss has to fall, so take 1 - cos": (
+        lambda s, z, m: _cos(s, z)[m].mean()
+    ),
+    "the sign is turned: 1 - cos, not cos - 1": lambda s, z, m: (_cos(s, z)[m] - 1).mean(),
+    "this falls as it should, but the best is -1: add 1, so that it reads 0 there": lambda s, z, m: (
+        -_cos(s, z)[m].mean()
+    ),
+    "padding counts in yours: select the tokens with the mask": lambda s, z, m: (1 - _cos(s, z)).mean(),
+    "you left the padding out of the sum but not out of the mean: divide by mask.sum()": (
+        lambda s, z, m: ((1 - _cos(s, z)) * m).mean()
+    ),
+    "padding is set to 0 before the cosine is taken, and counts as an angle then: select with the mask": (
+        lambda s, z, m: (1 - _cos(s * m[..., None], z * m[..., None])).mean()
+    ),
+    "the mask is turned round: True says that a token counts": lambda s, z, m: (
+        (1 - _cos(s, z))[~m].mean() if (~m).any() else (1 - _cos(s, z)).mean()
+    ),
+    "you added and did not divide: by mask.sum(), the number of tokens": lambda s, z, m: (1 - _cos(s, z))[m].sum(),
+    "you divided by the number of sentences: by that of the tokens, mask.sum()": (
+        lambda s, z, m: (1 - _cos(s, z))[m].sum() / len(s)
+    ),
+    "you averaged each sentence first: all tokens count alike": lambda s, z, m: (
+        ((1 - _cos(s, z)) * m).sum(1) / m.sum(1)
+    ).mean(),
+    "you took one angle for all tokens together: one for each token, then the mean": (
+        lambda s, z, m: 1 - F.cosine_similarity(s[m].flatten(), z[m].flatten(), dim=0)  # [tokens, H] -> [tokens H]
+    ),
+    "this is a dot product: divide by the lengths of both vectors": lambda s, z, m: (1 - (s * z).sum(-1))[m].mean(),
+    "the cosine runs over the tokens (dim=1): the vector of a token is the last dimension, dim=-1": (
+        lambda s, z, m: (1 - F.cosine_similarity(s, z, dim=1)).mean()
+    ),
+    "one number is wanted: average over the tokens that count": lambda s, z, m: (1 - _cos(s, z))[m],
+    "this is the squared distance: it also sees how long a vector is, and the cosine only where it points": (
+        lambda s, z, m: F.mse_loss(s[m], z[m])
+    ),
+}
+
+
 @exercise
-def cosine_distance(function):
+def cosine_distance(function: Callable) -> Verdict:
     """Check ``function(student_hidden [N, L, H], teacher_hidden [N, L, H], mask [N, L]) -> number``: 1 - cos of the
     angle between the two at each token, the mean over the tokens that the mask selects.
     """
-
-    def cos(s, z):
-        return F.cosine_similarity(s, z, dim=-1)  # [N, L]
-
-    mistakes = {
-        "this is the cosine itself, which is 1 for equal directions: a loss has to fall, so take 1 - cos": (
-            lambda s, z, m: cos(s, z)[m].mean()
-        ),
-        "the sign is turned: 1 - cos, not cos - 1": lambda s, z, m: (cos(s, z)[m] - 1).mean(),
-        "this falls as it should, but the best is -1: add 1, so that it reads 0 there": lambda s, z, m: (
-            -cos(s, z)[m].mean()
-        ),
-        "padding counts in yours: select the tokens with the mask": lambda s, z, m: (1 - cos(s, z)).mean(),
-        "you left the padding out of the sum but not out of the mean: divide by mask.sum()": (
-            lambda s, z, m: ((1 - cos(s, z)) * m).mean()
-        ),
-        "padding is set to 0 before the cosine is taken, and counts as an angle then: select with the mask": (
-            lambda s, z, m: (1 - cos(s * m[..., None], z * m[..., None])).mean()
-        ),
-        "the mask is turned round: True says that a token counts": lambda s, z, m: (
-            (1 - cos(s, z))[~m].mean() if (~m).any() else (1 - cos(s, z)).mean()
-        ),
-        "you added and did not divide: by mask.sum(), the number of tokens": lambda s, z, m: (1 - cos(s, z))[m].sum(),
-        "you divided by the number of sentences: by that of the tokens, mask.sum()": (
-            lambda s, z, m: (1 - cos(s, z))[m].sum() / len(s)
-        ),
-        "you averaged each sentence first: all tokens count alike": lambda s, z, m: (
-            ((1 - cos(s, z)) * m).sum(1) / m.sum(1)
-        ).mean(),
-        "you took one angle for all tokens together: one for each token, then the mean": (
-            lambda s, z, m: 1 - F.cosine_similarity(s[m].flatten(), z[m].flatten(), dim=0)
-        ),
-        "this is a dot product: divide by the lengths of both vectors": lambda s, z, m: (1 - (s * z).sum(-1))[m].mean(),
-        "the cosine runs over the tokens (dim=1): the vector of a token is the last dimension, dim=-1": (
-            lambda s, z, m: (1 - F.cosine_similarity(s, z, dim=1)).mean()
-        ),
-        "one number is wanted: average over the tokens that count": lambda s, z, m: (1 - cos(s, z))[m],
-        "this is the squared distance: it also sees how long a vector is, and the cosine only where it points": (
-            lambda s, z, m: F.mse_loss(s[m], z[m])
-        ),
-    }
     cases = judging.cases(judging.sentences, judging.sentences, judging.mask)
-    verdict = judge(function, cases, losses.cosine_distance, mistakes)
+    verdict = judge(function, cases, losses.cosine_distance, COSINE_MISTAKES)
     return and_trains(verdict, function, cases[0], losses.cosine_distance, shielded=True)
 
 
-def hidden_labels(generator):
+def hidden_labels(generator: torch.Generator) -> Tensor:
     """Labels ``[3, 4]`` of 7 words: 1, 2 and 3 of them hidden in the sentences, in any order; -100 elsewhere."""
     count = torch.tensor([1, 2, 3])[torch.randperm(3, generator=generator)]
     order = torch.rand(3, 4, generator=generator).argsort(1)

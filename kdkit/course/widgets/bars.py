@@ -7,6 +7,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 from PIL import Image
+from torch import Tensor
 
 
 class Bars(anywidget.AnyWidget):
@@ -37,15 +38,15 @@ class Bars(anywidget.AnyWidget):
         return "Bars()"
 
 
-def address(image):
+def address(image: Tensor) -> str:
     """An image, uint8 ``[C, H, W]``, as the address of a PNG that holds it."""
-    pixels = image.permute(1, 2, 0).numpy()
+    pixels = image.permute(1, 2, 0).numpy()  # [C, H, W] -> [H, W, C]
     content = io.BytesIO()
     Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(content, "PNG")
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
-def short(value):
+def short(value: float) -> str:
     """A probability in few letters: 0.672, 7e-10."""
     if value >= 0.0005:
         return f"{value:.3f}"

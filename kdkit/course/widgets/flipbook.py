@@ -1,5 +1,6 @@
 """Prepared pictures behind a slider: for results that were measured beforehand."""
 
+import html
 from pathlib import Path
 
 import anywidget
@@ -16,16 +17,18 @@ class FlipBook(Panel):
 
     Parameters: ``pages``, a dict of the slider's labels to ``(figure, sentence)``; ``description``, what the slider
     chooses. From code: ``book.slider.index = 1``. It works without a kernel too.
+
+    Raises ``ValueError`` for no page, and for what is none.
     """
 
-    def __init__(self, pages, description):
+    def __init__(self, pages: dict[str, tuple[Figure, str]], description: str):
         if not isinstance(pages, dict) or not pages or not all(map(_is_page, pages.values())):
             raise ValueError("a flip book needs at least one page: a dict of label to (figure, sentence).")
         if not isinstance(description, str):
             raise ValueError(f"description must be a text, what the slider chooses; got {description!r}.")
         self.sentences = [sentence for _, sentence in pages.values()]
-        html = [
-            f"{figures.image_tag(fig, sentence)}<p style='color:black'>{figures.escaped(sentence)}</p>"
+        shown = [
+            f"{figures.image_tag(fig, sentence)}<p style='color:black'>{html.escape(sentence)}</p>"
             for fig, sentence in pages.values()
         ]
         self.slider = ipywidgets.SelectionSlider(
@@ -34,22 +37,22 @@ class FlipBook(Panel):
             style={"description_width": "initial"},
             layout={"width": "98%", "max_width": "640px"},
         )
-        self.pages = Pages(pages=html, labels=[str(label) for label in pages], slider_name=description)
+        self.pages = Pages(pages=shown, labels=[str(label) for label in pages], slider_name=description)
         ipywidgets.jslink((self.slider, "index"), (self.pages, "page"))
         super().__init__([self.slider, self.pages])
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """What the open page says."""
         return self.sentences[self.slider.index]
 
     @property
-    def state(self):
-        """The label of the open page; set it to open another."""
+    def state(self) -> str:
+        """The label of the open page; set it to open another. Raises ``ValueError`` for a label that is none."""
         return str(self.slider.value)
 
     @state.setter
-    def state(self, text):
+    def state(self, text: str):
         labels = [str(option) for option in self.slider.options]
         if text not in labels:
             raise ValueError(f"there is no page {text!r}; there are: {', '.join(labels)}.")
@@ -58,7 +61,7 @@ class FlipBook(Panel):
     def __repr__(self):
         return f"FlipBook({self.slider.description} {self.state}: {self.sentence})"
 
-    def still(self):
+    def still(self) -> str:
         """The open page."""
         return self.pages.pages[self.slider.index]
 

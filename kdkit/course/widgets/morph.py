@@ -5,6 +5,7 @@ import re
 
 import ipywidgets
 import torch
+from torch import Tensor, nn
 
 from kdkit.course import figures
 from kdkit.course.widgets.bars import Bars, address, short
@@ -31,7 +32,15 @@ class MorphPanel(Panel):
     Raises ``ValueError`` for unknown names and for states that are none.
     """
 
-    def __init__(self, model, start="chair", end="armchair", *, seed=0, watched="mushroom"):
+    def __init__(
+        self,
+        model: nn.Module,
+        start: str = "chair",
+        end: str = "armchair",
+        *,
+        seed: int = 0,
+        watched: str = "mushroom",
+    ):
         self.model, self.watched, self.seed = model, _name(watched), _seed(seed)
         self.guess, self.covered, self._restoring = None, True, False
         wide = {"description_width": "initial"}
@@ -64,27 +73,30 @@ class MorphPanel(Panel):
         buttons = ipywidgets.HBox([self.guess_button, self.skip_button])
         super().__init__([names, self.slider, buttons, self.bars, self.field, self.problem])
 
-    def keep(self, guess):
-        """Keep the reader's tipping point, an amount from 0 to 1 (None: no guess), and uncover the bars."""
+    def keep(self, guess: float | None) -> None:
+        """Keep the reader's tipping point, an amount from 0 to 1 (None: no guess), and uncover the bars.
+
+        Raises ``ValueError`` for an amount outside of that.
+        """
         if guess is not None and not 0 <= guess <= 1:
             raise ValueError(f"a guess is an amount from 0 (all start) to 1 (all end), or None; got {guess!r}.")
         self.guess, self.covered = guess, False
         self._redraw()
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> Tensor:
         """What the network says about the picture that is shown: float64 ``[10]``."""
         return self.logits.double().softmax(0)
 
     @property
-    def tipping_points(self):
+    def tipping_points(self) -> list[float]:
         """The amounts at which the network changes its mind as to which of start and end is likelier: mostly one."""
         start, end = (things.CLASSES.index(menu.value) for menu in (self.start, self.end))
         leads = self.scan[:, end] > self.scan[:, start]
         return [round(AMOUNTS[step].item(), 2) for step in range(1, STEPS + 1) if leads[step] != leads[step - 1]]
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """What is to be seen, in words, and how the reader's guess compares."""
         if self.covered:
             return COVERED
@@ -113,15 +125,18 @@ class MorphPanel(Panel):
         return f"{words}; you said {self.guess:.2f}: {where}."
 
     @property
-    def state(self):
-        """What is shown, as a text: "chair>armchair at 0.34 seed=0 guess=0.50" (guess=none: not guessed, shown)."""
+    def state(self) -> str:
+        """What is shown, as a text: "chair>armchair at 0.34 seed=0 guess=0.50" (guess=none: not guessed, shown).
+
+        Setting it shows that; raises ``ValueError`` for a text that is no state.
+        """
         text = f"{self.start.value}>{self.end.value} at {self.slider.value:.2f} seed={self.seed}"
         if self.covered:
             return text
         return f"{text} guess={'none' if self.guess is None else format(self.guess, '.2f')}"
 
     @state.setter
-    def state(self, text):
+    def state(self, text: str):
         form = r"\s*(\w+)>(\w+) at (0|1|[01]\.\d+) seed=(\d+)(?: guess=(none|0|1|[01]\.\d+))?\s*"
         parts = re.fullmatch(form, str(text))
         amounts = [float(part) for part in parts.group(3, 5) if part not in (None, "none")] if parts else [2]
@@ -177,7 +192,7 @@ class MorphPanel(Panel):
     def __repr__(self):
         return f"MorphPanel({self.state}: {self.sentence})"
 
-    def still(self):
+    def still(self) -> str:
         """A few steps on the way."""
         some = list(range(0, STEPS + 1, 10))
         strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some])

@@ -6,7 +6,7 @@ import ipywidgets
 class Panel(ipywidgets.VBox):
     """A box of controls; a subclass says in ``still`` what is seen where no widget can be shown."""
 
-    def still(self):
+    def still(self) -> str:
         """HTML with the panel's picture and its alt text."""
         raise NotImplementedError
 

@@ -2,6 +2,7 @@
 
 import functools
 import html
+from collections.abc import Callable
 from pathlib import Path
 
 import anywidget
@@ -27,7 +28,15 @@ class ShapePanel(Panel):
     ``panel.depth.value = 12``. Raises ``ValueError`` for a depth or width that the sliders do not have.
     """
 
-    def __init__(self, predict, tokens=1, *, depth=3, width=256, device="cpu"):
+    def __init__(
+        self,
+        predict: Callable[[int, int], float],
+        tokens: int = 1,
+        *,
+        depth: int = 3,
+        width: int = 256,
+        device: str | torch.device = "cpu",
+    ):
         self.predict, self.tokens, self.device = predict, tokens, device
         self.depth = _slider("Depth, layers", DEPTHS, depth)
         self.width = _slider("Width", WIDTHS, width)
@@ -39,7 +48,7 @@ class ShapePanel(Panel):
         self._changed()
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """What is to be seen, in words."""
         layers = f"{self.depth.value} layer{'s' * (self.depth.value > 1)}"
         words = f"{layers} of width {self.width.value}: {self.parameters / 1e6:.2f} million parameters"
@@ -71,7 +80,7 @@ class ShapePanel(Panel):
     def __repr__(self):
         return f"ShapePanel({self.sentence})"
 
-    def still(self):
+    def still(self) -> str:
         """The two bars, as they stand."""
         return self._page()
 

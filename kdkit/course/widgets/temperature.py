@@ -1,12 +1,15 @@
 """The temperature slider on real logits."""
 
 import re
+from collections.abc import Sequence
 
 import ipywidgets
 import torch
+from torch import Tensor
 
 from kdkit import losses
 from kdkit.course import figures
+from kdkit.course.figures import inputs
 from kdkit.course.widgets.bars import Bars, address, short
 from kdkit.course.widgets.panel import Panel
 from kdkit.losses import arguments
@@ -39,23 +42,28 @@ class TemperaturePanel(Panel):
     Raises ``ValueError`` for logits that do not fit, and for a temperature or state that the slider does not have.
     """
 
-    def __init__(self, logits, classes, labels, *, student_logits=None, images=None, temperature=1.0):
-        figures.check_names("classes", classes)
+    def __init__(
+        self,
+        logits: Tensor,
+        classes: Sequence[str],
+        labels: Tensor | Sequence[int],
+        *,
+        student_logits: Tensor | None = None,
+        images: Tensor | None = None,
+        temperature: float = 1.0,
+    ):
+        inputs.check_names("classes", classes)
         if images is not None:
-            figures.check_images("images", images, 4)
+            inputs.check_images("images", images, 4)
         self.classes = tuple(classes)
         self.logits = _checked("logits", logits, len(self.classes))
         self.student_logits = None
         if student_logits is not None:
             self.student_logits = _checked("student_logits", student_logits, len(self.classes), len(self.logits))
-        if isinstance(labels, torch.Tensor):
-            arguments.check_dense("labels", labels)
-        self.labels = [_number(label) for label in figures.parts("labels", labels)]
+        self.labels = _labels(labels, len(self.classes))
         for name, given in ("labels", self.labels), ("images", self.labels if images is None else images):
             if len(given) != len(self.logits):
                 raise ValueError(f"{name}: one for each of {len(self.logits)} pictures is wanted; got {len(given)}.")
-        if not all(0 <= label < len(self.classes) for label in self.labels):
-            raise ValueError(f"labels must be numbers of classes, 0 to {len(self.classes) - 1}; got {self.labels}.")
         self.slider = ipywidgets.SelectionSlider(
             options=[(f"{stop:g}", stop) for stop in STOPS],
             value=_stop(temperature),
@@ -65,28 +73,33 @@ class TemperaturePanel(Panel):
         )
         names = [f"{number}: {self.classes[label]}" for number, label in enumerate(self.labels)]
         self.chooser = ipywidgets.Dropdown(options=names, index=0, description="Picture")
-        self.bars = Bars(
+        self.bars = self._linked_bars([] if images is None else [address(image) for image in images])
+        super().__init__([*([self.chooser] if len(names) > 1 else []), self.slider, self.bars])
+
+    def _linked_bars(self, pictures):
+        """The bars, which follow the slider and the chooser in the browser."""
+        bars = Bars(
             classes=list(self.classes),
             teacher=self.logits.tolist(),
             student=[] if self.student_logits is None else self.student_logits.tolist(),
             labels=self.labels,
-            pictures=[] if images is None else [address(image) for image in images],
+            pictures=pictures,
             stops=list(STOPS),
             stop=self.slider.index,
             presets=list(PRESETS),
             slider_name="Temperature",
         )
-        ipywidgets.jslink((self.slider, "index"), (self.bars, "stop"))
-        ipywidgets.jslink((self.chooser, "index"), (self.bars, "picture"))
-        super().__init__([*([self.chooser] if len(names) > 1 else []), self.slider, self.bars])
+        ipywidgets.jslink((self.slider, "index"), (bars, "stop"))
+        ipywidgets.jslink((self.chooser, "index"), (bars, "picture"))
+        return bars
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> Tensor:
         """softmax(logits / T) of the chosen picture at the slider's temperature: float64 ``[C]``."""
         return (self.logits[self.chooser.index] / self.slider.value).softmax(0)
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """What the bars show, in words."""
         temperature, which = self.slider.value, self.chooser.index
         values, order = self.probabilities.sort(descending=True, stable=True)
@@ -107,12 +120,15 @@ class TemperaturePanel(Panel):
         )
 
     @property
-    def state(self):
-        """Where the slider and the chooser stand, as a text: "T=4 picture=0"."""
+    def state(self) -> str:
+        """Where the slider and the chooser stand, as a text: "T=4 picture=0".
+
+        Setting it moves them; raises ``ValueError`` for a text that is no state.
+        """
         return f"T={self.slider.value:g} picture={self.chooser.index}"
 
     @state.setter
-    def state(self, text):
+    def state(self, text: str):
         parts = re.fullmatch(r"\s*T=(\d+(?:\.\d+)?)\s+picture=(\d+)\s*", str(text))
         if not parts:
             raise ValueError(f'a state looks like "T=4 picture=0"; got {text!r}.')
@@ -123,7 +139,7 @@ class TemperaturePanel(Panel):
     def __repr__(self):
         return f"TemperaturePanel({self.sentence})"
 
-    def still(self):
+    def still(self) -> str:
         """The bars where they stand now."""
         which, student = self.chooser.index, None
         if self.student_logits is not None:
@@ -138,8 +154,11 @@ class TemperaturePanel(Panel):
         return figures.image_tag(picture, self.sentence)
 
 
-def kl_and_gradient(student_logits, teacher_logits, temperature):
-    """KL(teacher || student) at ``temperature`` and the length of its gradient by the student's logits: two floats."""
+def kl_and_gradient(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> tuple[float, float]:
+    """KL(teacher || student) in nats at ``temperature``, and the length of its gradient by the student's logits.
+
+    Both logits: ``[N, C]``.
+    """
     student_logits = student_logits.detach().clone().requires_grad_()
     kl = losses.kl_divergence(student_logits, teacher_logits, temperature)
     (gradient,) = torch.autograd.grad(kl, student_logits)
@@ -147,8 +166,8 @@ def kl_and_gradient(student_logits, teacher_logits, temperature):
 
 
 def _checked(name, logits, classes, count=None):
-    shape = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    fits = isinstance(logits, torch.Tensor) and logits.ndim == 2 and logits.shape[1] == classes
+    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    fits = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] == classes
     if not fits or count not in (None, len(logits)) or len(logits) == 0:
         wanted = f"[{'N' if count is None else count}, {classes}]"
         raise ValueError(f"{name} must be a tensor {wanted}, one row a picture, for {classes} classes; got {shape}.")
@@ -158,8 +177,15 @@ def _checked(name, logits, classes, count=None):
     return logits.detach().double()
 
 
-def _number(label):
-    return whole(label, "a label", advice="It is the number of a class.")
+def _labels(labels, classes):
+    """True classes as a list of numbers, each below ``classes``."""
+    if isinstance(labels, Tensor):
+        arguments.check_dense("labels", labels)
+    advice = "It is the number of a class."
+    found = [whole(label, "a label", advice=advice) for label in inputs.parts("labels", labels)]
+    if not all(0 <= label < classes for label in found):
+        raise ValueError(f"labels must be numbers of classes, 0 to {classes - 1}; got {found}.")
+    return found
 
 
 def _stop(temperature):

@@ -1,0 +1,56 @@
+"""What all figures share: colours and looks, axes without pyplot's global state, ticks as people write them."""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+# Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
+LOOKS = (  # one for each curve: colour, marker and line style say the same thing
+    {"color": BLUE, "marker": "o", "linestyle": "-"},
+    {"color": VERMILION, "marker": "s", "linestyle": "--"},
+    {"color": GREEN, "marker": "^", "linestyle": "-."},
+    {"color": BLACK, "marker": "D", "linestyle": ":"},
+    {"color": ORANGE, "marker": "v", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
+)
+STYLE = {
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 13,
+    "hatch.linewidth": 0.6,
+    "savefig.facecolor": "white",
+}
+
+
+def new_axes(rows: int, columns: int, size: tuple[float, float], **grid: Any) -> tuple[Figure, np.ndarray]:
+    """A new figure of ``size`` (width, height, in inches) and its axes, an array ``[rows, columns]``.
+
+    ``grid``: what matplotlib's ``GridSpec`` takes, such as ``width_ratios``.
+    """
+    with rc_context(STYLE):
+        fig = Figure(figsize=size, layout="constrained")
+        axes = fig.subplots(rows, columns, squeeze=False, gridspec_kw=grid)
+    return fig, axes
+
+
+def use_plain_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as people write them: 0.5, 20, 1 M. Over a wide range only powers of ten."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(_tick)
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _tick(value, place=None):
+    """What stands at a tick; matplotlib also hands over its place."""
+    power = round(math.log10(value))
+    if value < 0.001 and math.isclose(value, 10**power):
+        return f"$10^{{{power}}}$"
+    return f"{value:g}" if value < 1000 else EngFormatter()(value)
