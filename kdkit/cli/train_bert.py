@@ -83,7 +83,7 @@ def read_texts(options: argparse.Namespace) -> tuple[str, dict[str, str]]:
     return folders.data_name(Path(options.data)), documents
 
 
-def origin(name: str, documents: dict[str, str], options: argparse.Namespace) -> dict[str, object]:
+def origin(name: str, documents: dict[str, str], options: argparse.Namespace) -> dict:
     """What made a network that reads: the texts, and what ``reports.made`` says."""
     source = reports.without_home(f"text files in {options.data}")
     if options.data == "python":

@@ -15,7 +15,8 @@ class LeftOut:
     """What was passed over while a folder was read, counted by kind and said once."""
 
     def __init__(self) -> None:
-        self.counts, self.first = Counter(), {}
+        self.counts: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
 
     def add(self, kind: str, path: str | Path | os.DirEntry, count: int = 1) -> None:
         """Count ``path``, the first of ``count`` of one ``kind``."""
@@ -26,7 +27,7 @@ class LeftOut:
     def __str__(self) -> str:
         return ", ".join(f"{kind} ({count:,}, such as {show(self.first[kind])})" for kind, count in self.counts.items())
 
-    def say(self, folder: Path, kinds: Iterable[str]) -> None:
+    def say(self, folder: str | Path, kinds: Iterable[str]) -> None:
         """Warn in one sentence, if anything was left out of ``folder``; ``kinds`` are the files that are read."""
         if self.counts:
             warnings.warn(f"Left out of {show(folder)}: {self}. What is read: {', '.join(kinds)}.", stacklevel=3)
