@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py --json kdkit/course/measured/ablation.json
 
-The students of a seed read the same texts in the same order with the same words hidden. Each student is then
+The students of a seed read the same texts in the same order with the same tokens masked. Each student is then
 fine-tuned on a task that it was never told of (``training.fine_tuning``), and so are the teacher, and a teacher and a
 student that never learnt anything. What stands in the JSON file is not trained again.
 
@@ -47,8 +47,8 @@ class Ablation:
 
     def __init__(self, teacher, corpus, pairs, ledger):
         self.teacher, self.corpus, self.pairs, self.ledger = teacher, corpus, pairs, ledger
-        self.asked = masked_lm.hide_for_judging(corpus.test, corpus.tokenizer)
-        self.teacher_test = masked_lm.guesses(teacher, self.asked)
+        self.test_batch = masked_lm.mask_for_evaluation(corpus.test, corpus.tokenizer)
+        self.teacher_test = masked_lm.guesses(teacher, self.test_batch)
 
     def run(self, arms, seeds, rates):
         """The students of ``arms``, setting by setting, with their ``rates[setting][arm]``."""
@@ -72,19 +72,15 @@ class Ablation:
             networks = {"teacher": self.teacher, "untrained teacher": untrained, "untrained": self.student(seed)}
             for name, network in networks.items():
                 key = {"setting": "none", "arm": name, "seed": seed, "lr": None}
-                if not self.kept(key):
-                    self.ledger.add(key | {"transfer": self.transfer(network, seed)})
+                self.ledger.row(key, lambda n=network, s=seed: {"transfer": self.transfer(n, s)})
 
     def student(self, seed):
         return bert.student(self.teacher, seed=seed).to(models.device_of(self.teacher))
 
-    def kept(self, key):
-        return next((row for row in self.ledger.rows if key.items() <= row.items()), None)
-
     def row(self, setting, arm, seed, rate):
         """What became of one student: a dict. Trained now, unless it has been."""
         key = {"setting": setting, "arm": arm, "seed": seed, "lr": rate}
-        return self.kept(key) or self.ledger.add(key | self.train(setting, arm, seed, rate))
+        return self.ledger.row(key, lambda: self.train(setting, arm, seed, rate))
 
     def train(self, setting, arm, seed, rate):
         (copied, without), student = ARMS[arm], self.student(seed)
@@ -96,7 +92,7 @@ class Ablation:
         row = {"val_perplexity": run.history[-1]["val_perplexity"], "seconds": round(run.seconds, 1)}
         if seed == studies.TUNING_SEED:  # nothing that is tuned looks at the test texts
             return row
-        row |= masked_lm.judge(masked_lm.guesses(student, self.asked), self.asked, self.teacher_test)
+        row |= masked_lm.judge(masked_lm.guesses(student, self.test_batch), self.test_batch, self.teacher_test)
         return row | {"transfer": self.transfer(student, seed)}
 
     def transfer(self, network, seed):
@@ -124,7 +120,11 @@ def prepare(experiment, rates, device="cpu", path=None):
     documents = text.python()
     corpus, pairs = tokens.corpus(documents, tokenizer), fine_tuning.unseen_docstrings(documents)
     about = {"experiment": experiment, "settings": settings(), "rates": rates}
-    about |= {"teacher": zoo.card(TEACHER)["sha256"], "temperature": masked_lm.TEMPERATURE, "device": device}
+    about |= {
+        "teacher": zoo.card(TEACHER)["sha256"],
+        "temperature": masked_lm.DEFAULTS["temperature"],
+        "device": device,
+    }
     about["data_fingerprint"] = "/".join(tokens.fingerprint(part) for part in corpus[1:])
     ledger = studies.Ledger({**about, "versions": versions()}, path, say=lambda row: print(row, flush=True))
     return Ablation(teacher, corpus, pairs, ledger)
@@ -133,11 +133,11 @@ def prepare(experiment, rates, device="cpu", path=None):
 def settings():
     """What students and task have in common, whatever the arm: a dict. Rows of other settings are other results."""
     optimizer = {"betas": masked_lm.BETAS, "weight_decay": masked_lm.WEIGHT_DECAY, "warm_up": masked_lm.WARM_UP}
-    optimizer["longest_gradient"] = masked_lm.LONGEST_GRADIENT
-    task = {"modules": fine_tuning.MODULES, "labelled": fine_tuning.LABELLED, "most": fine_tuning.MOST}
-    task |= {"length": fine_tuning.LENGTH, "shortest": fine_tuning.SHORTEST}
-    task |= {"epochs": fine_tuning.EPOCHS, "batch_size": fine_tuning.BATCH, "lr": fine_tuning.PEAK_LR}
-    weights = {"soft": masked_lm.SOFT, "hard": masked_lm.HARD, "cosine": masked_lm.COSINE}
+    optimizer["longest_gradient"] = masked_lm.MAX_GRAD_NORM
+    task = {"modules": fine_tuning.MODULES, "labelled": fine_tuning.LABELLED, "most": fine_tuning.PER_MODULE}
+    task |= {"length": fine_tuning.MAX_LENGTH, "shortest": fine_tuning.MIN_WORDS}
+    task |= {"epochs": fine_tuning.EPOCHS, "batch_size": fine_tuning.BATCH_SIZE, "lr": fine_tuning.PEAK_LR}
+    weights = {name: masked_lm.DEFAULTS[f"{name}_weight"] for name in ("soft", "hard", "cosine")}
     return {"epochs": EPOCHS, "batch_size": BATCH, "weights": weights, "optimizer": optimizer, "task": task}
 
 
@@ -176,7 +176,7 @@ def table(result):
     for setting, epochs in result["settings"]["epochs"].items():
         yield f"{setting}: {epochs} epoch{'s' * (epochs > 1)}"
         yield ""
-        yield "| arm | peak rate | perplexity | hidden words | against the triple loss | agrees | task |"
+        yield "| arm | peak rate | perplexity | masked tokens | against the triple loss | agrees | task |"
         yield "|---|---|---|---|---|---|---|"
         for arm in ARMS:
             words = values(result, setting, arm, "accuracy")

@@ -51,8 +51,7 @@ def students(ledger, name, images, width, device):
         {"data": name, "images": images, "width": width, "temperature": temperature, "seed": seed}
         for temperature, seed in product(TEMPERATURES, range(SEEDS))
     ]
-    keys = [key for key in keys if not any(key.items() <= row.items() for row in ledger.rows)]
-    if not keys:
+    if all(any(key.items() <= row.items() for row in ledger.rows) for key in keys):
         return
     try:
         splits = data.load(name)
@@ -62,8 +61,7 @@ def students(ledger, name, images, width, device):
     splits = replace(splits, val=splits.val.sample(WATCHED), test=splits.test.sample(JUDGED))
     cache = ViewCache(zoo.load(f"{name}-teacher").to(device), splits)
     for key in keys:
-        row = train(splits, cache, width, key["temperature"], key["seed"], device)
-        ledger.add(key | row | {"device": torch.cuda.get_device_name() if device == "cuda" else device})
+        ledger.row(key, lambda key=key: train(splits, cache, width, key["temperature"], key["seed"], device))
 
 
 def train(splits, cache, width, temperature, seed, device):
@@ -75,8 +73,9 @@ def train(splits, cache, width, temperature, seed, device):
         kdkit.train(student, splits, epochs=epochs, batch_size=batch_size, seed=seed, progress=False, **taught)
     except training.Diverged as problem:
         return {"accuracy": 0.0, "chance": 1 / classes, "diverged": str(problem)}
-    logits = metrics.predict(student, splits.test.images)
-    return {"accuracy": metrics.accuracy(logits, splits.test.labels), "chance": 1 / classes}
+    accuracy = metrics.accuracy(metrics.predict(student, splits.test.images), splits.test.labels)
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    return {"accuracy": accuracy, "chance": 1 / classes, "device": name}
 
 
 def cells(result):

@@ -12,13 +12,12 @@ stands in the file already is not trained again.
 """
 
 import argparse
-import json
 from itertools import product
 from pathlib import Path
 
 import kdkit
-from kdkit import models, zoo
-from kdkit.data import files, things
+from kdkit import models, studies, zoo
+from kdkit.data import things
 from kdkit.measure import machine, metrics
 from kdkit.training.cache import ViewCache
 
@@ -41,7 +40,7 @@ def main():
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     teacher, test = zoo.load("things-teacher"), things.make(200, seed=TEST_SEED)
-    result = {
+    about = {
         "data": "things",
         "teacher_accuracy": metrics.accuracy(metrics.predict(teacher, test.images), test.labels),
         "temperatures": TEMPERATURES,
@@ -49,46 +48,34 @@ def main():
         "longer": LONGER,
         "settings": {"width": options.width, "depth": options.depth, "batch_size": BATCH, "pictures": PICTURES_SEEN},
         "versions": machine.versions(),
-        "runs": [],
     }
-    if options.json and options.json.exists():
-        before = json.loads(options.json.read_text())
-        for name in "settings", "longer":
-            if before[name] != result[name]:
-                parser.error(f"{options.json} holds runs with other {name}, {before[name]}: give another file.")
-        result["runs"] = before["runs"]
+    ledger = studies.Ledger(about, options.json, say=lambda row: print(row, flush=True))
     for budget, seed in product(BUDGETS, range(options.seeds)):
-        for row in students(options, teacher, test, budget, seed, result["runs"]):
-            result["runs"].append(row)
-            if options.json:
-                with files.replacing(options.json) as temporary:
-                    temporary.write_text(json.dumps(result, indent=1) + "\n")
+        students(options, teacher, test, budget, seed, ledger)
 
 
-def students(options, teacher, test, budget, seed, done):
+def students(options, teacher, test, budget, seed, ledger):
     """One row a student: the one alone (temperature and soft weight None), the grid, the controls."""
     pictures = things.splits(budget, seed=1000 * budget + seed)
     cache = ViewCache(teacher, pictures)
-    for temperature, soft_weight, factor in [
-        (None, None, 1.0),
-        *product(TEMPERATURES, SOFT_WEIGHTS, (1.0,)),
-        *CONTROLS,
-    ]:
-        arm = dict(per_class=budget, seed=seed, temperature=temperature, soft_weight=soft_weight, lr_factor=factor)
-        if any(arm.items() <= row.items() for row in done):
-            continue
-        kd = {}
-        if temperature is not None:
-            weights = dict(soft_weight=soft_weight, hard_weight=round(1 - soft_weight, 3))
-            kd = dict(teacher=teacher, cache=cache, temperature=temperature, **weights)
-        student = models.student(options.width, options.depth, seed=seed)
-        epochs = PICTURES_SEEN // (len(things.CLASSES) * budget)
-        schedule = dict(epochs=epochs, batch_size=BATCH, lr=factor * PEAK_LR, seed=seed)
-        # gradients are not cut: how long they are is part of the question
-        kdkit.train(student, pictures, **schedule, max_grad_norm=None, progress=False, **kd)
-        row = {**arm, "accuracy": metrics.accuracy(metrics.predict(student, test.images), test.labels)}
-        print(row, flush=True)
-        yield row
+    arms = [(None, None, 1.0), *product(TEMPERATURES, SOFT_WEIGHTS, (1.0,)), *CONTROLS]
+    for temperature, soft_weight, factor in arms:
+        key = dict(per_class=budget, seed=seed, temperature=temperature, soft_weight=soft_weight, lr_factor=factor)
+        ledger.row(key, lambda key=key: train(options, pictures, cache, test, **key))
+
+
+def train(options, pictures, cache, test, *, per_class, seed, temperature, soft_weight, lr_factor):
+    """What became of one student, on the test pictures."""
+    taught = {}
+    if temperature is not None:
+        weights = dict(soft_weight=soft_weight, hard_weight=round(1 - soft_weight, 3))
+        taught = dict(teacher=cache.teacher, cache=cache, temperature=temperature, **weights)
+    student = models.student(options.width, options.depth, seed=seed)
+    epochs = PICTURES_SEEN // (len(things.CLASSES) * per_class)
+    schedule = dict(epochs=epochs, batch_size=BATCH, lr=lr_factor * PEAK_LR, seed=seed)
+    # gradients are not cut: how long they are is part of the question
+    kdkit.train(student, pictures, **schedule, max_grad_norm=None, progress=False, **taught)
+    return {"accuracy": metrics.accuracy(metrics.predict(student, test.images), test.labels)}
 
 
 if __name__ == "__main__":

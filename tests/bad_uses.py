@@ -49,13 +49,13 @@ def view_cache(teacher, data, path):
 
 
 def kept_logits(index, view, inputs):
-    return ViewCache(teacher(), splits()).logits(index, view, inputs)
+    return ViewCache(teacher(), splits()).outputs(index, view, inputs)["logits"]
 
 
 def checked_cache(sample, seed, tolerance):
     cache, index = ViewCache(teacher(), splits()), torch.arange(8)
     views = splits().views
-    cache.logits(index, index, views.take(views.pad(splits().train.images[:8]), index, index))
+    cache.outputs(index, index, views.take(views.pad(splits().train.images[:8]), index, index))
     return cache.check(sample, seed, tolerance)
 
 
@@ -152,7 +152,7 @@ def _trainings():
     weights = {"temperature": 2.0, "soft_weight": 0.5, "hard_weight": 0.5}
     index, states = torch.arange(4), random(2, 5, 6)
     hidden = {"hidden": states, "teacher_hidden": states + 1}
-    words = {
+    tokens_of = {
         "logits": random(2, 5, 7),
         "teacher_logits": random(2, 5, 7) + 1,
         "labels": torch.arange(10).view(2, 5) % 7,
@@ -180,14 +180,20 @@ def _trainings():
         ),
         "triple_loss": (
             triple_loss,
-            {**words, **hidden, "mask": torch.ones(2, 5, dtype=torch.bool), **weights, "cosine_weight": 1.0},
+            {
+                **tokens_of,
+                **hidden,
+                "attention_mask": torch.ones(2, 5, dtype=torch.bool),
+                **weights,
+                "cosine_weight": 1.0,
+            },
         ),
         "studies.run": (
             fight,
             {"name": "small", "data": splits(), "teacher": teacher(), "seeds": 1, "folder": "fight"}
             | {"about": None, "path": None, "say": lambda row: None},
         ),
-        "bert.teacher": (bert.teacher, {"width": 8, "depth": 1, "words": 20, "length": 16, "seed": 0}),
+        "bert.teacher": (bert.teacher, {"width": 8, "depth": 1, "vocab_size": 20, "max_length": 16, "seed": 0}),
         "bert.student": (bert.student, {"teacher": reader(), "depth": 1, "seed": 0}),
     }
 
@@ -207,7 +213,7 @@ def _data_sets():
             all_splits,
             {part: getattr(splits(), part) for part in ("train", "val", "test", "views", "source")},
         ),
-        "tokens.encode": (tokens.encode, {"texts": ["the cat"], "tokenizer": reading.tokenizer(), "length": 8}),
+        "tokens.encode": (tokens.encode, {"texts": ["the cat"], "tokenizer": reading.tokenizer(), "max_length": 8}),
     }
 
 

@@ -24,7 +24,7 @@ import kdkit
 from kdkit import models
 from kdkit.data import files
 from kdkit.studies import Ledger
-from kdkit.training import checkpoints
+from kdkit.training import state
 from kdkit.training.cache import ViewCache
 
 FAULTS, FULL_DISK = {}, {}  # name: (function, pattern of the sentence, what survives)
@@ -64,7 +64,7 @@ def fill(cache):
     padded, views = data.views.pad(data.train.images), range(data.views.count)
     for index in torch.arange(len(data.train)).split(96):
         for view in (torch.full_like(index, number) for number in views):
-            cache.logits(index, view, data.views.take(padded, index, view))
+            cache.outputs(index, view, data.views.take(padded, index, view))
 
 
 @contextlib.contextmanager
@@ -128,7 +128,7 @@ def _(folder):
     whole = train(folder, checkpoint=None)
     said = sentence(train, folder, progress=fill_up)
     full.__exit__(None, None, None)
-    assert len(checkpoints.read(folder / "run.checkpoint")["history"]) == 1
+    assert len(state.read(folder / "run.checkpoint")["history"]) == 1
     resumed = train(folder)
     assert resumed.history == whole.history
     assert models.fingerprint(resumed.student) == models.fingerprint(whole.student)

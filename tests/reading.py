@@ -9,14 +9,14 @@ from kdkit.models import bert
 
 SUBJECTS = ("the cat", "a dog", "the old man", "a small student", "the teacher")
 VERBS = ("sees", "hears", "meets", "follows", "teaches")
-FEW = ["--epochs", "5", "--width", "8", "--depth", "1", "--words", "97"]  # for the command line
+FEW = ["--epochs", "5", "--width", "8", "--depth", "1", "--vocab-size", "97"]  # for the command line
 OBJECTS = ("a bird.", "the student.", "a long story.", "the other cat.", "nobody.")
 
 
 def documents(count=40):
     """Documents of ten sentences each; whose subject it is tells the verb and the object: a dict of name to text.
 
-    Between sentences stands a number that comes once, so that no document repeats another. No token, never hidden.
+    Between sentences stands a number that comes once, so that no document repeats another. No token, never masked.
     """
     sentences = [" ".join(parts) for parts in zip(SUBJECTS, VERBS, OBJECTS, strict=True)]
     drawn = torch.randint(len(sentences), (count, 10), generator=torch.Generator().manual_seed(0)).tolist()
@@ -37,13 +37,13 @@ def tokenizer():
 
 @functools.cache
 def corpus():
-    return tokens.corpus(documents(), tokenizer(), length=24)
+    return tokens.corpus(documents(), tokenizer(), max_length=24)
 
 
 def teacher(seed=0, depth=4):
-    return bert.teacher(16, depth, words=len(tokenizer()), length=24, seed=seed)
+    return bert.teacher(16, depth, vocab_size=len(tokenizer()), max_length=24, seed=seed)
 
 
-def hidden(count=6, seed=0):
-    """The first pieces of the training texts with some words hidden."""
-    return tokens.hide(corpus().train.at(slice(0, count)), tokenizer(), torch.Generator().manual_seed(seed))
+def masked_batch(count=6, seed=0):
+    """The first sequences of the training texts with some tokens masked."""
+    return tokens.mask_tokens(corpus().train.at(slice(0, count)), tokenizer(), torch.Generator().manual_seed(seed))

@@ -82,7 +82,7 @@ def heads(count):
 
 
 def bert_heads(count):
-    network = bert.teacher(16, 1, words=30, length=8)
+    network = bert.teacher(16, 1, vocab_size=30, max_length=8)
     network.bert.encoder.layer[0].attention.self.num_attention_heads = count
     return network
 

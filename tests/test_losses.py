@@ -1,6 +1,7 @@
 """The losses are what the course says: held against definitions of their own in numpy and scipy, in float64."""
 
 import doctest
+import importlib
 import math
 from types import SimpleNamespace
 
@@ -498,9 +499,11 @@ def test_inputs_are_left_as_they_were():
     assert all(torch.equal(z, kept) for z, kept in zip(inputs, before, strict=True))
 
 
-@pytest.mark.parametrize("module", [losses.logits, losses.features, models.convnet, models.encoder])
-def test_examples_in_docstrings_are_true(module):
-    result = doctest.testmod(module)
+@pytest.mark.parametrize(
+    "name", ["losses.logits", "losses.features", "models.convnet", "models.encoder", "models.outputs", "models.taps"]
+)
+def test_examples_in_docstrings_are_true(name):
+    result = doctest.testmod(importlib.import_module(f"kdkit.{name}"), extraglobs={"torch": torch, "models": models})
     assert result.attempted > 0 and result.failed == 0
 
 

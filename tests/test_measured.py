@@ -100,8 +100,8 @@ def test_the_class_that_was_never_seen(name):
 
 def test_temperature_grid():
     result = measured.load("temperature-grid")
-    arms = {(r["per_class"], r["temperature"], r["soft_weight"], r["lr_factor"], r["seed"]) for r in result["runs"]}
-    assert len(arms) == len(result["runs"]) == 3 * 5 * (1 + 6 * 3 + 3)
+    arms = {(r["per_class"], r["temperature"], r["soft_weight"], r["lr_factor"], r["seed"]) for r in result["rows"]}
+    assert len(arms) == len(result["rows"]) == 3 * 5 * (1 + 6 * 3 + 3)
     assert f"{len(arms)} trainings" in PAGE
 
 
@@ -264,8 +264,8 @@ def test_notebook_04_says_no_more_than_these_results():
 def test_the_reader_that_ships_and_those_that_do_not():
     card, tried = zoo.card("python-teacher"), measured.load("bert-teachers")["rows"]
     results = card["results"]
-    words = f"**{results['accuracy']:.1%}** of {results['hidden_words']:,} hidden tokens"
-    assert f"{100 * results['accuracy']:.1f} % of hidden words" in README
+    words = f"**{results['accuracy']:.1%}** of {results['masked_tokens']:,} masked tokens"
+    assert f"{100 * results['accuracy']:.1f} % of masked tokens" in README
     assert f"perplexity **{results['perplexity']:.1f}**, {words}" in PAGE and as_now(card["command"]) in PAGE
     by_frequency = results["by_frequency"]
     assert f"against {by_frequency['perplexity']:.0f} and {by_frequency['accuracy']:.1%}" in PAGE
@@ -386,7 +386,7 @@ def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeyp
     assert len(trained) == 3 and again["rows"][: len(result["rows"])] == result["rows"]
     assert [row["seed"] for row in again["rows"] if row["arm"] == "no masked LM"] == [0, 1, 2]
     assert all(row["lr"] == best[row["arm"]] for row in again["rows"] if row["setting"] == "quick")
-    for module, name in (masked_lm, "SOFT"), (masked_lm, "WARM_UP"), (fine_tuning, "PEAK_LR"):
+    for module, name in (masked_lm, "BETAS"), (masked_lm, "WARM_UP"), (fine_tuning, "PEAK_LR"):
         with monkeypatch.context() as changed:
             changed.setattr(module, name, 0.7)
             with pytest.raises(ValueError, match="results of another settings: give another file"):

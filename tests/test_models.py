@@ -2,6 +2,7 @@
 
 import copy
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -227,6 +228,34 @@ def test_logits_are_taken_out_of_an_output_that_has_them():
 
     assert models.logits(lambda inputs: Output, None) is Output.logits
     assert models.logits(lambda inputs: inputs, Output.logits) is Output.logits
+
+
+TWO, THREE = torch.ones(4, 2), torch.ones(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (TWO, {"logits": TWO}),
+        ((TWO, THREE), {"logits": TWO}),
+        ([TWO, "text"], {"logits": TWO}),
+        ({"logits": TWO, "early": THREE, "note": "text", "none": None}, {"logits": TWO, "early": THREE}),
+        ({"logits": TWO, "hidden_states": (TWO, THREE)}, {"logits": TWO, "hidden": THREE}),
+        ({"logits": TWO, "hidden_states": (TWO, TWO), "hidden": THREE}, {"logits": TWO, "hidden": THREE}),
+        (SimpleNamespace(logits=TWO, hidden_states=(TWO, THREE)), {"logits": TWO, "hidden": THREE}),
+        (SimpleNamespace(logits=TWO, hidden_states=()), {"logits": TWO}),
+    ],
+)
+def test_outputs_are_given_by_name(answer, wanted):
+    found = models.outputs(lambda inputs: answer, None)
+    assert list(found) == list(wanted) and all(found[name] is wanted[name] for name in wanted)
+    assert models.logits(lambda inputs: answer, None) is TWO
+
+
+@pytest.mark.parametrize("answer", [None, (), ("text", TWO), {"early": TWO}, {"logits": "text"}, SimpleNamespace()])
+def test_an_answer_without_logits_is_refused(answer):
+    with pytest.raises(ValueError, match=r"the student must answer with logits: a tensor, .* got "):
+        models.outputs(lambda inputs: answer, None, "student")
 
 
 def test_a_network_computes_where_its_first_tensor_lies_and_without_any_on_the_cpu():

@@ -50,7 +50,7 @@ BARS = {
 
 
 def test_each_network_that_ships_is_held_to_something():
-    assert {*BARS, "python-teacher"} == set(zoo.names())  # the last one in test_berts and test_distilbert
+    assert {*BARS, "python-teacher"} == set(zoo.names())  # the last one in test_bert and test_distilbert
 
 
 @pytest.mark.parametrize("name", BARS)

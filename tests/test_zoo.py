@@ -147,12 +147,12 @@ def test_a_tilde_is_ones_home(net, path, monkeypatch):
     zoo.save(net, "~/mine.safetensors", {})
     assert (path.parent / "mine.safetensors").exists()
     assert models.fingerprint(zoo.read("~/mine.safetensors")) == models.fingerprint(zoo.read(path))
-    zoo.save_words(["a", "b"], "~/mine.safetensors")
+    zoo.save_vocabulary(["a", "b"], "~/mine.safetensors")
     assert (path.parent / "mine.txt").exists()
 
 
 def test_what_is_no_course_network_is_not_half_kept(tmp_path):
-    with pytest.raises(ValueError, match=r"kdkit\.berts has built, and a card, a dict, are kept; got Linear and dict"):
+    with pytest.raises(ValueError, match=r"kdkit\.models has built, and a card, a dict, are kept; got Linear and dict"):
         zoo.save(torch.nn.Linear(2, 2), tmp_path / "linear.safetensors", {})
     assert not list(tmp_path.iterdir())
 
@@ -191,6 +191,10 @@ DAMAGES = {
         "net.safetensors does not fit the architecture on its card, {'width': 4",
     ),
     "unknown sizes": (lambda path: change_card(path, architecture={"layers": 4}), "does not fit.*{'layers': 4}"),
+    "sizes of an earlier kit": (
+        lambda path: change_card(path, architecture={"width": 8, "depth": 1, "words": 97, "length": 128}),
+        "net.json was written by an earlier kdkit: in its architecture, rename 'words' to 'vocab_size'",
+    ),
     "text for sizes": (lambda path: change_card(path, architecture="small"), "does not fit the architecture.*small"),
 }
 

@@ -15,12 +15,14 @@ from kdkit.models.networks import (
     train_mode,
     unwrapped,
 )
-from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, logits
+from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, logits, outputs
+from kdkit.models.taps import Features
 
 __all__ = [
     "EVALUATION_BATCH",
     "Argmax",
     "ConvNet",
+    "Features",
     "Whiten",
     "as_input",
     "check_network",
@@ -33,6 +35,7 @@ __all__ = [
     "every_module",
     "fingerprint",
     "logits",
+    "outputs",
     "seeded",
     "student",
     "teacher",

@@ -5,6 +5,7 @@ as well.
 """
 
 import torch
+from torch import Tensor
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -12,51 +13,63 @@ from transformers import (
     DistilBertConfig,
     DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
+    PretrainedConfig,
     PreTrainedModel,
 )
 
 from kdkit import models
-from kdkit.data.tokens import LENGTH, WORDS
+from kdkit.data.tokens import MAX_LENGTH, VOCAB_SIZE
 from kdkit.losses.arguments import whole
 
 HEADS = 4
-SORTING = {BertForMaskedLM: BertForSequenceClassification, DistilBertForMaskedLM: DistilBertForSequenceClassification}
+CLASSIFIERS = {
+    BertForMaskedLM: BertForSequenceClassification,
+    DistilBertForMaskedLM: DistilBertForSequenceClassification,
+}
 
 
-def teacher(width=176, depth=6, words=WORDS, length=LENGTH, seed=0):
-    """A BERT that guesses hidden words, with random weights: ``depth`` layers of ``width``, four heads in each.
+def teacher(
+    width: int = 176,
+    depth: int = 6,
+    vocab_size: int = VOCAB_SIZE,
+    max_length: int = MAX_LENGTH,
+    seed: int = 0,
+) -> BertForMaskedLM:
+    """A BERT that predicts masked tokens, with random weights: ``depth`` layers of ``width``, four heads in each.
 
-    ``words``: how many tokens it knows; ``length``: of the longest text. The same ``seed`` gives the same weights; the
-    global random state is neither read nor changed. ``ValueError`` for a width that four heads cannot share, and for
-    fewer than one layer.
+    ``vocab_size``: how many tokens it knows; ``max_length``: tokens in its longest sequence. The same ``seed`` gives
+    the same weights; the global random state is neither read nor changed. Raises ``ValueError`` for a width that four
+    heads cannot share, for fewer than one layer, and for sizes that are not whole numbers, or too large together.
 
-    >>> teacher(8, 1, words=20, length=16)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
+    >>> teacher(8, 1, vocab_size=20, max_length=16)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
     torch.Size([1, 5, 20])
     """
     width, depth = whole(width, "width"), whole(depth, "depth", 1)
-    words, length = whole(words, "words", 1), whole(length, "length", 3)
+    vocab_size, max_length = whole(vocab_size, "vocab_size", 1), whole(max_length, "max_length", 3)
     if width < 1 or width % HEADS:
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
-    models.check_total(12 * depth * width**2 + (words + length) * width)
+    models.check_total(12 * depth * width**2 + (vocab_size + max_length) * width)
     config = BertConfig(
-        vocab_size=words,
+        vocab_size=vocab_size,
         hidden_size=width,
         num_hidden_layers=depth,
         num_attention_heads=HEADS,
         intermediate_size=4 * width,
-        max_position_embeddings=length,
+        max_position_embeddings=max_length,
         type_vocab_size=1,
     )
     network = _seeded(BertForMaskedLM, config, seed)
-    network.architecture = {"width": width, "depth": depth, "words": words, "length": length}
+    sizes = {"width": width, "depth": depth, "vocab_size": vocab_size, "max_length": max_length}
+    network.architecture = sizes
     return network
 
 
-def student(teacher, depth=None, seed=0):
+def student(teacher: BertForMaskedLM, depth: int | None = None, seed: int = 0) -> DistilBertForMaskedLM:
     """A DistilBERT with random weights, as wide as ``teacher``, with ``depth`` layers: half as many, if it is left out.
 
     Its layers are like the teacher's, only fewer; what BERT has for pairs of sentences (token types, pooler) is left
-    out. ``ValueError`` for fewer than one. Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
+    out. Raises ``ValueError`` for fewer than one layer, and for a teacher that is no BERT with tied embeddings.
+    Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
     """
     _check_bert(teacher)
     known = teacher.config
@@ -78,21 +91,25 @@ def student(teacher, depth=None, seed=0):
     return _seeded(DistilBertForMaskedLM, config, seed)
 
 
-def _seeded(kind, config, seed):
+def _seeded(kind: type[PreTrainedModel], config: PretrainedConfig, seed: int) -> PreTrainedModel:
     with models.seeded(seed):
         return kind(config)
 
 
-def _check_bert(teacher):
-    """``ValueError`` unless ``teacher`` is a BERT that guesses words, with the same table for reading and guessing."""
+def _check_bert(teacher: BertForMaskedLM) -> None:
+    """``ValueError`` unless ``teacher`` is a BERT that predicts tokens, its embeddings tied to its last layer."""
     if not isinstance(teacher, BertForMaskedLM):
         raise ValueError(f"a student is made of a BertForMaskedLM; got {type(teacher).__name__}.")
     if teacher.cls.predictions.decoder.weight is not teacher.bert.embeddings.word_embeddings.weight:
-        raise ValueError("this BERT has one table of words to read and another to guess; DistilBERT has one for both.")
+        raise ValueError(
+            "this BERT has one table of embeddings and another to predict with; DistilBERT has one for both (tied)."
+        )
 
 
-def layers_to_copy(teacher_depth, student_depth):
+def layers_to_copy(teacher_depth: int, student_depth: int) -> tuple[int, ...]:
     """Which of the teacher's layers a student begins with: spread evenly from the first to the last (one: the first).
+
+    Raises ``ValueError`` for a student of no layer, or of more than its teacher has.
 
     >>> layers_to_copy(12, 6)  # as in DistilBERT's own code
     (0, 2, 4, 7, 9, 11)
@@ -108,7 +125,7 @@ def layers_to_copy(teacher_depth, student_depth):
 
 
 @torch.no_grad()
-def copy_layers(teacher, student):
+def copy_layers(teacher: BertForMaskedLM, student: DistilBertForMaskedLM) -> tuple[int, ...]:
     """Give ``student`` the teacher's embeddings, some of its layers (``layers_to_copy``) and its head, to the bit.
 
     What BERT adds for token types is left out, as in DistilBERT's code. Returns the numbers of the layers. Raises
@@ -131,11 +148,11 @@ def copy_layers(teacher, student):
     return layers
 
 
-def _check_layers(teacher, student):
+def _check_layers(teacher: BertForMaskedLM, student: DistilBertForMaskedLM) -> None:
     """``ValueError`` unless the student's layers are such as the teacher has."""
     if not isinstance(student, DistilBertForMaskedLM):
         raise ValueError(
-            f"layers are copied to a DistilBertForMaskedLM; got {type(student).__name__}. Take berts.student(teacher)."
+            f"layers are copied to a DistilBertForMaskedLM; got {type(student).__name__}. Take bert.student(teacher)."
         )
     check_fit(teacher, student)
     theirs, ours = teacher.config, student.config
@@ -147,7 +164,7 @@ def _check_layers(teacher, student):
     }
     other = [f"{name} {own!r} (the teacher {its!r})" for name, (own, its) in settings.items() if own != its]
     if other:
-        raise ValueError(f"the student's layers are of another kind: {', '.join(other)}. Take berts.student(teacher).")
+        raise ValueError(f"the student's layers are of another kind: {', '.join(other)}. Take bert.student(teacher).")
 
 
 def _same_parts(ours, theirs):
@@ -165,18 +182,18 @@ def _same_parts(ours, theirs):
     )
 
 
-def check_reader(name, network):
+def check_text_model(name: str, network: PreTrainedModel) -> None:
     """``ValueError`` unless ``network`` is one of Hugging Face's that reads text; messages call it ``name``."""
     if not isinstance(network, PreTrainedModel):
         raise ValueError(f"{name} must be a network that reads text, such as a BERT; got {type(network).__name__}.")
 
 
-def check_fit(teacher, student, hidden=True):
-    """``ValueError`` unless both guess the same words, and, with ``hidden``, think in vectors of the same size."""
+def check_fit(teacher: PreTrainedModel, student: PreTrainedModel, hidden: bool = True) -> None:
+    """``ValueError`` unless both know the same tokens, and, with ``hidden``, have hidden states of the same size."""
     theirs, ours = teacher.config, student.config
     if theirs.vocab_size != ours.vocab_size:
         raise ValueError(
-            f"teacher and student must know the same words; the teacher has {theirs.vocab_size}, the student "
+            f"teacher and student must know the same tokens; the teacher has {theirs.vocab_size}, the student "
             f"{ours.vocab_size}. Give both the same tokenizer."
         )
     if hidden and theirs.hidden_size != ours.hidden_size:
@@ -186,23 +203,24 @@ def check_fit(teacher, student, hidden=True):
         )
 
 
-def answer(network, inputs, mask):
+def answer(network: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
     """What ``network`` says of each token: logits ``[N, L, V]``, and its last hidden states ``[N, L, width]``.
 
-    ``inputs``: token numbers ``[N, L]``; ``mask``: bool ``[N, L]``, False where padding is.
+    ``input_ids``: int64 ``[N, L]``; ``attention_mask``: bool ``[N, L]``, False where padding is.
     """
-    output = network(input_ids=inputs, attention_mask=mask.long(), output_hidden_states=True)
+    output = network(input_ids=input_ids, attention_mask=attention_mask.long(), output_hidden_states=True)
     return output.logits, output.hidden_states[-1]
 
 
-def classifier(network, classes, seed=0):
-    """A network that sorts texts into ``classes``: the body of ``network``, a copy, with a new random head on it.
+def classifier(network: PreTrainedModel, classes: int, seed: int = 0) -> PreTrainedModel:
+    """A network that classifies texts: the body of ``network``, a copy, with a new random head for ``classes``.
 
-    ``ValueError`` for what is neither a BERT nor a DistilBERT that guesses hidden words.
+    Raises ``ValueError`` for what is neither a ``BertForMaskedLM`` nor a ``DistilBertForMaskedLM``, and for a body that
+    is not as its config says.
     """
-    kind = next((sorting for guessing, sorting in SORTING.items() if isinstance(network, guessing)), None)
+    kind = next((made for body, made in CLASSIFIERS.items() if isinstance(network, body)), None)
     if kind is None:
-        known = " or a ".join(known.__name__ for known in SORTING)
+        known = " or a ".join(known.__name__ for known in CLASSIFIERS)
         raise ValueError(f"the body of a {known} is wanted; got {type(network).__name__}.")
     known = {name: value for name, value in network.config.to_dict().items() if name not in ("id2label", "label2id")}
     config = type(network.config)(**known, num_labels=classes)

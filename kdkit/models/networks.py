@@ -9,6 +9,8 @@ from torch import nn
 from kdkit.data.seeds import as_seed
 
 MOST_WEIGHTS = 2**30  # 4 GiB: a size with a slip of the finger is refused before it fills the memory
+# What puts something round a network: under which name, and where its class is at home.
+WRAPPERS = {"_orig_mod": "torch.", "module": "torch.", "network": "kdkit.models.taps"}
 
 
 def check_network(name, network):
@@ -42,10 +44,10 @@ def device_of(model):
 
 
 def unwrapped(model):
-    """The network itself, without what ``torch.compile``, DataParallel or DistributedDataParallel have put round it."""
-    for name in "_orig_mod", "module":
+    """The network itself, without what torch (``compile``, DataParallel ...) or ``Features`` have put round it."""
+    for name, home in WRAPPERS.items():
         inner = model._modules.get(name)
-        if inner is not None and type(model).__module__.startswith("torch."):
+        if inner is not None and type(model).__module__.startswith(home):
             return unwrapped(inner)
     return model
 

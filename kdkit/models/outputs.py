@@ -1,21 +1,22 @@
 """What networks are asked and what they answer: images as they want them, and logits out of any kind of output."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from kdkit.models.networks import every_module
 
 EVALUATION_BATCH = 1000  # images at once where nothing is learnt
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # dtypes that layers compute in
 ONE_VALUE = "more than 1 value per channel"  # BatchNorm's complaint about a batch of one
+Inputs = Tensor | tuple | list | Mapping
 
 
 def as_input(images, device="cpu"):
     """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
-    dense = isinstance(images, torch.Tensor) and images.layout == torch.strided and not images.is_meta
+    dense = isinstance(images, Tensor) and images.layout == torch.strided and not images.is_meta
     if not dense or images.dtype != torch.uint8:
         got = images.dtype if dense else type(images).__name__
         raise ValueError(f"images must be uint8 (0 is black, 255 white), as in an ImageSet; got {got}.")
@@ -24,8 +25,13 @@ def as_input(images, device="cpu"):
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
-def logits(model, inputs, name="network"):
-    """What ``model`` answers on ``inputs``, as a tensor of logits.
+def logits(model: nn.Module | Callable, inputs: Inputs, name: str = "network") -> Tensor:
+    """What ``model`` answers on ``inputs``, as a tensor of logits: ``outputs(model, inputs, name)["logits"]``."""
+    return outputs(model, inputs, name)["logits"]
+
+
+def outputs(model: nn.Module | Callable, inputs: Inputs, name: str = "network") -> dict[str, Tensor]:
+    """What ``model`` answers on ``inputs``, by name: the "logits", and whatever else it gives names to.
 
     Parameters:
         model: a module, or a function.
@@ -35,8 +41,12 @@ def logits(model, inputs, name="network"):
         name: what messages call the model.
 
     The answer may be a tensor, a tuple or list (its first element counts), a mapping with "logits", or an object with
-    ``.logits`` (Hugging Face). Raises ``ValueError``, with the cause, where the model does not take the inputs or
-    answers with something else.
+    ``.logits`` (Hugging Face). Of a mapping all tensors are given; of ``hidden_states``, a tuple of tensors, the last,
+    as "hidden". Raises ``ValueError``, with the cause, where the model does not take the inputs or answers with
+    something else.
+
+    >>> list(outputs(lambda inputs: {"logits": inputs, "hidden_states": (inputs, inputs)}, torch.zeros(2, 10)))
+    ['logits', 'hidden']
     """
     inputs = _in_dtype_of(model, inputs)
     try:
@@ -50,7 +60,27 @@ def logits(model, inputs, name="network"):
         if isinstance(error, ValueError) and ONE_VALUE not in str(error):
             raise
         raise ValueError(_stopped(model, name, inputs, error)) from error
-    return _logits_of(output, name)
+    return named_tensors(output, name)
+
+
+def named_tensors(output: object, name: str = "network") -> dict[str, Tensor]:
+    """The tensors of an answer by their names, as ``outputs`` gives them. ``ValueError`` where it has no logits."""
+    if isinstance(output, Mapping):
+        found = dict(output)
+    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
+        found = {"logits": output.logits, "hidden_states": getattr(output, "hidden_states", None)}
+    else:
+        found = {"logits": output[0] if isinstance(output, tuple | list) and output else output}
+    states = found.get("hidden_states")
+    if isinstance(states, tuple) and states:
+        found.setdefault("hidden", states[-1])
+    if not isinstance(found.get("logits"), Tensor):
+        keys = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+        raise ValueError(
+            f"the {name} must answer with logits: a tensor, a tuple that begins with one, a mapping with 'logits', or "
+            f"an object with .logits; got {type(output).__name__}{keys}."
+        )
+    return {key: value for key, value in found.items() if isinstance(value, Tensor)}
 
 
 def _stopped(model, name, inputs, error):
@@ -66,7 +96,7 @@ def _stopped(model, name, inputs, error):
 
 
 def _described(inputs):
-    if isinstance(inputs, torch.Tensor):
+    if isinstance(inputs, Tensor):
         return f"inputs {list(inputs.shape)} of {inputs.dtype} on {inputs.device}"
     if isinstance(inputs, Mapping):
         return f"inputs named {', '.join(map(str, inputs))}"
@@ -79,29 +109,12 @@ def _in_dtype_of(model, inputs):
     dtype = next((weight.dtype for weight in weights if weight.dtype in NUMBERS), None)
 
     def fit(value):
-        other = isinstance(value, torch.Tensor) and value.dtype in NUMBERS and dtype not in (None, value.dtype)
+        other = isinstance(value, Tensor) and value.dtype in NUMBERS and dtype not in (None, value.dtype)
         return value.to(dtype) if other else value
 
     if isinstance(inputs, Mapping):
         return {key: fit(value) for key, value in inputs.items()}
     return [fit(value) for value in inputs] if isinstance(inputs, tuple | list) else fit(inputs)
-
-
-def _logits_of(output, name):
-    found = output
-    if isinstance(output, Mapping):
-        found = output.get("logits")
-    elif not isinstance(output, torch.Tensor) and hasattr(output, "logits"):
-        found = output.logits
-    elif isinstance(output, tuple | list) and output:
-        found = output[0]
-    if not isinstance(found, torch.Tensor):
-        keys = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
-        raise ValueError(
-            f"the {name} must answer with logits: a tensor, a tuple that begins with one, a mapping with 'logits', or "
-            f"an object with .logits; got {type(output).__name__}{keys}."
-        )
-    return found
 
 
 class Argmax(nn.Module):

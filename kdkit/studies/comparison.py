@@ -111,12 +111,8 @@ class Comparison:
         width, depth = student
         key = {"setting": self.name, "student": f"{width}x{depth}", "arm": arm, "budget": budget}
         key |= {"seed": seed, "lr": rate}
-        for row in self.ledger.rows:
-            if key.items() <= row.items():
-                return row
         checkpoint = self.folder / f"{self.name}-{width}x{depth}-{arm}-{budget}-{seed}-{rate}.checkpoint"
-        row = key | self._train(width, depth, arm, budget, seed, rate, checkpoint)
-        self.ledger.add(row)
+        row = self.ledger.row(key, lambda: self._train(width, depth, arm, budget, seed, rate, checkpoint))
         checkpoint.unlink(missing_ok=True)  # only now: nothing of it is lost, whenever the program is killed
         return row
 

@@ -1,6 +1,7 @@
 """Rows of results in a file that is always whole: what a study goes on from after it was stopped."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from kdkit.data import files
@@ -16,8 +17,9 @@ class Ledger:
     memory only.
     """
 
-    def __init__(self, about, path=None, say=print):
-        self.about, self.path, self.say, self.rows = about, path and Path(path), say, []
+    def __init__(self, about: dict, path: str | Path | None = None, say: Callable[[dict], object] = print) -> None:
+        self.about, self.path, self.say = about, Path(path) if path else None, say
+        self.rows: list[dict] = []
         if self.path and self.path.exists():
             kept = self._read()
             self.rows = kept.pop("rows")
@@ -25,7 +27,12 @@ class Ledger:
             if other:
                 raise ValueError(f"{path} holds results of another {' and another '.join(other)}: give another file.")
 
-    def add(self, row):
+    def row(self, key: dict, measure: Callable[[], dict]) -> dict:
+        """The row of ``key``: the one that stands here, or a new one with what ``measure()`` gives."""
+        kept = next((row for row in self.rows if key.items() <= row.items()), None)
+        return self.add(key | measure()) if kept is None else kept
+
+    def add(self, row: dict) -> dict:
         """Keep one more row, and give it back."""
         self.rows.append(row)
         self.say(row)

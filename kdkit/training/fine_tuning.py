@@ -5,33 +5,41 @@ The task: which module is this docstring from? The modules are those of document
 networks that learnt from this machine's texts; the teacher that ships has read those of another Python, perhaps.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from kdkit import models
-from kdkit.data import seeds, text, tokens
+from kdkit.data import text, tokens
+from kdkit.data.seeds import epoch_seed, generator
 from kdkit.measure import metrics
 from kdkit.models import bert
+from kdkit.training.loop import fit
+from kdkit.training.step import Batch, Distillation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MODULES = ("configparser", "difflib", "email", "encodings", "enum", "importlib", "smtplib", "zipfile")
-LABELLED, MOST = 10, 60  # docstrings of a module: with a label to learn from; in all
-SHORTEST, LENGTH = 5, 64  # words that a docstring has at least; tokens of it that are read
-EPOCHS, BATCH, PEAK_LR = 20, 16, 1e-3
+LABELLED, PER_MODULE = 10, 60  # docstrings of a module: with a label to learn from; in all
+MIN_WORDS, MAX_LENGTH = 5, 64  # words that a docstring has at least; tokens of it that are read
+EPOCHS, BATCH_SIZE, PEAK_LR = 20, 16, 1e-3
 
 
 class Task(NamedTuple):
-    """Pieces of text to sort, and to which of ``classes`` each belongs, int64 ``[N]``: to learn from, and to test."""
+    """Sequences to classify, and which of ``classes`` each is, int64 ``[N]``: to learn from, and to test."""
 
-    train: tokens.Pieces
+    train: tokens.Sequences
     train_labels: torch.Tensor
-    test: tokens.Pieces
+    test: tokens.Sequences
     test_labels: torch.Tensor
     classes: tuple
 
 
-def unseen_docstrings(documents):
+def unseen_docstrings(documents: Mapping[str, str]) -> list[tuple[str, str]]:
     """The docstrings of ``MODULES``, without what stands in documents to learn from: a list of pairs (module, text).
 
     ``documents``: as ``text.python`` gives them.
@@ -42,19 +50,19 @@ def unseen_docstrings(documents):
 def _unseen(pairs, documents):
     """Pairs (anything, text) without what stands in ``documents``, and without texts that are too short then."""
     left = text.unseen(dict(enumerate(words for _, words in pairs)), documents)
-    return [(pairs[number][0], words) for number, words in left.items() if len(words.split()) >= SHORTEST]
+    return [(pairs[number][0], words) for number, words in left.items() if len(words.split()) >= MIN_WORDS]
 
 
-def which_module(tokenizer, pairs, seed=0):
+def which_module(tokenizer: "PreTrainedTokenizerBase", pairs: list[tuple[str, str]], seed: int = 0) -> Task:
     """The task above, with few labels: a ``Task``; ten docstrings of each module to learn from, the others to test.
 
     ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
-    others repeat of these is cut out. ``ValueError`` for a module of which nothing would be left to test.
+    others repeat of these is cut out. Raises ``ValueError`` for a module of which nothing would be left to test.
     """
-    generator, learnt, tested = seeds.generator(seed), [], []
+    drawn, learnt, tested = generator(seed), [], []
     for label, module in enumerate(MODULES):
         texts = [words for name, words in pairs if name == module]
-        chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:MOST]]
+        chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=drawn)[:PER_MODULE]]
         learnt, tested = learnt + chosen[:LABELLED], tested + chosen[LABELLED:]
     tested = _unseen(tested, dict(enumerate(words for _, words in learnt)))
     for label, module in enumerate(MODULES):
@@ -69,58 +77,65 @@ def which_module(tokenizer, pairs, seed=0):
 
 def _encoded(pairs, tokenizer):
     labels, texts = zip(*pairs, strict=True)
-    return tokens.encode(texts, tokenizer, LENGTH, beginnings=True), torch.tensor(labels)
+    return tokens.encode(texts, tokenizer, MAX_LENGTH, truncation=True), torch.tensor(labels)
 
 
-def count_words(task):
-    """Share of the test that is named right by whoever only counts: which tokens stand in a text, in no order.
+def naive_bayes(task: Task) -> float:
+    """Share of the test that naive Bayes names right, from the same labelled texts: it only counts, and does not read.
 
-    Naive Bayes on the same labelled texts. A task that this solves as well needs no reading.
+    It knows which tokens stand in a text, in no order. A task that this solves as well needs no reading.
     """
-    size = int(max(task.train.ids.max(), task.test.ids.max())) + 1
-    seen, asked = (_present(pieces, size) for pieces in (task.train, task.test))
+    vocab_size = int(max(part.input_ids.max() for part in (task.train, task.test))) + 1
+    train, test = (_present(part, vocab_size) for part in (task.train, task.test))
     member = F.one_hot(task.train_labels, len(task.classes)).double()
-    counts = member.T @ seen + 0.1
+    counts = member.T @ train + 0.1  # [classes, V]
     prior = member.mean(0).log()
-    return metrics.accuracy(prior + asked @ (counts / counts.sum(1, keepdim=True)).log().T, task.test_labels)
+    return metrics.accuracy(prior + test @ (counts / counts.sum(1, keepdim=True)).log().T, task.test_labels)
 
 
-def _present(pieces, size):
-    """Which tokens stand in each piece: ``[N, size]``, 0 or 1."""
-    found = torch.zeros(len(pieces.ids), size, dtype=torch.double)
-    return found.scatter_add_(1, pieces.ids, pieces.mask.double()).clamp_(max=1)
+def _present(sequences, vocab_size):
+    """Which tokens stand in each sequence: ``[N, V]``, 0 or 1."""
+    input_ids, attention_mask = sequences
+    found = torch.zeros(len(input_ids), vocab_size, dtype=torch.double)
+    return found.scatter_add_(1, input_ids, attention_mask.double()).clamp_(max=1)
 
 
-def fine_tune(network, task, *, epochs=EPOCHS, lr=PEAK_LR, seed=0):
-    """Teach a copy of ``network``, with a new head, to sort the texts of ``task``; its share of right ones on the test.
+def fine_tune(
+    network: "PreTrainedModel", task: Task, *, epochs: int = EPOCHS, lr: float = PEAK_LR, seed: int = 0
+) -> float:
+    """Teach a copy of ``network``, with a new head, to classify the texts of ``task``; its accuracy on the test.
 
     All weights learn, with AdamW and a rate that falls to 0. ``seed``: of the head, the order and dropout. ``network``
-    is left as it is. ``ValueError`` where it cannot read texts of that length.
+    is left as it is. Raises ``ValueError`` where it cannot read texts of that length.
     """
-    length, longest = task.train.ids.shape[1], network.config.max_position_embeddings
+    length, longest = task.train.input_ids.shape[1], network.config.max_position_embeddings
     if length > longest:
         raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
-    device = models.device_of(network)
-    model = bert.classifier(network, len(task.classes), seed).to(device)
+    model = bert.classifier(network, len(task.classes), seed).to(models.device_of(network))
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    generator = seeds.generator(seed)
-    steps = epochs * -(-len(task.train_labels) // BATCH)
-    batches = (
-        b for _ in range(epochs) for b in torch.randperm(len(task.train_labels), generator=generator).split(BATCH)
-    )
-    with models.seeded(seed, device):
-        model.train()
-        for number, index in enumerate(batches):
-            optimizer.param_groups[0]["lr"] = lr * (1 - number / steps)
-            loss = F.cross_entropy(_sort(model, task.train.at(index)), task.train_labels[index].to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    model.eval()
+    batches = TaskBatches(task, seed, models.device_of(network))
+    fit(model, batches, Distillation(), optimizer, epochs=epochs, seed=seed, progress=False)
     with torch.no_grad():
-        return metrics.accuracy(_sort(model, task.test).cpu(), task.test_labels)
+        logits = models.logits(model, _inputs(task.test, models.device_of(network)))
+    return metrics.accuracy(logits.cpu(), task.test_labels)
 
 
-def _sort(model, pieces):
-    device = models.device_of(model)
-    return model(input_ids=pieces.ids.to(device), attention_mask=pieces.mask.long().to(device)).logits
+class TaskBatches:
+    """The labelled texts of a task in batches of 16, in a new order each epoch, drawn from ``seed``."""
+
+    def __init__(self, task: Task, seed: int, device: torch.device) -> None:
+        self.task, self.seed, self.device = task, seed, device
+
+    def __len__(self) -> int:
+        return -(-len(self.task.train_labels) // BATCH_SIZE)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch ``number``, counted from 0."""
+        drawn = generator(epoch_seed(self.seed, number))
+        for index in torch.randperm(len(self.task.train_labels), generator=drawn).split(BATCH_SIZE):
+            texts = _inputs(self.task.train.at(index), self.device)
+            yield Batch(texts, self.task.train_labels[index].to(self.device))
+
+
+def _inputs(texts: tokens.Sequences, device: torch.device) -> dict[str, Tensor]:
+    return {"input_ids": texts.input_ids.to(device), "attention_mask": texts.attention_mask.long().to(device)}

@@ -2,49 +2,61 @@
 
 A network is two files side by side: ``NAME.safetensors`` with the weights (half precision) and ``NAME.json``, its
 card: how to build it, what it was trained on and by which command, how good it is, where its limits are, and the
-SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, the word pieces that it knows, one a line.
+SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, its vocabulary, one token a line.
 """
 
 import hashlib
 import json
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from kdkit import models
 from kdkit.data import files
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SHIPPED = Path(__file__).parent / "weights"
 
 
-def names():
+def names() -> list[str]:
     """The names of the networks that ship with the kit."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
-def load(name):
-    """A network that ships with the kit, by name, in eval mode. ``ValueError`` for an unknown name or damaged file."""
+def load(name: str) -> nn.Module:
+    """A network that ships with the kit, by name, in eval mode.
+
+    Raises ``ValueError`` for an unknown name or a damaged file.
+    """
     return read(_shipped(name))
 
 
-def card(name):
-    """The card of a network that ships with the kit: a dict."""
+def card(name: str) -> dict:
+    """The card of a network that ships with the kit. Raises ``ValueError`` for an unknown name."""
     return read_card(_shipped(name))
 
 
-def tokenizer(name):
-    """The tokenizer of a network that ships with the kit and reads text."""
+def tokenizer(name: str) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a network that ships with the kit and reads text.
+
+    Raises ``ValueError`` for an unknown name, ``FileNotFoundError`` for a network that reads no text.
+    """
     return read_tokenizer(_shipped(name))
 
 
-def save(model, path, card):
+def save(model: nn.Module, path: str | PathLike, card: dict) -> None:
     """Write a course network to ``path`` (``.safetensors``) and its ``card``, a dict for people, beside it.
 
     Raises ``ValueError``, before anything is written, for a card that is no JSON, and for a network of another make.
 
     Weights are kept in half precision: half the size. Measure the network that ``read`` gives, not the one given here.
-    Of a network that reads text, ``save_words`` keeps the words.
+    Of a network that reads text, ``save_vocabulary`` keeps the tokens.
     """
     path = check_path(path)
     if not isinstance(card, dict) or not hasattr(model, "architecture"):
@@ -71,7 +83,7 @@ def _card_text(card):
         raise ValueError(f"the card cannot be written as JSON ({error}): give texts, numbers, lists, dicts.") from error
 
 
-def check_path(path):
+def check_path(path: str | PathLike) -> Path:
     """``path`` as a ``Path``; ``ValueError`` unless it can be a network's: its name ends in .safetensors."""
     path = files.expanded(path)
     if path.suffix != ".safetensors":
@@ -79,7 +91,7 @@ def check_path(path):
     return path
 
 
-def read(path):
+def read(path: str | PathLike) -> nn.Module:
     """The network that ``save`` wrote to ``path``, in eval mode, float32.
 
     Raises ``FileNotFoundError`` if the file or its card is missing, ``ValueError`` if the weights do not match the
@@ -107,35 +119,42 @@ def read(path):
     return model.eval()
 
 
-def save_words(words, path):
-    """Keep the word pieces of a tokenizer, a list, beside the network at ``path``."""
+def save_vocabulary(vocabulary: list[str], path: str | PathLike) -> None:
+    """Keep the tokens that a tokenizer knows, in order, beside the network at ``path``."""
     with files.replacing(check_path(path).with_suffix(".txt")) as text:
-        text.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+        text.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
 
 
-def read_tokenizer(path):
+def read_tokenizer(path: str | PathLike) -> "PreTrainedTokenizerBase":
     """The tokenizer of the network at ``path``. Raises ``FileNotFoundError`` and ``ValueError`` as ``read`` does."""
-    return read_words(path, read_card(path)["architecture"].get("words"))
-
-
-def read_words(path, count):
-    """The tokenizer of the ``count`` word pieces that ``save_words`` kept beside ``path``."""
     from kdkit.data import tokens
 
+    return tokens.tokenizer(read_vocabulary(path, read_card(path)["architecture"].get("vocab_size")))
+
+
+def read_vocabulary(path: str | PathLike, vocab_size: int) -> list[str]:
+    """The ``vocab_size`` tokens that ``save_vocabulary`` kept beside ``path``.
+
+    Raises ``FileNotFoundError`` where there is no such file, and ``ValueError`` where it holds more or fewer.
+    """
     path = files.expanded(path).with_suffix(".txt")
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: it holds the word pieces of a network that reads text.")
-    words = path.read_text(encoding="utf-8").split("\n")[:-1]
-    if len(words) != count:
+        raise FileNotFoundError(f"{path} does not exist: it holds the tokens that a network knows which reads text.")
+    vocabulary = path.read_text(encoding="utf-8").split("\n")[:-1]
+    if len(vocabulary) != vocab_size:
         raise ValueError(
-            f"{path} holds {len(words)} word pieces; {count} are wanted. It is damaged, or of another network: make or "
-            "download it again."
+            f"{path} holds {len(vocabulary)} tokens; {vocab_size} are wanted. It is damaged, or of another network: "
+            "make or download it again."
         )
-    return tokens.tokenizer(words)
+    return vocabulary
 
 
-def read_card(path):
-    """The card beside ``path``, a dict. Raises ``FileNotFoundError`` if the weights or the card are missing."""
+def read_card(path: str | PathLike) -> dict:
+    """The card beside ``path``.
+
+    Raises ``FileNotFoundError`` if the weights or the card are missing, and ``ValueError`` for what is no card, or one
+    of an earlier kit.
+    """
     path = files.expanded(path)
     for part in path, path.with_suffix(".json"):
         if not part.exists():
@@ -150,6 +169,11 @@ def read_card(path):
         ) from error
     if not isinstance(about, dict) or "architecture" not in about:
         raise ValueError(f"{path.with_suffix('.json')} is no card of a kdkit network: it names no architecture.")
+    if isinstance(about["architecture"], dict) and "words" in about["architecture"]:
+        raise ValueError(
+            f"{path.with_suffix('.json')} was written by an earlier kdkit: in its architecture, rename 'words' to "
+            "'vocab_size' and 'length' to 'max_length'."
+        )
     return about
 
 
@@ -160,8 +184,8 @@ def _shipped(name):
 
 
 def _build(architecture):
-    """An untrained network of the course: one that reads text if it knows ``words``, else one for images."""
-    if "words" not in architecture:
+    """An untrained network of the course: one that reads text if it has a ``vocab_size``, else one for images."""
+    if "vocab_size" not in architecture:
         return models.student(**architecture)
     from kdkit.models import bert  # transformers takes seconds to import
 

@@ -13,7 +13,7 @@ from kdkit.models import bert
 from kdkit.training import masked_lm
 from tools.notebooks import ROOT, code_cells, text
 
-WORDS = 30_522
+VOCAB_SIZE = 30_522
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def teacher():
 @pytest.fixture(scope="module")
 def tokenizer():
     """As many tokens as bert-base-uncased has."""
-    words = [reading.tokenizer().convert_ids_to_tokens(number) for number in range(len(reading.tokenizer()))]
-    return tokens.tokenizer([*words, *(f"[unused{number}]" for number in range(WORDS - len(words)))])
+    known = [reading.tokenizer().convert_ids_to_tokens(number) for number in range(len(reading.tokenizer()))]
+    return tokens.tokenizer([*known, *(f"[unused{number}]" for number in range(VOCAB_SIZE - len(known)))])
 
 
 def test_a_student_of_bert_base_is_a_distilbert(teacher):
@@ -42,12 +42,12 @@ def test_a_student_of_bert_base_is_a_distilbert(teacher):
 def test_steps_of_the_true_shape(teacher):
     student = bert.student(teacher)
     bert.copy_layers(teacher, student)
-    ids = torch.randint(5, WORDS, (4, 64), generator=torch.Generator().manual_seed(0))
-    labels = ids.where(torch.arange(64) % 7 == 0, -100)
-    hidden = tokens.Hidden(ids, labels, torch.ones_like(ids).bool())
+    input_ids = torch.randint(5, VOCAB_SIZE, (4, 64), generator=torch.Generator().manual_seed(0))
+    labels = input_ids.where(torch.arange(64) % 7 == 0, -100)
+    batch = tokens.MaskedBatch(input_ids, labels, torch.ones_like(input_ids).bool())
     before = models.fingerprint(teacher)
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4)
-    seen = [masked_lm.step(teacher, student, hidden, optimizer).total for _ in range(3)]
+    seen = [masked_lm.step(teacher, student, batch, optimizer).total for _ in range(3)]
     assert seen[-1] < seen[0] and models.fingerprint(teacher) == before
 
 

@@ -25,20 +25,26 @@ def pairs():
 def test_ten_of_each_module_are_learnt_from_and_the_others_tested():
     task = fine_tuning.which_module(reading.tokenizer(), pairs())
     assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().tolist() == [20] * 8
-    rows = {tuple(row) for row in task.train.ids.tolist()}
-    assert len(rows) > 1 and task.train.ids.shape == (80, fine_tuning.LENGTH) and task.classes == fine_tuning.MODULES
+    rows = {tuple(row) for row in task.train.input_ids.tolist()}
+    assert (
+        len(rows) > 1
+        and task.train.input_ids.shape == (80, fine_tuning.MAX_LENGTH)
+        and task.classes == fine_tuning.MODULES
+    )
     other = fine_tuning.which_module(reading.tokenizer(), pairs(), seed=1)
-    assert not torch.equal(task.train.ids, other.train.ids)
+    assert not torch.equal(task.train.input_ids, other.train.input_ids)
 
 
 def test_no_text_is_tested_that_stands_among_those_to_learn_from():
     known = " ".join(f"known{number}" for number in range(20))
     repeats = [(module, f"{words}\n\n{known}") for module, words in pairs()]
     task, again = (fine_tuning.which_module(reading.tokenizer(), given) for given in (pairs(), repeats))
-    assert torch.equal(task.test.ids, again.test.ids) and not torch.equal(task.train.ids, again.train.ids)
+    assert torch.equal(task.test.input_ids, again.test.input_ids) and not torch.equal(
+        task.train.input_ids, again.train.input_ids
+    )
 
 
-def test_docstrings_to_sort_are_those_that_no_network_has_learnt_from(monkeypatch):
+def test_docstrings_to_classify_are_those_that_no_network_has_learnt_from(monkeypatch):
     known = " ".join(f"known{number}" for number in range(20))
     found = [("email", f"A new one of six words.\n\n{known}"), ("enum", known), ("json", "This is of another module.")]
     found += [("enum", "Too short."), ("enum", "But this one is long enough.")]
@@ -64,7 +70,7 @@ def test_this_machine_has_enough_of_them():
 
 
 def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():
-    network = bert.teacher(32, 1, words=len(reading.tokenizer()), length=fine_tuning.LENGTH)
+    network = bert.teacher(32, 1, vocab_size=len(reading.tokenizer()), max_length=fine_tuning.MAX_LENGTH)
     task, before = fine_tuning.which_module(reading.tokenizer(), pairs()), models.fingerprint(network)
     state = torch.get_rng_state()
     scores = [fine_tuning.fine_tune(network, task, epochs=40, lr=5e-3, seed=seed) for seed in (0, 0)]
@@ -87,14 +93,14 @@ def test_a_task_that_cannot_be_made_or_read_is_refused():
 
 def test_fine_tuning_does_not_seed_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU was seeded"))
-    network = bert.teacher(8, 1, words=len(reading.tokenizer()), length=fine_tuning.LENGTH)
+    network = bert.teacher(8, 1, vocab_size=len(reading.tokenizer()), max_length=fine_tuning.MAX_LENGTH)
     fine_tuning.fine_tune(network, fine_tuning.which_module(reading.tokenizer(), pairs()), epochs=1)
 
 
-def test_counting_words_solves_what_a_word_tells_and_not_what_it_does_not():
+def test_naive_bayes_solves_what_a_word_tells_and_not_what_it_does_not():
     task = fine_tuning.which_module(reading.tokenizer(), pairs())
-    assert fine_tuning.count_words(task) == 1
+    assert fine_tuning.naive_bayes(task) == 1
     mixed = task._replace(
         train_labels=task.train_labels[torch.randperm(80, generator=torch.Generator().manual_seed(0))]
     )
-    assert fine_tuning.count_words(mixed) < 0.4
+    assert fine_tuning.naive_bayes(mixed) < 0.4

@@ -7,12 +7,12 @@ import reading
 import torch
 from torch import nn
 
-from kdkit import losses, models, zoo
+from kdkit import losses, models, training, zoo
 from kdkit.data import text, tokens
 from kdkit.models import bert
-from kdkit.training import masked_lm, runs
+from kdkit.training import masked_lm
 
-WORDS = len(reading.tokenizer())
+VOCAB_SIZE = len(reading.tokenizer())
 WEIGHTS = {"soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
 
 
@@ -40,14 +40,14 @@ def teacher():
 
 
 def test_values_computed_by_hand():
-    """Two tokens that count and one of padding; one word of three is hidden; T = 2."""
+    """Two tokens that count and one of padding; one token of three is masked; T = 2."""
     e = math.exp
     logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 0.0, 0.0], [9.0, 9.0, 0.0]]])
     theirs = torch.tensor([[[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 5.0, 1.0]]])
     hidden = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])
     other = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]])
-    labels, mask = torch.tensor([[-100, 1, -100]]), torch.tensor([[True, True, False]])
-    found = masked_lm.triple_loss((logits, hidden), (theirs, other), labels, mask)
+    labels, attention_mask = torch.tensor([[-100, 1, -100]]), torch.tensor([[True, True, False]])
+    found = masked_lm.triple_loss((logits, hidden), (theirs, other), labels, attention_mask)
     peaked = [e(1) / (e(1) + 2), 1 / (e(1) + 2), 1 / (e(1) + 2)]  # softmax of (2, 0, 0) / 2
     even = [1 / 3] * 3
     kl = [sum(t * math.log(t / s) for t, s in zip(*pair, strict=True)) for pair in ((even, peaked), (peaked, even))]
@@ -61,10 +61,10 @@ def test_values_computed_by_hand():
 @pytest.mark.parametrize("without", ["soft_weight", "hard_weight", "cosine_weight"])
 def test_a_term_of_weight_0_reads_0_and_the_others_stay(without):
     teacher = reading.teacher(seed=1).eval()
-    hidden, network = reading.hidden(), student(reading.teacher()).eval()
-    pair = [bert.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher)]
-    whole = masked_lm.triple_loss(*pair, hidden.labels, hidden.mask)
-    part = masked_lm.triple_loss(*pair, hidden.labels, hidden.mask, **{without: 0.0})
+    batch, network = reading.masked_batch(), student(reading.teacher()).eval()
+    pair = [bert.answer(net, batch.input_ids, batch.attention_mask) for net in (network, teacher)]
+    whole = masked_lm.triple_loss(*pair, batch.labels, batch.attention_mask)
+    part = masked_lm.triple_loss(*pair, batch.labels, batch.attention_mask, **{without: 0.0})
     for weight, term in zip(WEIGHTS, ("soft", "hard", "cosine"), strict=True):
         assert getattr(part, term) == (0 if weight == without else getattr(whole, term))
     left = sum(
@@ -84,31 +84,31 @@ def test_weights_that_mean_nothing_are_refused_by_the_loss_itself(weights):
         masked_lm.triple_loss(pair, pair, torch.zeros(1, 2).long(), torch.ones(1, 2).bool(), **weights)
 
 
-def test_the_hard_loss_counts_hidden_words_only_and_the_others_all_but_padding():
+def test_the_hard_loss_counts_masked_tokens_only_and_the_others_all_but_padding():
     teacher = reading.teacher(seed=1).eval()
-    hidden, network = reading.hidden(), student(reading.teacher()).eval()
-    mine, other = (bert.answer(net, hidden.inputs, hidden.mask) for net in (network, teacher))
-    found = masked_lm.triple_loss(mine, other, hidden.labels, hidden.mask)
-    m, asked = hidden.mask, hidden.labels != -100
-    assert found.soft == 4 * losses.kl_divergence(mine[0][m], other[0][m], 2.0)
-    assert torch.allclose(found.hard, nn.functional.cross_entropy(mine[0][asked], hidden.labels[asked]))
+    batch, network = reading.masked_batch(), student(reading.teacher()).eval()
+    mine, other = (bert.answer(net, batch.input_ids, batch.attention_mask) for net in (network, teacher))
+    found = masked_lm.triple_loss(mine, other, batch.labels, batch.attention_mask)
+    m, masked = batch.attention_mask, batch.labels != -100
+    assert torch.allclose(found.soft, 4 * losses.kl_divergence(mine[0][m], other[0][m], 2.0))
+    assert torch.allclose(found.hard, nn.functional.cross_entropy(mine[0][masked], batch.labels[masked]))
     assert torch.allclose(found.cosine, 1 - nn.functional.cosine_similarity(mine[1][m], other[1][m], dim=-1).mean())
 
 
 def test_the_loss_does_not_see_padding_to_the_bit():
     teacher = reading.teacher(seed=1).eval()
-    hidden, network = reading.hidden(), student(reading.teacher()).eval()
-    assert not hidden.mask.all()
+    batch, network = reading.masked_batch(), student(reading.teacher()).eval()
+    assert not batch.attention_mask.all()
 
     def loss(inputs):
-        pair = [bert.answer(net, inputs, hidden.mask) for net in (network, teacher)]
-        total = masked_lm.triple_loss(*pair, hidden.labels, hidden.mask).total
+        pair = [bert.answer(net, inputs, batch.attention_mask) for net in (network, teacher)]
+        total = masked_lm.triple_loss(*pair, batch.labels, batch.attention_mask).total
         network.zero_grad()
         total.backward()
         return total, [parameter.grad.clone() for name, parameter in network.named_parameters() if "layer" in name]
 
     (first, gradients), (second, others) = (
-        loss(inputs) for inputs in (hidden.inputs, hidden.inputs.where(hidden.mask, 9))
+        loss(inputs) for inputs in (batch.input_ids, batch.input_ids.where(batch.attention_mask, 9))
     )
     assert torch.equal(first, second)
     assert all(torch.equal(a, b) for a, b in zip(gradients, others, strict=True))
@@ -121,7 +121,7 @@ def test_a_step_moves_the_student_and_leaves_the_teacher_as_it_was(teacher):
     network = student(reading.teacher())
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     before, mine = models.fingerprint(teacher.train()), models.fingerprint(network)
-    seen = masked_lm.step(teacher, network.eval(), reading.hidden(), optimizer)
+    seen = masked_lm.step(teacher, network.eval(), reading.masked_batch(), optimizer)
     assert models.fingerprint(teacher) == before and models.fingerprint(network) != mine
     assert not any(module.training for module in teacher.modules()) and network.training
     assert all(parameter.grad is None for net in (teacher, network) for parameter in net.parameters())
@@ -139,11 +139,11 @@ def test_a_teacher_learns_more_than_frequencies(teacher):
 
 
 def test_distillation_moves_the_student_towards_the_teacher(teacher):
-    asked = masked_lm.hide_for_judging(reading.corpus().test, reading.tokenizer())
-    answers = masked_lm.guesses(teacher, asked)
+    batch = masked_lm.mask_for_evaluation(reading.corpus().test, reading.tokenizer())
+    answers = masked_lm.guesses(teacher, batch)
     run = train(teacher, epochs=6, hard_weight=0.0, lr=5e-3)
     before, after = (
-        masked_lm.judge(masked_lm.guesses(net, asked), asked, answers)
+        masked_lm.judge(masked_lm.guesses(net, batch), batch, answers)
         for net in (student(reading.teacher()), run.student)
     )
     assert after["kl"] < 0.2 * before["kl"]
@@ -168,15 +168,15 @@ def test_the_same_seed_gives_the_same_run_to_the_bit_and_leaves_the_global_state
     assert models.fingerprint(first.student) == models.fingerprint(again.student)
 
 
-def test_arms_of_one_seed_read_the_same_texts_with_the_same_words_hidden(teacher, monkeypatch):
-    seen, answer = {}, bert.answer
+def test_arms_of_one_seed_read_the_same_texts_with_the_same_tokens_masked(teacher, monkeypatch):
+    seen, ask = {}, models.outputs
 
-    def watch(network, inputs, mask):
+    def watch(network, inputs, name="network"):
         if network.training:
-            seen[arm].append(inputs.clone())
-        return answer(network, inputs, mask)
+            seen[arm].append(inputs["input_ids"].clone())
+        return ask(network, inputs, name)
 
-    monkeypatch.setattr(bert, "answer", watch)
+    monkeypatch.setattr(models, "outputs", watch)
     for arm, settings in {
         "alone": {},
         "distilled": {"teacher": teacher},
@@ -198,7 +198,7 @@ def test_a_run_that_was_killed_goes_on_to_the_bit(teacher, tmp_path, distilled):
 
     who = teacher if distilled else None
     whole = train(who, epochs=3)
-    with pytest.raises(runs.TrainingInterrupted, match="1 epoch is kept"):
+    with pytest.raises(training.TrainingInterrupted, match="1 epoch is kept"):
         train(who, epochs=3, checkpoint=tmp_path / "c", progress=pull_the_plug)
     resumed = train(who, epochs=3, checkpoint=tmp_path / "c")
     assert resumed.history == whole.history
@@ -214,31 +214,31 @@ def test_the_test_texts_are_never_looked_at(teacher):
 
 @pytest.mark.parametrize("lr", [10.0, 1e3])
 def test_a_training_that_explodes_says_so(lr):
-    with pytest.raises(runs.Diverged, match=r"epoch 1.*: the training diverged.*first weights back: lower lr"):
+    with pytest.raises(training.Diverged, match=r"epoch 1.*: the training diverged.*first weights back: lower lr"):
         train(lr=lr)
 
 
 # --------------------------------------------------------------------------------------- judging
 
 
-def test_whoever_finds_all_words_alike_has_the_perplexity_of_their_number():
-    hidden = reading.hidden()
-    asked = hidden.labels[hidden.labels != -100]
-    found = masked_lm.judge(torch.zeros(len(asked), WORDS), hidden)
-    assert found["perplexity"] == pytest.approx(WORDS, rel=1e-5) and "kl" not in found
-    sure = masked_lm.judge(50 * nn.functional.one_hot(asked, WORDS).float(), hidden)
+def test_whoever_finds_all_tokens_alike_has_the_perplexity_of_their_number():
+    batch = reading.masked_batch()
+    labels = batch.labels[batch.labels != -100]
+    found = masked_lm.judge(torch.zeros(len(labels), VOCAB_SIZE), batch)
+    assert found["perplexity"] == pytest.approx(VOCAB_SIZE, rel=1e-5) and "kl" not in found
+    sure = masked_lm.judge(50 * nn.functional.one_hot(labels, VOCAB_SIZE).float(), batch)
     assert sure == {"perplexity": pytest.approx(1, abs=1e-5), "accuracy": 1.0}
 
 
-def test_guesses_are_those_for_the_hidden_words_in_order_whatever_the_batch(monkeypatch):
-    network, hidden = reading.teacher(seed=2).train(), reading.hidden(20)
-    found = masked_lm.guesses(network, hidden)
+def test_guesses_are_those_for_the_masked_tokens_in_order_whatever_the_batch(monkeypatch):
+    network, batch = reading.teacher(seed=2).train(), reading.masked_batch(20)
+    found = masked_lm.guesses(network, batch)
     assert network.training
     with torch.no_grad():
-        logits, _ = bert.answer(network.eval(), hidden.inputs, hidden.mask)
-    assert torch.allclose(found, logits[hidden.labels != -100], atol=1e-5)
-    monkeypatch.setattr(masked_lm, "ASKED_AT_ONCE", 8)
-    assert torch.allclose(masked_lm.guesses(network, hidden), found, atol=1e-5)
+        logits, _ = bert.answer(network.eval(), batch.input_ids, batch.attention_mask)
+    assert torch.allclose(found, logits[batch.labels != -100], atol=1e-5)
+    monkeypatch.setattr(masked_lm, "EVALUATION_BATCH", 8)
+    assert torch.allclose(masked_lm.guesses(network, batch), found, atol=1e-5)
 
 
 def test_the_shipped_teacher_is_as_good_as_its_card_says():
@@ -248,7 +248,7 @@ def test_the_shipped_teacher_is_as_good_as_its_card_says():
     found, said = masked_lm.report(zoo.load("python-teacher"), corpus), card["results"]
     assert found["perplexity"] == pytest.approx(said["perplexity"], rel=0.15)
     assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.03)
-    if found["hidden_words"] == said["hidden_words"]:
+    if found["masked_tokens"] == said["masked_tokens"]:
         assert found["perplexity"] == pytest.approx(said["perplexity"], rel=1e-3)
         assert found["accuracy"] == pytest.approx(said["accuracy"], abs=1e-4)
 
@@ -274,16 +274,16 @@ REFUSED = {
         TEACHER, student(TEACHER), temperature=0
     ),
     "the student's hidden states have 20 numbers": lambda: masked_lm.check(
-        TEACHER, bert.student(bert.teacher(20, 2, words=TEACHER.config.vocab_size, length=24))
+        TEACHER, bert.student(bert.teacher(20, 2, vocab_size=TEACHER.config.vocab_size, max_length=24))
     ),
-    "must know the same words": lambda: masked_lm.check(
-        TEACHER, bert.student(bert.teacher(16, 2, words=30, length=24))
+    "must know the same tokens": lambda: masked_lm.check(
+        TEACHER, bert.student(bert.teacher(16, 2, vocab_size=30, max_length=24))
     ),
     "the tokenizer knows .* tokens, the network 30": lambda: masked_lm.check_reads(
-        bert.teacher(16, 2, words=30, length=24), reading.corpus()
+        bert.teacher(16, 2, vocab_size=30, max_length=24), reading.corpus()
     ),
-    "pieces of 24 tokens are longer than the 8": lambda: masked_lm.check_reads(
-        bert.teacher(16, 2, words=TEACHER.config.vocab_size, length=8), reading.corpus()
+    "sequences of 24 tokens are longer than the 8": lambda: masked_lm.check_reads(
+        bert.teacher(16, 2, vocab_size=TEACHER.config.vocab_size, max_length=8), reading.corpus()
     ),
     "hard_weight must be a plain number; got '2'": lambda: masked_lm.check(TEACHER, student(TEACHER), hard_weight="2"),
     "lr must be a finite number above 0; got 0": lambda: train(lr=0),

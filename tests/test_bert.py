@@ -59,7 +59,7 @@ def test_a_student_has_half_the_layers_of_the_same_width():
 
 def test_a_student_with_all_layers_copied_says_what_its_teacher_says():
     """Held against the networks themselves, not against the list of names: a layer in a wrong place would show."""
-    teacher, hidden = reading.teacher(seed=5).eval(), reading.hidden()
+    teacher, batch = reading.teacher(seed=5).eval(), reading.masked_batch()
     with torch.no_grad():
         for parameter in teacher.parameters():  # biases and norms too: fresh ones are all 0 or 1
             parameter.add_(
@@ -69,9 +69,9 @@ def test_a_student_with_all_layers_copied_says_what_its_teacher_says():
     student = bert.student(teacher, depth=4).eval()
     assert bert.copy_layers(teacher, student) == (0, 1, 2, 3)
     with torch.no_grad():
-        ours, theirs = (bert.answer(network, hidden.inputs, hidden.mask) for network in (student, teacher))
+        ours, theirs = (bert.answer(network, batch.input_ids, batch.attention_mask) for network in (student, teacher))
     for mine, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(mine[hidden.mask], other[hidden.mask], atol=1e-4)
+        assert torch.allclose(mine[batch.attention_mask], other[batch.attention_mask], atol=1e-4)
 
 
 def test_copied_weights_are_equal_to_the_bit_and_are_copies():
@@ -95,14 +95,14 @@ def test_copied_weights_are_equal_to_the_bit_and_are_copies():
 
 
 def test_what_stands_in_padding_changes_nothing_to_the_bit():
-    hidden, teacher = reading.hidden(), reading.teacher().eval()
-    assert not hidden.mask.all()
-    other = hidden.inputs.where(hidden.mask, 9)
+    batch, teacher = reading.masked_batch(), reading.teacher().eval()
+    assert not batch.attention_mask.all()
+    other = batch.input_ids.where(batch.attention_mask, 9)
     with torch.no_grad():
         for network in teacher, bert.student(teacher).eval():
-            first, second = (bert.answer(network, inputs, hidden.mask) for inputs in (hidden.inputs, other))
+            first, second = (bert.answer(network, inputs, batch.attention_mask) for inputs in (batch.input_ids, other))
             for a, b in zip(first, second, strict=True):
-                assert torch.equal(a[hidden.mask], b[hidden.mask])
+                assert torch.equal(a[batch.attention_mask], b[batch.attention_mask])
 
 
 def test_a_student_computes_as_its_teacher_does_activation_and_dropout_too():
@@ -112,13 +112,13 @@ def test_a_student_computes_as_its_teacher_does_activation_and_dropout_too():
     assert (student.config.activation, student.config.dropout, student.config.n_layers) == ("relu", 0.3, 1)
 
 
-def test_a_student_is_made_of_a_bert_whose_words_are_one_table():
+def test_a_student_is_made_of_a_bert_whose_embeddings_are_tied():
     teacher = reading.teacher()
     with pytest.raises(ValueError, match="made of a BertForMaskedLM; got DistilBertForMaskedLM"):
         bert.student(bert.student(teacher))
     untied = reading.teacher()
     untied.cls.predictions.decoder.weight = torch.nn.Parameter(untied.cls.predictions.decoder.weight.clone())
-    with pytest.raises(ValueError, match="one table of words to read and another to guess"):
+    with pytest.raises(ValueError, match="one table of embeddings and another to predict with"):
         bert.copy_layers(untied, bert.student(teacher))
 
 
@@ -154,16 +154,16 @@ def test_the_global_generator_is_seeded_and_put_back():
 
 def test_networks_that_do_not_fit_are_refused():
     teacher = reading.teacher()
-    with pytest.raises(ValueError, match="must know the same words; the teacher has 30, the student"):
-        bert.check_fit(bert.teacher(16, 4, words=30, length=24), bert.student(teacher))
-    wide = bert.student(bert.teacher(20, 4, words=teacher.config.vocab_size, length=24))
+    with pytest.raises(ValueError, match="must know the same tokens; the teacher has 30, the student"):
+        bert.check_fit(bert.teacher(16, 4, vocab_size=30, max_length=24), bert.student(teacher))
+    wide = bert.student(bert.teacher(20, 4, vocab_size=teacher.config.vocab_size, max_length=24))
     with pytest.raises(ValueError, match="have 20 numbers, the teacher's 16: there is no angle between them"):
         bert.copy_layers(teacher, wide)
     bert.check_fit(teacher, wide, hidden=False)
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "message"),
     [
         ({"n_heads": 2}, "another kind: heads 2 .the teacher 4"),
         ({"activation": "relu"}, "activation 'relu' .the teacher 'gelu'"),
@@ -171,11 +171,11 @@ def test_networks_that_do_not_fit_are_refused():
         ({"max_position_embeddings": 12}, "positions 12 .the teacher 24"),
     ],
 )
-def test_layers_of_another_kind_are_not_copied(setting, words):
+def test_layers_of_another_kind_are_not_copied(setting, message):
     teacher = reading.teacher()
     config = bert.student(teacher).config
     config.update(setting)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         bert.copy_layers(teacher, DistilBertForMaskedLM(config))
 
 
@@ -212,8 +212,8 @@ def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():
         before, made = models.fingerprint(network), bert.classifier(network, 3, seed=1)
         body = network.base_model.state_dict()
         assert all(torch.equal(made.base_model.state_dict()[name], weight) for name, weight in body.items())
-        hidden = reading.hidden()
-        logits = made(input_ids=hidden.inputs, attention_mask=hidden.mask.long()).logits
+        batch = reading.masked_batch()
+        logits = made(input_ids=batch.input_ids, attention_mask=batch.attention_mask.long()).logits
         assert logits.shape == (6, 3)
         logits.sum().backward()
         with torch.no_grad():
@@ -226,23 +226,23 @@ def test_a_classifier_has_the_body_of_the_network_and_leaves_it_as_it_is():
 # --------------------------------------------------------------------------------------- in files
 
 
-def test_a_bert_comes_back_from_its_file_with_its_words(tmp_path):
+def test_a_bert_comes_back_from_its_file_with_its_vocabulary(tmp_path):
     teacher, path = reading.teacher(), tmp_path / "reader.safetensors"
     zoo.save(teacher, path, {})
-    words = [reading.tokenizer().convert_ids_to_tokens(number) for number in range(len(reading.tokenizer()))]
-    zoo.save_words(words, path)
-    back, hidden = zoo.read(path), reading.hidden()
+    vocabulary = [reading.tokenizer().convert_ids_to_tokens(number) for number in range(len(reading.tokenizer()))]
+    zoo.save_vocabulary(vocabulary, path)
+    back, batch = zoo.read(path), reading.masked_batch()
     assert not back.training and back.architecture == teacher.architecture
     assert back.cls.predictions.decoder.weight is back.bert.embeddings.word_embeddings.weight
     with torch.no_grad():
-        kept, was = (bert.answer(net.eval(), hidden.inputs, hidden.mask)[0] for net in (back, teacher))
+        kept, was = (bert.answer(net.eval(), batch.input_ids, batch.attention_mask)[0] for net in (back, teacher))
     assert torch.allclose(kept, was, atol=1e-2) and was.std() > 0.01
     assert zoo.read_tokenizer(path)("the teacher")["input_ids"] == reading.tokenizer()("the teacher")["input_ids"]
     path.with_suffix(".txt").write_text("[PAD]\n[UNK]\n")
-    with pytest.raises(ValueError, match=r"reader\.txt holds 2 word pieces; .* are wanted"):
+    with pytest.raises(ValueError, match=r"reader\.txt holds 2 tokens; .* are wanted"):
         zoo.read_tokenizer(path)
     path.with_suffix(".txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"reader\.txt does not exist: it holds the word pieces"):
+    with pytest.raises(FileNotFoundError, match=r"reader\.txt does not exist: it holds the tokens"):
         zoo.read_tokenizer(path)
 
 
@@ -256,8 +256,8 @@ def test_the_reader_that_ships_is_small_and_reads():
     path = zoo.SHIPPED / "python-teacher.safetensors"
     assert path.stat().st_size + path.with_suffix(".txt").stat().st_size < 6_000_000
     teacher, tokenizer = zoo.load("python-teacher"), zoo.tokenizer("python-teacher")
-    asked = tokenizer("Raises a [MASK] if the key is not found.", return_tensors="pt")
+    encoded = tokenizer("Raises a [MASK] if the key is not found.", return_tensors="pt")
     with torch.no_grad():
-        logits, _ = bert.answer(teacher, asked.input_ids, asked.attention_mask)
-    place = (asked.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
+        logits, _ = bert.answer(teacher, encoded.input_ids, encoded.attention_mask)
+    place = (encoded.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
     assert tokenizer.convert_ids_to_tokens(int(logits[0, place].argmax())) == "keyerror"
