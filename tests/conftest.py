@@ -12,7 +12,7 @@ from PIL import Image
 from small_copies import TEST, TRAIN
 
 from kdkit import data
-from kdkit.data import folders, sources
+from kdkit.data import decoding, sources
 from kdkit.data.sources import CIFAR10_CLASSES, MNIST_FILES
 
 
@@ -40,7 +40,7 @@ def no_data(monkeypatch, tmp_path):
     """A user who has no data yet: their cache folder, empty. Small copies count as whole."""
     cache = tmp_path / "user-cache"
     monkeypatch.delenv("KDKIT_DATA", raising=False)
-    monkeypatch.setattr(folders, "cache_folder", lambda: cache)
+    monkeypatch.setattr(decoding, "cache_folder", lambda: cache)
     monkeypatch.setattr(sources, "COUNTS", {"cifar10": (TRAIN, TEST), "mnist": (TRAIN, TEST)})
     monkeypatch.setattr(
         sources, "MNIST_LABELS", [hashlib.md5(_label_file(count)).hexdigest() for count in (TRAIN, TEST)]

@@ -9,7 +9,7 @@ from kdkit.models import bert
 
 SUBJECTS = ("the cat", "a dog", "the old man", "a small student", "the teacher")
 VERBS = ("sees", "hears", "meets", "follows", "teaches")
-FEW = ["--epochs", "5", "--width", "8", "--depth", "1", "--words", "97"]  # for the command line
+FEW = ["--epochs", "5", "--width", "8", "--depth", "1", "--vocab-size", "97"]  # for the command line
 OBJECTS = ("a bird.", "the student.", "a long story.", "the other cat.", "nobody.")
 
 

@@ -51,7 +51,7 @@ ALLOWED = {
     "--depth": {"٣"},
     "--seeds": {"٣"},
     "--train-images": {"٣"},
-    "--words": {"٣"},
+    "--vocab-size": {"٣"},
     "--lr": {"0.5", "٣"},
     "--temperature": {"0.5", "٣"},
     "--soft-weight": {"0.5", "0", "٣", HUGE},  # beside the other weight, and gradients are cut

@@ -436,26 +436,27 @@ def texts(tmp_path):
     return ["train-bert", "--data", "texts", *reading.FEW]
 
 
-def test_a_bert_learns_from_a_folder_and_is_kept_with_its_words_and_card(texts, capsys):
+def test_a_bert_learns_from_a_folder_and_is_kept_with_its_vocabulary_and_card(texts, capsys):
     assert cli.main([*texts, "--json", "b.json"]) == 0
     card = json.loads(Path("b.json").read_text())
     network = zoo.read("runs/texts-bert.safetensors")
-    assert network.architecture == {"width": 8, "depth": 1, "words": 97, "length": 128}
+    assert network.architecture == {"width": 8, "depth": 1, "vocab_size": 97, "max_length": 128}
     assert len(zoo.read_tokenizer("runs/texts-bert.safetensors")) == 97
     assert card["results"]["perplexity"] > 1 and {"by_frequency", "untrained"} <= set(card["results"])
-    assert card["device"] == "cpu" and card["settings"]["words"] == 97 and "text files" in card["source"]
+    assert card["device"] == "cpu" and card["settings"]["vocab_size"] == 97 and "text files" in card["source"]
     assert f"test perplexity {card['results']['perplexity']:.2f}" in capsys.readouterr().out
 
 
-def test_words_are_kept_for_these_texts_and_for_no_others(texts):
+def test_a_vocabulary_is_kept_for_these_texts_and_for_no_others(texts):
     assert cli.main(texts) == 0
-    words = Path("runs/texts-bert.txt").read_text()
+    vocabulary = Path("runs/texts-bert.txt").read_text()
     assert cli.main([*texts, "--seed", "1", "--out", "b.safetensors"]) == 0
-    assert Path("runs/texts-bert.txt").read_text() == words and len(list(Path("runs").glob("words-*.txt"))) == 1
+    assert Path("runs/texts-bert.txt").read_text() == vocabulary
+    assert len(list(Path("runs").glob("vocabulary-*.txt"))) == 1
     for path in Path("texts").iterdir():
         path.write_text(path.read_text().replace("teacher", "lecturer"))
     assert cli.main([*texts, "--seed", "2", "--out", "c.safetensors"]) == 0
-    assert Path("c.txt").read_text() != words
+    assert Path("c.txt").read_text() != vocabulary
 
 
 def test_a_network_that_reads_is_no_network_for_pictures(capsys):
@@ -469,7 +470,7 @@ def test_a_network_that_reads_is_no_network_for_pictures(capsys):
         (["--width", "9"], "multiple of 4, the number of heads; got 9"),
         (["--data", "nothing-there"], "holds no .txt file"),
         (["--out", "b.pt"], "ends in .safetensors; got b.pt"),
-        (["--words", "9999"], r"word pieces, fewer than --words 9999. Give a smaller number."),
+        (["--vocab-size", "9999"], r"word pieces, fewer than --vocab-size 9999. Give a smaller number."),
         (["--lr", "0"], "lr must be a finite number above 0"),
     ],
 )

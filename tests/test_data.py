@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from small_copies import TEST, TRAIN, plain, save_image
 
-from kdkit.data import Views, cifar10, folders, mnist, sources
+from kdkit.data import Views, cifar10, decoding, mnist, sources
 from kdkit.data.sources import CIFAR10_CLASSES, find
 
 
@@ -153,13 +153,13 @@ def test_torchvision_reads_mnist_the_same(tmp_path, no_data, digit_files):
 @pytest.fixture
 def decodings(monkeypatch):
     """How many images each call of the decoder was given."""
-    counts, decode = [], folders.decode_files
+    counts, decode = [], decoding.decode_files
 
     def counted(listing, *rest):
         counts.append(len(listing))
         return decode(listing, *rest)
 
-    monkeypatch.setattr(folders, "decode_files", counted)
+    monkeypatch.setattr(decoding, "decode_files", counted)
     return counts
 
 
@@ -215,7 +215,7 @@ def test_a_kill_while_the_cache_is_written_leaves_no_file(tmp_path, no_data, pic
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(folders, "save_file", killed)
+        patch.setattr(decoding, "save_file", killed)
         cifar10(place)
     assert list((no_data / "decoded").iterdir()) == []
     assert len(cifar10(place).train) == 90
@@ -233,7 +233,7 @@ def test_a_full_disk_is_said_in_one_warning_and_leaves_nothing_half(tmp_path, no
         path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folders, "save_file", full)
+    monkeypatch.setattr(decoding, "save_file", full)
     with pytest.warns(UserWarning, match=r"cannot be kept in .*no space left on device.*decoded again") as caught:
         cifar10(picture_folder(tmp_path / "place"))
     assert len(caught) == 1 and list((no_data / "decoded").iterdir()) == []
@@ -243,7 +243,7 @@ def test_a_cache_folder_that_may_not_be_read_is_said_once(tmp_path, no_data, pic
     def refuse(*given):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(folders, "replacing", refuse)
+    monkeypatch.setattr(decoding, "replacing", refuse)
     monkeypatch.setattr(type(no_data), "exists", refuse)
     with pytest.warns(UserWarning, match=r"cannot be kept in .*Permission denied") as caught:
         cifar10(picture_folder(tmp_path / "place"))

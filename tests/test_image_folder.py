@@ -13,7 +13,7 @@ from PIL import Image
 from small_copies import plain, save_image
 
 from kdkit import data
-from kdkit.data import cifar10, folders, image_folder, text
+from kdkit.data import cifar10, decoding, folders, image_folder, text
 
 EXIF = Image.Exif()
 EXIF[0x0112], EXIF[0x010E] = 3, "what is to be seen, at length"
@@ -276,7 +276,7 @@ def test_a_tilde_is_ones_home_and_nobodys_home_is_named(read, monkeypatch, tmp_p
     "change", [lambda file: file.write_bytes(file.read_bytes() + b"!"), lambda file: file.unlink()]
 )
 def test_a_folder_that_changes_while_it_is_read_is_not_kept(change, pets, no_data, monkeypatch):
-    decode = folders.decode_files
+    decode = decoding.decode_files
 
     def meanwhile(listing, *rest):
         result = decode(listing, *rest)
@@ -287,7 +287,7 @@ def test_a_folder_that_changes_while_it_is_read_is_not_kept(change, pets, no_dat
         monkeypatch.context() as patch,
         pytest.raises(ValueError, match=r"was changed while it was read|cannot be read"),
     ):
-        patch.setattr(folders, "decode_files", meanwhile)
+        patch.setattr(decoding, "decode_files", meanwhile)
         image_folder(pets)
     assert not (no_data / "decoded").exists()
 

@@ -19,14 +19,14 @@ def run(options: argparse.Namespace) -> int:
     What is removed is computed again when it is needed.
     """
     check(options)
-    cache, folders, files = kdkit.training.cache, kdkit.data.folders, kdkit.data.files
+    cache, decoding, files = kdkit.training.cache, kdkit.data.decoding, kdkit.data.files
     found = [(kept.path, f"answers on {kept.of}", cache.remove) for kept in cache.kept(options.runs)]
-    found += [(path, "decoded images", folders.remove_decoded) for path in folders.decoded()]
+    found += [(path, "decoded images", decoding.remove_decoded) for path in decoding.decoded()]
     for path, what, remove in found:
         size = files.in_words(path.stat().st_size)
         if options.remove:
             remove(path)
         print(f"{'removed ' * options.remove}{path}: {size}, {what}")
     if not found:
-        print(f"no answers of teachers are kept in {options.runs}, no decoded images in {folders.cache_folder()}")
+        print(f"no answers of teachers are kept in {options.runs}, no decoded images in {decoding.cache_folder()}")
     return 0

@@ -76,12 +76,13 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def pair(seed: int, options: argparse.Namespace, data: Splits, folder: Path, kd: dict) -> dict[str, object]:
+def pair(seed: int, options: argparse.Namespace, data: Splits, folder: Path, kd: dict) -> dict:
     """Train the two students of one seed, the second with ``kd`` (teacher, cache, temperature, weights).
 
     Returns their test accuracies (None for one that diverged) and seconds. Checkpoints go to ``folder``.
     """
-    row, said = {"seed": seed}, []
+    row: dict[str, object] = {"seed": seed}
+    said = []
     for arm, extra in zip(ARMS, ({}, kd), strict=True):
         classes, channels = len(data.train.classes), data.train.images.shape[1]
         student = kdkit.models.student(options.width, options.depth, classes, channels, seed)

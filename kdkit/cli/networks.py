@@ -70,7 +70,7 @@ def read(name: str, data: Splits) -> Module:
     """
     in_file = name.endswith(".safetensors")
     card = (kdkit.zoo.read_card if in_file else kdkit.zoo.card)(name)
-    if "words" in card["architecture"]:
+    if "vocab_size" in card["architecture"]:
         raise ValueError(f"{name} reads text, and {data.name} is pictures: take a network that sees.")
     known = card.get("classes", data.train.classes)
     if tuple(known) != data.train.classes:
@@ -137,13 +137,13 @@ def _on_card(card, name):
     return {key: kept for key, kept in value.items() if key != "data"} if isinstance(value, dict) else value
 
 
-def keep(network: Module, out: Path, card: dict, words: list[str] | None = None) -> None:
-    """Write a network to ``out``, with its ``words`` if it reads text.
+def keep(network: Module, out: Path, card: dict, vocabulary: list[str] | None = None) -> None:
+    """Write a network to ``out``, with its ``vocabulary`` if it reads text.
 
     Raises ``ValueError`` if another has come there meanwhile, ``OSError`` where the disk is in the way.
     """
     with kdkit.data.files.alone(out, waiting=f"another program is writing {out}: waiting for it."):
         check_place(out, card)
-        if words is not None:
-            kdkit.zoo.save_words(words, out)
+        if vocabulary is not None:
+            kdkit.zoo.save_vocabulary(vocabulary, out)
         kdkit.zoo.save(network, out, card)

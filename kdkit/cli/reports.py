@@ -26,7 +26,7 @@ def settings(options: argparse.Namespace) -> dict[str, object]:
     return {name: value for name, value in vars(options).items() if name not in NO_SETTINGS}
 
 
-def made(options: argparse.Namespace) -> dict[str, object]:
+def made(options: argparse.Namespace) -> dict:
     """The command, its settings, and the versions that made a result."""
     return {
         "command": without_home(" ".join(["python -m kdkit", *options.typed])),
@@ -35,7 +35,7 @@ def made(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def origin(data: Splits, options: argparse.Namespace) -> dict[str, object]:
+def origin(data: Splits, options: argparse.Namespace) -> dict:
     """What made a result of images: the images, and what ``made`` says."""
     about = {"data": data.name, "source": without_home(data.source), "classes": list(data.train.classes)}
     about |= {"train_fingerprint": data.train.fingerprint, "test_fingerprint": data.test.fingerprint}

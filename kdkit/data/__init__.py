@@ -1,5 +1,7 @@
 """Images with labels: drawn by the kit (``things``), or read from disk (``cifar10``, ``mnist``, ``image_folder``)."""
 
+from pathlib import Path
+
 from kdkit.data import corruptions, own, things
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet, Splits, describe
@@ -22,13 +24,16 @@ __all__ = [
 THINGS_PER_CLASS = 1000
 
 
-def load(name, *, download=False):
+def load(name: str | Path, *, download: bool = False) -> Splits:
     """Splits by name: "things", "cifar10", "mnist", or the path of a folder of your own images.
 
     A folder holds either the parts of a split, each with a folder for every class, or the class folders themselves.
     The parts are ``train/`` with ``test/``, ``val/`` or both, under any of their usual names ("Training", "test_set",
     "valid", "dev", ...). Where ``val/`` is missing, a tenth of the training images is held out for it; where ``test/``
     is missing, ``val/`` is the test; where both are, a fifth of all images. ``Splits.source`` says what was done.
+
+    ``download=True`` fetches cifar10 or mnist if it is not found. Raises ``FileNotFoundError`` for what is neither a
+    name nor a folder, ``ValueError`` for a folder whose images or names will not do, and as ``cifar10`` does.
     """
     if name == "things":
         return things.splits(THINGS_PER_CLASS)

@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,13 +32,13 @@ class Source:
     """
 
     url: str
-    files: tuple
+    files: tuple[tuple[str, str | None], ...]
     folder: str
-    counts: tuple | None = None
+    counts: tuple[int, int] | None = None
     patience: float = 600
 
     @property
-    def archive(self):
+    def archive(self) -> bool:
         """Whether the source is one archive that must be unpacked."""
         return self.files[0][0].endswith((".tar.gz", ".tgz"))
 
@@ -67,7 +68,7 @@ class TooSlow(Exception):
     """A source that would take an hour where another may take a minute."""
 
 
-def fetch(sources, into, is_there):
+def fetch(sources: Iterable[Source], into: Path, is_there: Callable[[], object]) -> None:
     """Fetch from the first source that works; what it brought is then in ``into / source.folder``.
 
     Another process may be doing the same: then this one waits, and fetches nothing if ``is_there()`` afterwards.
@@ -94,10 +95,11 @@ def fetch(sources, into, is_there):
     raise ConnectionError("\n".join(f"  - {reason}" for reason in reasons))
 
 
-def unpack(archive, folder, into):
+def unpack(archive: Path, folder: str, into: Path) -> Path:
     """Unpack ``folder`` of a tar archive to ``into / folder``: the whole or nothing. Returns that path.
 
-    Raises ``ValueError`` if it is no archive, is damaged, has entries that point outside, or holds no such folder.
+    Raises ``ValueError`` if it is no archive, is damaged, has entries that point outside, or holds no such folder;
+    ``PermissionError`` where ``into`` cannot be written.
     """
     with _scratch(into) as scratch:
         if not (into / folder).exists():

@@ -9,19 +9,22 @@ Shapes of arguments: a number for each picture is ``[B, 1, 1]``, a plane ``[B, S
 ``[B, 3, 1, 1]``. Lengths are in units of half a picture.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
+from torch import Generator, Tensor
 
 SIZE = 32  # pixels a side
 COLUMN = (torch.arange(SIZE) + 0.5) * 2 / SIZE - 1  # where the pixels' centres are, from -1 to 1
+Point = tuple[Tensor, Tensor]  # (x, y) in the picture, a number for each of its pictures
 _THIN = 1e-3  # a shape without size is drawn this small, with weight 0: dividing by 0 would give NaN
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """For work of many small steps: to share each step between threads takes longer than to do it alone."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -31,14 +34,14 @@ def one_thread():
         torch.set_num_threads(threads)
 
 
-def sin_cos(half_tangent):
+def sin_cos(half_tangent: Tensor) -> tuple[Tensor, Tensor]:
     """Sine and cosine of the angle whose half has this tangent."""
     square = half_tangent * half_tangent
     return 2 * half_tangent / (1 + square), (1 - square) / (1 + square)
 
 
-def cloud(coarse):
-    """Smooth noise: numbers ``[B, G, G]`` in [0, 1] stretched to a plane in [-1, 1]."""
+def cloud(coarse: Tensor) -> Tensor:
+    """Smooth noise: numbers ``[B, G, G]`` in [0, 1] stretched to a plane ``[B, SIZE, SIZE]`` in [-1, 1]."""
     place = torch.arange(SIZE) * (coarse.shape[1] - 1) / SIZE
     left, part = place.long(), place - place.floor()
     rows = coarse[:, left] * (1 - part)[:, None] + coarse[:, left + 1] * part[:, None]
@@ -61,7 +64,7 @@ _WALLS = _palette(
 )  # fmt: skip
 
 
-def draw_scene(count, generator):
+def draw_scene(count: int, generator: Generator) -> SimpleNamespace:
     """Everything about ``count`` pictures but the things themselves: pose, light, colours, background, noise."""
 
     def rand(low, high, *shape):
@@ -98,7 +101,7 @@ def _contrasting(reference, candidates):
     return best
 
 
-def background(scene):
+def background(scene: SimpleNamespace) -> Tensor:
     """A wall and a floor, a little rough and softly lit: ``[B, 3, SIZE, SIZE]``."""
     below = ((scene.horizon + COLUMN[:, None]) * SIZE / 2 + 0.5).clamp(0, 1)[:, None]
     surface = scene.wall + below * (scene.floor - scene.wall)
@@ -110,21 +113,21 @@ def background(scene):
 class View:
     """How a thing stands before us: where its axes point in the picture, seen from the front and from above."""
 
-    side: torch.Tensor  # -1 or 1: which flank is turned towards us
-    light: torch.Tensor  # -1 (from the left) to 1 (from the right)
-    right: tuple  # (x, y) of the axis towards that flank
-    up: torch.Tensor  # y of the axis upwards; its x is 0
-    near: tuple  # (x, y) of the axis towards us
-    tilt: torch.Tensor  # sine of the angle at which we look down
+    side: Tensor  # -1 or 1: which flank is turned towards us
+    light: Tensor  # -1 (from the left) to 1 (from the right)
+    right: Point  # (x, y) of the axis towards that flank
+    up: Tensor  # y of the axis upwards; its x is 0
+    near: Point  # (x, y) of the axis towards us
+    tilt: Tensor  # sine of the angle at which we look down
 
     @classmethod
-    def turned(cls, turn, pitch, side, light):
+    def turned(cls, turn: Tensor, pitch: Tensor, side: Tensor, light: Tensor) -> "View":
         """From the tangents of half the angles by which the thing is turned and looked down on."""
         (sin_turn, cos_turn), (sin_pitch, cos_pitch) = sin_cos(turn), sin_cos(pitch)
         right = (side * cos_turn, -sin_turn * sin_pitch)
         return cls(side, light, right, cos_pitch, (-side * sin_turn, -cos_turn * sin_pitch), sin_pitch)
 
-    def project(self, side, up, near):
+    def project(self, side: Tensor, up: Tensor, near: Tensor) -> Point:
         """Where a point of the thing is in the picture: ``(x, y)``."""
         return (
             side * self.right[0] + near * self.near[0],
@@ -136,13 +139,13 @@ class View:
 class Canvas:
     """Pictures in the making, with the coordinates of their pixels in the frame of the thing that is drawn."""
 
-    rgb: torch.Tensor  # [B, 3, SIZE, SIZE], 0 to 1
-    x: torch.Tensor  # plane, 0 in the middle of the thing
-    y: torch.Tensor  # plane, upwards, 0 on the ground
-    pixel: torch.Tensor  # how wide a pixel is in that frame
+    rgb: Tensor  # [B, 3, SIZE, SIZE], 0 to 1
+    x: Tensor  # plane, 0 in the middle of the thing
+    y: Tensor  # plane, upwards, 0 on the ground
+    pixel: Tensor  # how wide a pixel is in that frame
     view: View
 
-    def paint(self, distance, size, colour, shade):
+    def paint(self, distance: Tensor, size: Tensor, colour: Tensor, shade: float | Tensor) -> None:
         """Lay a shape over the pictures, its edge smooth and a little darker, brighter towards the light.
 
         ``distance`` to its edge (plane, below 0 inside); ``size`` of its smallest side, so that what is thinner than
@@ -154,7 +157,7 @@ class Canvas:
         shade = shade * lit * (1 - 0.28 * (1.5 + pixels).clamp(0, 1))
         self.rgb += cover[:, None] * (colour * shade[:, None] - self.rgb)
 
-    def rod(self, start, end, width, colour, shade=0.9):
+    def rod(self, start: Point, end: Point, width: Tensor, colour: Tensor, shade: float = 0.9) -> None:
         """A rod with round ends between two points ``(x, y)`` of the picture, ``width`` to each side."""
         along_x, along_y = end[0] - start[0], end[1] - start[1]
         square = along_x * along_x + along_y * along_y
@@ -164,7 +167,13 @@ class Canvas:
         distance = (dx * dx + dy * dy).sqrt() - width
         self.paint(distance, torch.minimum(2 * width, 40 * square), colour, shade)
 
-    def box(self, centre, half, colour, slots=None):
+    def box(
+        self,
+        centre: tuple[Tensor, Tensor, Tensor],
+        half: tuple[Tensor, Tensor, Tensor],
+        colour: Tensor,
+        slots: Tensor | None = None,
+    ) -> None:
         """A box at ``centre`` (side, up, near) with ``half`` sizes: three faces, each in a light of its own.
 
         Its outline is a hexagon, the meet of three strips along the three axes. ``slots`` in 0..1 cuts openings
@@ -200,7 +209,19 @@ class Canvas:
         opening = torch.minimum(0.17 * open_ * width - across, 0.68 * half[1] * self.view.up - rise)
         return opening - 2 * (1 - open_) * self.pixel  # closed: too deep inside to show
 
-    def turned(self, bottom, width, height, colour, *, x=0.0, low=0.0, finish=1.0, cut=None, **profile):
+    def turned(
+        self,
+        bottom: Tensor,
+        width: Tensor,
+        height: Tensor,
+        colour: Tensor,
+        *,
+        x: float | Tensor = 0.0,
+        low: float | Tensor = 0.0,
+        finish: float | Tensor = 1.0,
+        cut: Tensor | None = None,
+        **profile: float | Tensor,
+    ) -> None:
         """A shape from the lathe at ``bottom``, shaded across; ``profile`` as in ``lathe``, ``finish`` a factor.
 
         The lower edge hangs down by ``low`` and by what looking down on it adds. What is above 0 in ``cut`` (plane)
@@ -211,12 +232,12 @@ class Canvas:
         distance = distance if cut is None else torch.maximum(distance, cut)
         self.paint(distance, torch.minimum(2 * width, height), colour, finish * self.roundness(dx, width))
 
-    def roundness(self, dx, width):
+    def roundness(self, dx: Tensor, width: Tensor) -> Tensor:
         """The light on something round: fading towards both edges, more on the far side from the light."""
         across = (dx / width.clamp(min=_THIN)).clamp(-1, 1)
         return 0.96 + 0.24 * self.view.light * across - 0.1 * across * across
 
-    def lid(self, centre, width, colour, shade=1.1):
+    def lid(self, centre: Tensor, width: Tensor, colour: Tensor, shade: float | Tensor = 1.1) -> None:
         """The upper face of something round: an ellipse, since we look down on it."""
         flat = width * self.view.tilt
         self.paint(egg(self.x, self.y - centre, width, flat, flat), 2 * flat, colour, shade)
@@ -232,17 +253,26 @@ def _strip(dx, dy, along, up, other_half, other):
     return normal_x * dx + normal_y * dy, rise - slant, rise + slant
 
 
-def egg(dx, dy, width, height, low):
+def egg(dx: Tensor, dy: Tensor, width: Tensor, height: Tensor, low: Tensor) -> Tensor:
     """Distance to an oval that reaches ``width`` to both sides, ``height`` upwards and ``low`` downwards."""
     width = width.clamp(min=_THIN)
-    reach = torch.where(dy > 0, height, low).clamp(min=_THIN)
-    a, b = dx / width, dy / reach
+    tall = torch.where(dy > 0, height, low).clamp(min=_THIN)
+    a, b = dx / width, dy / tall
     length = (a * a + b * b).sqrt()
-    slope = ((a / width).square() + (b / reach).square()).sqrt()
+    slope = ((a / width).square() + (b / tall).square()).sqrt()
     return length * (length - 1) / slope.clamp(min=_THIN)
 
 
-def lathe(dx, dy, width, height, low, *, top=1.0, dome=0.0):
+def lathe(
+    dx: Tensor,
+    dy: Tensor,
+    width: Tensor,
+    height: Tensor,
+    low: Tensor,
+    *,
+    top: float | Tensor = 1.0,
+    dome: float | Tensor = 0.0,
+) -> Tensor:
     """Distance to a turned shape: straight walls from ``width`` to ``top`` times that, or with ``dome`` 1 an egg."""
     oval = egg(dx, dy, width, height, low)
     dome = torch.as_tensor(dome, dtype=dx.dtype).clamp(max=1)

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,7 +26,7 @@ WAY_OUT = {
 }
 
 
-def expanded(path):
+def expanded(path: str | Path) -> Path:
     """``path``, as people give it, as a ``Path``; ``~`` is their home. Raises ``ValueError`` for what is no path."""
     if not isinstance(path, str | Path) or path == "" or "\0" in str(path):
         raise ValueError(f"a path must be text, such as 'pictures/pets', or a Path; got {path!r}.")
@@ -36,7 +37,7 @@ def expanded(path):
 
 
 @contextlib.contextmanager
-def explained(path, done, needed=None):
+def explained(path: str | Path, done: str, needed: int | None = None) -> Iterator[None]:
     """Within, trouble with the disk gets a sentence: what could not be ``done`` to ``path``, why, and the way out.
 
     ``needed``: bytes, if they are known; they are told where the disk is full, beside what is free. The error keeps its
@@ -56,7 +57,7 @@ def explained(path, done, needed=None):
         raise said from error
 
 
-def told(error):
+def told(error: Exception) -> str:
     """What ``error`` says, in a sentence, even where the system tells a number and a name and no more."""
     if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
         return str(error)
@@ -65,13 +66,13 @@ def told(error):
     return f"{name} cannot be used: {error.strerror.lower()}. {WAY_OUT.get(error.errno, 'Choose another path.')}"
 
 
-def free(path):
+def free(path: str | Path) -> int:
     """Bytes that are free on the disk where ``path`` is, or would be."""
     path = Path(path).absolute()
     return shutil.disk_usage(next(place for place in (path, *path.parents) if place.is_dir())).free
 
 
-def in_words(count):
+def in_words(count: int) -> str:
     """Bytes for people to read.
 
     >>> in_words(1_320_000), in_words(90_400)
@@ -81,7 +82,7 @@ def in_words(count):
 
 
 @contextlib.contextmanager
-def replacing(path, needed=None):
+def replacing(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends without an error.
 
     A reader, or a program killed at any moment, sees the old file or the new one, never half of either. Trouble with
@@ -109,7 +110,7 @@ def _flush_to_disk(name):
 
 
 @contextlib.contextmanager
-def alone(path, busy=None, waiting=None):
+def alone(path: str | Path, busy: str | None = None, waiting: str | None = None) -> Iterator[None]:
     """Within, be the only program that works on ``path``; what killed ones left half-written beside it goes first.
 
     A lock stands beside it meanwhile. The system frees it if this program dies, however that happens. If another holds
@@ -151,7 +152,7 @@ def _acquire(lock, path, busy, waiting):
             ) from error
 
 
-def refuse_several_processes():
+def refuse_several_processes() -> None:
     """``ValueError`` in a process that is one of several, as torchrun starts them: they would do the same work twice.
 
     Each would train on all images and write the same files.
@@ -167,7 +168,7 @@ def refuse_several_processes():
         )
 
 
-def sha256(path):
-    """SHA-256 of a file, as hexadecimal text."""
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, as hexadecimal text. Raises ``OSError`` where it cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,40 +1,25 @@
-"""Folders of image files -> ``ImageSet``, decoded once and kept: 60,000 small files take seconds, one file none."""
+"""Folders of image files, one a class -> ``ImageSet``."""
 
-import contextlib
-import dataclasses
 import hashlib
-import json
 import os
 import re
-import threading
 import unicodedata
-import warnings
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-import platformdirs
-import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
-from tqdm.auto import tqdm
-
 from kdkit.data import layout, walk
-from kdkit.data.files import expanded, explained, replacing
+from kdkit.data.decoding import Found, Listing, decoded_once, fitted
+from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet
 from kdkit.data.layout import SUFFIXES
 from kdkit.data.walk import LeftOut
 from kdkit.losses.arguments import whole
 
-DECODING = 2  # raise it when the same files would give other pixels: kept images are then decoded again
 LONGEST_NAME = 100  # bytes; a file system takes 255, and files get longer names that begin with it
 LARGEST = 1024  # pixels a side: a size with a slip of the finger would fill the memory
-FILES_A_TASK = 256  # one task a file would spend more time on handing out work than on decoding
 
 
-def image_folder(path, size=32):
+def image_folder(path: str | Path, size: int = 32) -> ImageSet:
     """Your own images, sorted into one folder a class: ``path/<class>/*``.
 
     The class names are the folders' names, sorted, with accents composed as in Unicode's NFC. Files: png, jpg, jpeg,
@@ -56,10 +41,10 @@ def image_folder(path, size=32):
     return images
 
 
-def read_folder(path, size, left):
+def read_folder(path: str | Path, size: int, left: LeftOut) -> tuple[ImageSet, Found]:
     """What ``image_folder`` does, without the warning: an ``ImageSet``, and what it was made of, a ``Found``.
 
-    ``left``: a ``LeftOut`` that counts what is left out.
+    ``left`` counts what is left out. Raises as ``image_folder`` does.
     """
     size = whole(size, "size", 1, LARGEST, advice="It is the width and height of the images in pixels, such as 32.")
     path = expanded(path)
@@ -71,7 +56,7 @@ def read_folder(path, size, left):
     return ImageSet(images, labels, classes, name=name), found
 
 
-def data_name(path):
+def data_name(path: Path) -> str:
     """A folder's name as that of its images, fit to be part of a file's name: short, and without control characters."""
     name = unicodedata.normalize("NFC", path.resolve().name) or "images"
     plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "_", name)
@@ -81,7 +66,7 @@ def data_name(path):
     return f"{plain.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
 
 
-def class_folders(path):
+def class_folders(path: Path) -> dict[str, Path]:
     """The class folders of ``path``: a dict of class name to folder, sorted by name.
 
     Raises ``ValueError`` for two names that differ only in how their accents are stored, and for names that no card
@@ -114,8 +99,11 @@ def _refuse_twins(path, classes):
             raise ValueError(f"{path} holds one folder under two names, {twin!r} and {name!r}. Remove the link.")
 
 
-def image_files(folders, left):
-    """The images below each of the class folders, sorted: a list of (path, label). ``left`` counts what is no image."""
+def image_files(folders: Iterable[Path], left: LeftOut) -> Listing:
+    """The images below each of the class folders, sorted. ``left`` counts what is no image.
+
+    Raises ``ValueError`` for a folder that cannot be read.
+    """
     return [
         (file, label) for label, folder in enumerate(folders) for file in sorted(walk.files(folder, SUFFIXES, left))
     ]
@@ -176,225 +164,3 @@ def _refuse_empty_classes(path, classes, listing, left):
             f"No images ({', '.join(suffix[1:] for suffix in SUFFIXES)}) in these class folders of {path}: "
             f"{', '.join(empty)}. Put images there, or take the folders away.{instead}"
         )
-
-
-# Decoding
-
-
-def exactly(side):
-    """A decoder for images that must be ``side`` x ``side`` pixels already: it never changes their size."""
-
-    def decode(image):
-        if image.size != (side, side):
-            raise ValueError(f"it is {image.width}x{image.height} pixels, not {side}x{side}")
-        return _rgb(image)
-
-    return decode
-
-
-def fitted(side):
-    """A decoder for images of any size: turned upright, the square in the middle, scaled smoothly."""
-
-    def decode(image):
-        return ImageOps.fit(_rgb(_upright(image)), (side, side), method=Image.Resampling.BICUBIC)
-
-    return decode
-
-
-def _upright(image):
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception as error:  # broken metadata, or broken pixels, which are noticed when they are read
-        warnings.warn(f"metadata that cannot be read: {error}", stacklevel=2)
-        return image
-
-
-def _rgb(image):
-    if image.mode == "F" or image.mode.startswith("I"):
-        raise ValueError("it has more than 8 bits a pixel and channel; save it as an 8-bit image")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    picture = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), picture).convert("RGB")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What image files were before they were scaled: ``smallest`` and ``largest``, (width, height) in pixels; how many
-    were ``moving``, and of how many the metadata were ``broken``, with the path of the first of each.
-    """
-
-    smallest: tuple
-    largest: tuple
-    moving: tuple = (0, "")
-    broken: tuple = (0, "")
-
-
-def decode_files(listing, side, decoder):
-    """Decode files in threads (Pillow lets go of Python's lock): uint8 ``[N, 3, side, side]``, and a ``Found``."""
-    pixels = np.empty((len(listing), side, side, 3), dtype=np.uint8)
-    sizes, moving = np.zeros((len(listing), 2), int), np.zeros(len(listing), bool)
-    reading, doubted = threading.local(), set()
-
-    def decode_some(start):
-        for place in range(start, min(start + FILES_A_TASK, len(listing))):
-            reading.place = place
-            pixels[place], sizes[place], moving[place] = _read(listing[place][0], decoder)
-
-    starts = range(0, len(listing), FILES_A_TASK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(listing), desc="decoding", unit="image") as bar:
-        try:
-            with _doubts_noted(reading, doubted):
-                for start, _ in zip(starts, pool.map(decode_some, starts), strict=True):
-                    bar.update(min(FILES_A_TASK, len(listing) - start))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else the error would wait for all other images
-            raise
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), _found(listing, sizes, moving, doubted)
-
-
-@contextlib.contextmanager
-def _doubts_noted(reading, doubted):
-    """Pillow's warnings, of metadata that it cannot read, add the place of the file to ``doubted``."""
-
-    def note(*warning, **options):
-        if hasattr(reading, "place"):  # this thread reads a file
-            doubted.add(reading.place)
-        else:
-            usual(*warning, **options)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture is no broken one
-        usual, warnings.showwarning = warnings.showwarning, note
-        yield
-
-
-def _found(listing, sizes, moving, doubted):
-    if not listing:
-        return Found((0, 0), (0, 0))
-
-    def of(places):
-        return (len(places), listing[min(places)][0]) if places else (0, "")
-
-    by_area = sizes.prod(1).argsort(kind="stable")
-    smallest, largest = (tuple(sizes[place].tolist()) for place in (by_area[0], by_area[-1]))
-    return Found(smallest, largest, of(moving.nonzero()[0].tolist()), of(doubted))
-
-
-def _read(file, decoder):
-    try:
-        with Image.open(file) as image:
-            return decoder(_without_empty_alpha(image)), image.size, _moves(image)
-    except PermissionError as error:
-        raise walk.unreadable(file, error) from error
-    except Exception as error:  # Pillow's readers raise a dozen kinds
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "it is no image, or a damaged one" if unknown else str(error).rstrip(".")
-        raise ValueError(
-            f"{walk.show(file)} cannot be used: {reason}. Repair it or take it out of the folder."
-        ) from error
-
-
-def _without_empty_alpha(image):
-    """Many programs leave the fourth byte of each pixel of a BMP at 0 and mean nothing by it."""
-    empty = image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0)
-    return image.convert("RGB") if empty else image
-
-
-def _moves(image):
-    """Whether a picture has more frames than the one that is read; an MPO is a still with extras, as phones make it."""
-    return image.format != "MPO" and getattr(image, "is_animated", False)
-
-
-# What was decoded, kept
-
-
-def cache_folder():
-    """The user's cache folder for kdkit: ~/.cache/kdkit on Linux."""
-    return platformdirs.user_cache_path("kdkit")
-
-
-def decoded():
-    """The files in which decoded images are kept, by name: a list of paths."""
-    return sorted((cache_folder() / "decoded").glob("*.safetensors"))
-
-
-def remove_decoded(path):
-    """Delete one of the files that ``decoded`` lists; the images are decoded again when they are needed."""
-    with explained(path, "deleted"):
-        path.unlink()
-
-
-def decoded_once(name, folder, listing, side, decoder, left):
-    """Images uint8 ``[N, 3, side, side]``, labels int64 ``[N]`` and a ``Found`` of a listing, from the cache if there.
-
-    The cache file belongs to the folder's place, ``side``, and each file's name, size and time. A damaged cache
-    file is named in a warning and written anew; where none can be written, a warning says so. ``left`` counts the
-    frames and metadata that were not read. Raises ``ValueError`` where the folder changes while it is read.
-    """
-    key = _key(folder, listing, side)
-    file = cache_folder() / "decoded" / f"{name}-{key[:16]}.safetensors"
-    kept = _load(file)
-    if kept is None:
-        images, found = decode_files(listing, side, decoder)
-        if _key(folder, listing, side) != key:
-            raise ValueError(
-                f"{walk.show(folder)} was changed while it was read. Wait until it is whole, then try again."
-            )
-        kept = images, torch.tensor([label for _, label in listing]), found
-        _keep(file, *kept)
-    for kind, (count, first) in ("later frames", kept[2].moving), ("broken metadata", kept[2].broken):
-        left.add(kind, first, count)
-    return kept
-
-
-def _key(folder, listing, side):
-    digest = hashlib.sha256(os.fsencode(f"{DECODING} {Path(folder).resolve()} {side}"))
-    for file, label in listing:
-        try:
-            status = os.stat(file)
-        except OSError as error:
-            raise walk.unreadable(file, error) from error
-        line = f"{os.path.relpath(file, folder)} {label} {status.st_size} {status.st_mtime_ns}\n"
-        digest.update(os.fsencode(line))
-    return digest.hexdigest()
-
-
-def _load(file):
-    """Images, labels and ``Found`` of a cache file; None if there is none, or a damaged one."""
-    try:
-        if not file.exists():
-            return None
-        content = file.read_bytes()  # not mapped: a file that is cut short meanwhile would end the program
-        kept, header = load(content), json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        images, labels, about = kept["images"], kept["labels"], header["__metadata__"]
-        if _checksum(images, labels, about["found"]) == about["sha256"]:
-            return images, labels, Found(*map(tuple, json.loads(about["found"])))
-        reason = "its checksum is wrong"
-    except PermissionError:  # nor can it be written: that will be said
-        return None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = str(error)
-    warnings.warn(f"{file} is damaged ({reason}): decoding the images again.", stacklevel=2)
-    return None
-
-
-def _keep(file, images, labels, found):
-    about = json.dumps(dataclasses.astuple(found))
-    try:
-        with replacing(file) as part:
-            metadata = {"found": about, "sha256": _checksum(images, labels, about)}
-            save_file({"images": images, "labels": labels}, part, metadata)
-    except (OSError, SafetensorError) as error:
-        warnings.warn(
-            f"The decoded images cannot be kept in {file.parent} ({error}): they will be decoded again next time.",
-            stacklevel=2,
-        )
-
-
-def _checksum(images, labels, about):
-    digest = hashlib.sha256(images.contiguous().numpy().data)
-    digest.update(labels.numpy().data)
-    digest.update(about.encode())
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from kdkit.data.seeds import generator
 from kdkit.data.views import Views
@@ -24,29 +25,29 @@ class ImageSet:
     Raises ``ValueError`` where these do not fit each other.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor
-    classes: tuple
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
     name: str = "images"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "classes", _checked_classes(self.classes))
         _check_text("name", self.name)
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), self.classes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
         return f"ImageSet({self.name!r}: {len(self):,} images of {size}, {len(self.classes)} classes)"
 
-    def subset(self, index):
+    def subset(self, index: Tensor | slice) -> "ImageSet":
         """The images at ``index`` (int64 or bool tensor, or a slice)."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
-    def sample(self, count, seed=0):
+    def sample(self, count: int, seed: int = 0) -> "ImageSet":
         """At most ``count`` of the images, in an order drawn from ``seed``.
 
         For statistics: the first images of a folder are all of one class. Raises ``ValueError`` if ``count`` is no
@@ -55,25 +56,28 @@ class ImageSet:
         count = whole(count, "count", 1)
         return self.subset(torch.randperm(len(self), generator=generator(seed))[:count])
 
-    def without(self, name):
-        """All images but those of class ``name``. The class keeps its number: a network still has a place for it."""
+    def without(self, name: str) -> "ImageSet":
+        """All images but those of class ``name``. The class keeps its number: a network still has a place for it.
+
+        Raises ``ValueError`` for a name that is no class.
+        """
         return self.subset(self.labels != self.number(name))
 
-    def number(self, name):
+    def number(self, name: str) -> int:
         """The label of class ``name``. Raises ``ValueError`` for a name that is no class."""
         if name not in self.classes:
             raise ValueError(f"there is no class {name!r}; choose one of {', '.join(map(str, self.classes))}.")
         return self.classes.index(name)
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A short hash of shape and pixels: a cache of teacher logits belongs to these images, in this order."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(self.images.contiguous().numpy(force=True).data)
         return digest.hexdigest()[:16]
 
     @property
-    def labels_fingerprint(self):
+    def labels_fingerprint(self) -> str:
         """A short hash of the labels: a training belongs to them too, a cache of teacher logits does not."""
         return hashlib.sha256(self.labels.contiguous().numpy(force=True).data).hexdigest()[:16]
 
@@ -82,7 +86,8 @@ class ImageSet:
 class Splits:
     """``train`` to learn from, ``val`` to choose by, ``test`` to report; and the ``views`` that training may use.
 
-    ``source`` says where the data came from, for reports.
+    ``source`` says where the data came from, for reports. Raises ``ValueError`` where the parts are no ``ImageSet`` or
+    differ in classes or sizes of images.
     """
 
     train: ImageSet
@@ -91,7 +96,7 @@ class Splits:
     views: Views = field(default_factory=Views)
     source: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for part in "train", "val", "test":
             if not isinstance(getattr(self, part), ImageSet):
                 raise ValueError(f"{part} must be an ImageSet; got {type(getattr(self, part)).__name__}.")
@@ -100,33 +105,40 @@ class Splits:
             raise ValueError(f"views must be Views(flip, shift); got {type(self.views).__name__}.")
         _check_text("source", self.source)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in ("train", "val", "test"))
         return f"Splits({self.name!r}: {sizes})"
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """What the training images are."""
         return self.train.name
 
-    def without(self, name):
-        """The same splits without class ``name`` where a student learns and is watched; ``test`` keeps it."""
+    def without(self, name: str) -> "Splits":
+        """The same splits without class ``name`` where a student learns and is watched; ``test`` keeps it.
+
+        Raises ``ValueError`` for a name that is no class.
+        """
         return replace(self, train=self.train.without(name), val=self.val.without(name))
 
-    def first(self, images):
-        """The same splits with only the first ``images`` of a fixed shuffle of the training images."""
+    def first(self, images: int) -> "Splits":
+        """The same splits with only the first ``images`` of a fixed shuffle of the training images.
+
+        Raises ``ValueError`` if ``images`` is no whole number from 1.
+        """
         return replace(self, train=self.train.sample(images, VALIDATION_SEED))
 
 
-def check_splits(data):
-    """``ValueError`` unless ``data`` is a ``Splits``."""
+def check_splits(data: object) -> None:
+    """Raises ``ValueError`` unless ``data`` is a ``Splits``."""
     if not isinstance(data, Splits):
         raise ValueError(
             f"data must be Splits (train, val, test), as kdkit.data gives them; got {type(data).__name__}."
         )
 
 
-def describe(splits):
-    """What is about to be learnt from, and what is too little in it: a list of sentences."""
+def describe(splits: Splits) -> list[str]:
+    """What is about to be learnt from, and what is too little in it, in sentences."""
     parts = {"to train": splits.train, "to validate": splits.val, "to test": splits.test}
     lines = [
         f"{splits.name}: {len(splits.train.classes)} classes: {', '.join(map(str, splits.train.classes))}",
@@ -166,7 +178,7 @@ def _too_few_to_judge(parts):
             )
 
 
-def hold_out(images, count):
+def hold_out(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
     """Split an ``ImageSet`` in two: the rest, and about ``count`` images, each class in its share."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(VALIDATION_SEED))
     by_class = [order[images.labels[order] == label] for label in range(len(images.classes))]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections import defaultdict
+from pathlib import Path
 
 from kdkit.data import walk
 
@@ -14,7 +15,7 @@ SPELLINGS = {
 }
 
 
-def part_of(name):
+def part_of(name: str) -> str | None:
     """The part of a split that a folder's name means, "train", "val" or "test"; None if it means none."""
     letters = re.sub(r"[\W_]", "", name.lower())
     bare = re.sub(r"(set|data|images|split)$", "", letters)
@@ -27,20 +28,23 @@ def _names_a_part(name):
     return any(words & spellings for spellings in SPELLINGS.values())
 
 
-def folders(path):
-    """The folders in ``path`` by name, sorted; hidden ones left out. Links are followed unless they lead back."""
+def folders(path: Path) -> list[str]:
+    """The folders in ``path`` by name, sorted; hidden ones left out. Links are followed unless they lead back.
+
+    Raises ``ValueError`` where ``path`` cannot be read.
+    """
     found = (entry for entry in walk.entries(path) if walk.kind(entry) == "folder")
     return [entry.name for entry in found if not walk.hidden(entry.name) and not leads_back(entry)]
 
 
-def leads_back(entry):
+def leads_back(entry: os.DirEntry) -> bool:
     """Whether an entry is a link to the folder in which it lies, or to one above that."""
     here, there = os.path.realpath(os.path.dirname(entry.path)), os.path.realpath(entry.path)
     return entry.is_symlink() and os.path.commonpath([here, there]) == there
 
 
-def parts(path):
-    """The parts of a split in the folder ``path``: a dict of "train", "val", "test" to a folder's name.
+def parts(path: Path) -> dict[str, str]:
+    """The parts of a split in the folder ``path``: "train", "val" and "test", each with a folder's name.
 
     Empty where the folders are classes: a class may be called "train", too, if images lie in it. Raises
     ``ValueError`` for what looks like a split and is none, and for a folder one level too high.

@@ -1,6 +1,7 @@
 """Somebody's own folder of images -> ``Splits``: its parts as they are; what is missing, held out by a stated rule."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from kdkit.data import layout, walk
 from kdkit.data.files import expanded
@@ -11,7 +12,7 @@ SIDE = 32  # pixels to which own images are scaled, the size of all images of th
 FEWEST = 20  # training images, so that a tenth of them can be held out
 
 
-def splits(path):
+def splits(path: str | Path) -> Splits:
     """The images in the folder ``path``: a ``Splits`` whose ``source`` says how they were split and scaled.
 
     Warns once of all that was left out. Raises as ``image_folder`` does, and ``ValueError`` where the parts hold

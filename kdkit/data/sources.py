@@ -11,12 +11,13 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from kdkit.data import decoding, folders, layout, walk
 from kdkit.data import download as downloads
-from kdkit.data import folders, layout, walk
 from kdkit.data.download import CIFAR10_CLASSES
 from kdkit.data.files import expanded
 from kdkit.data.folders import image_folder
@@ -46,7 +47,7 @@ HELP = {
 }
 
 
-def cifar10(root=None, download=False):
+def cifar10(root: str | Path | None = None, download: bool = False) -> Splits:
     """CIFAR-10: colour photographs of 32x32 in ten classes (Krizhevsky 2009).
 
     Returns ``Splits`` of 45,000 training, 5,000 validation (held out of the 50,000 for training, always the same)
@@ -62,7 +63,7 @@ def cifar10(root=None, download=False):
     return _load("cifar10", root, download, Views())
 
 
-def mnist(root=None, download=False):
+def mnist(root: str | Path | None = None, download: bool = False) -> Splits:
     """MNIST: handwritten digits, grey, of 28x28 (LeCun et al. 1998).
 
     Returns ``Splits`` of 55,000 training, 5,000 validation and 10,000 test images, uint8 ``[N, 1, 28, 28]``. Its
@@ -71,17 +72,20 @@ def mnist(root=None, download=False):
     return _load("mnist", root, download, Views(flip=False, shift=2))
 
 
-def places(root=None):
-    """The folders looked in, in order: a list of (path, what it is in words)."""
+def places(root: str | Path | None = None) -> list[tuple[Path, str]]:
+    """The folders looked in, in order: each with what it is in words. Raises ``ValueError`` for what is no path."""
     if root is not None:
         return [(expanded(root), "root")]
     given = os.environ.get("KDKIT_DATA")
     own = [(expanded(given), "$KDKIT_DATA")] if given else []
-    return [*own, (folders.cache_folder(), "kdkit's cache folder")]
+    return [*own, (decoding.cache_folder(), "kdkit's cache folder")]
 
 
-def find(name, root=None):
-    """Which copy of "cifar10" or "mnist" would be read, in words; None if there is none. Reads no pixels."""
+def find(name: str, root: str | Path | None = None) -> str | None:
+    """Which copy of "cifar10" or "mnist" would be read, in words; None if there is none. Reads no pixels.
+
+    Raises ``ValueError`` for a folder that cannot be read.
+    """
     copy = _find(name, places(root))
     return copy and copy.description
 
@@ -91,7 +95,7 @@ class Copy:
     """A copy of a data set on disk: ``read()`` gives its training and its test images as two ``ImageSet``."""
 
     description: str
-    read: Callable
+    read: Callable[[], tuple[ImageSet, ImageSet]]
 
 
 def _load(name, root, download, views):
@@ -171,7 +175,7 @@ def _image_set(dataset):
 
 def _read_archive(archive):
     try:
-        return _read_batches(downloads.unpack(archive, "cifar-10-batches-py", folders.cache_folder()))
+        return _read_batches(downloads.unpack(archive, "cifar-10-batches-py", decoding.cache_folder()))
     except PermissionError as error:
         raise PermissionError(f"{error} Or unpack {archive} yourself, where it is: tar xzf {archive.name}") from error
 
@@ -206,7 +210,7 @@ def _kinds(parts):
 def _read_images(folder):
     left = walk.LeftOut()
     train, test = _listed(folder, left)
-    images, labels, _ = folders.decoded_once("cifar10", folder, train + test, 32, folders.exactly(32), left)
+    images, labels, _ = decoding.decoded_once("cifar10", folder, train + test, 32, decoding.exactly(32), left)
     left.say(folder, SUFFIXES)
     both = ImageSet(images, labels, CIFAR10_CLASSES, name="cifar10")
     return both.subset(slice(len(train))), both.subset(slice(len(train), None))
@@ -249,8 +253,9 @@ def _content(file):
 def _read_mnist(files):
     train_images, train_labels, test_images, test_labels = (_read_idx(file) for file in files)
     pairs = ((train_images, train_labels), (test_images, test_labels))
-    return tuple(
-        ImageSet(images.unsqueeze(1), labels.long(), map(str, range(10)), name="mnist") for images, labels in pairs
+    digits = tuple(map(str, range(10)))
+    return tuple(  # images [N, H, W] -> [N, 1, H, W]
+        ImageSet(images.unsqueeze(1), labels.long(), digits, name="mnist") for images, labels in pairs
     )
 
 
@@ -264,7 +269,8 @@ def _read_idx(file):
             raise ValueError("its size is not what its first bytes say")
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ValueError(f"{file} is damaged or incomplete ({error}). Delete it, then get it again.") from error
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape).copy())
+    values = np.frombuffer(data, np.uint8, offset=4 + 4 * axes)
+    return torch.from_numpy(values.reshape(shape).copy())  # [N, H, W], or [N] where they are labels
 
 
 # What is said when something is missing

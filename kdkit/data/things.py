@@ -7,9 +7,11 @@ measures of one to those of the other, and how much two classes have in common c
 and background are drawn in the same way for all classes: they say nothing about the class.
 """
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch
+from torch import Tensor
 
 from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, one_thread, sin_cos
 from kdkit.data.images import ImageSet, Splits
@@ -96,7 +98,7 @@ PARTS = {
 
 
 @one_thread()
-def make(per_class, seed=0):
+def make(per_class: int, seed: int = 0) -> ImageSet:
     """Draw ``per_class`` things of each class: an ``ImageSet`` of 10 x ``per_class`` images.
 
     The classes take turns (labels 0, 1, ..., 9, 0, 1, ...), so that any first part of the set is nearly balanced.
@@ -106,11 +108,11 @@ def make(per_class, seed=0):
     per_class = _checked_count(per_class)
     random = generator(seed)
     by_class = torch.stack([_draw(name, per_class, random) for name in CLASSES], 1)  # [per_class, 10, 3, S, S]
-    labels = torch.arange(len(CLASSES)).repeat(per_class)
-    return ImageSet(by_class.flatten(0, 1), labels, CLASSES, "things")
+    images = by_class.flatten(0, 1)  # [per_class * 10, 3, S, S], the classes in turn
+    return ImageSet(images, torch.arange(len(CLASSES)).repeat(per_class), CLASSES, "things")
 
 
-def splits(per_class, seed=0):
+def splits(per_class: int, seed: int = 0) -> Splits:
     """Things to learn from, choose by and report on: ``per_class`` training images a class, a fifth (at least 20)
     for validation and as many for testing. Each split has random numbers of its own, derived from ``seed``.
 
@@ -124,7 +126,7 @@ def splits(per_class, seed=0):
 
 
 @one_thread()
-def morph(start, end, amounts, seed=0):
+def morph(start: str, end: str, amounts: Sequence[float] | Tensor, seed: int = 0) -> Tensor:
     """One thing on its way from class ``start`` to class ``end``: uint8 ``[len(amounts), 3, 32, 32]``.
 
     Pose, colours, background and noise stay; the measures of the parts go from those of a ``start`` (amount 0) to
@@ -140,15 +142,15 @@ def morph(start, end, amounts, seed=0):
     return _render(measures, scene)
 
 
-def parts(name):
-    """The parts of the average thing of class ``name`` and their areas: a dict, without the parts of area 0."""
+def parts(name: str) -> dict[str, float]:
+    """The parts of the average thing of class ``name`` and their areas above 0. ``ValueError`` for an unknown name."""
     evenly = torch.linspace(0, 1, 101)[:, None].expand(-1, len(_MEASURES))
     mean = dict(zip(_MEASURES, _measures(name, evenly).mean(0).tolist(), strict=True))
     areas = {part: mean[one] * mean[other] for part, (one, other) in PARTS.items()}
     return {part: area for part, area in areas.items() if area > 0}
 
 
-def part_overlap():
+def part_overlap() -> Tensor:
     """How much two classes have in common: float ``[10, 10]``, from 0 (no part) to 1 (the same parts as large).
 
     The Jaccard index of their parts weighted by area: sum of the smaller areas / sum of the larger ones.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from kdkit.losses.arguments import whole
 
@@ -20,28 +21,30 @@ class Views:
     """The views of an image: mirrored or not, shifted by up to ``shift`` pixels each way.
 
     Views are numbered ``(mirrored * side + down) * side + right`` with ``side = 2 * shift + 1``. Views without a
-    mirror suit digits: a mirrored 3 is no digit.
+    mirror suit digits: a mirrored 3 is no digit. Raises ``ValueError`` where ``flip`` is no truth value or ``shift`` no
+    whole number from 0.
     """
 
     flip: bool = True
     shift: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.flip, bool | int | np.bool_) or self.flip not in (True, False):
             raise ValueError(f"flip must be True or False; got {self.flip!r}.")
         object.__setattr__(self, "flip", bool(self.flip))
         object.__setattr__(self, "shift", whole(self.shift, "shift", 0, advice="It is counted in pixels."))
 
     @property
-    def side(self):
+    def side(self) -> int:
+        """How many places a shift along one axis has."""
         return 2 * self.shift + 1
 
     @property
-    def count(self):
+    def count(self) -> int:
         """How many views an image has."""
         return (2 if self.flip else 1) * self.side**2
 
-    def schedule(self, images, epoch):
+    def schedule(self, images: int, epoch: int) -> Tensor:
         """Which view each image has in ``epoch`` (counted from 0): int64 ``[images]``.
 
         The same for every run, whatever its seed: the second student finds the teacher's answers to all its views
@@ -57,8 +60,11 @@ class Views:
         shift = (start + stride * epoch) % places
         return shift + places * ((mirror + epoch) % 2) if self.flip else shift
 
-    def pad(self, images):
-        """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim of ``shift`` pixels, channels last."""
+    def pad(self, images: Tensor) -> Tensor:
+        """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim of ``shift`` pixels, channels last.
+
+        Raises ``ValueError`` for images that are no larger than the rim.
+        """
         if self.shift >= min(images.shape[-2:]):
             raise ValueError(
                 f"shift={self.shift} needs images of more than {self.shift} pixels; got {list(images.shape)}."
@@ -66,7 +72,7 @@ class Views:
         padded = F.pad(images, [self.shift] * 4, mode="reflect") if self.shift else images
         return padded.contiguous(memory_format=torch.channels_last)
 
-    def take(self, padded, index, view):
+    def take(self, padded: Tensor, index: Tensor, view: Tensor) -> Tensor:
         """The views ``view`` [B] of the images ``index`` [B]: float32 in [0, 1], ``[B, C, H, W]``, channels last."""
         side, height, width = self.side, *(size - 2 * self.shift for size in padded.shape[-2:])
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [N, C, side, side, H, W], a view: no copy
@@ -74,4 +80,4 @@ class Views:
         crops = windows.permute(0, 2, 3, 4, 5, 1)[index, place // side, place % side]  # [B, H, W, C]
         if self.flip:  # by where, not by index: to find out how many are mirrored a GPU would be waited for
             crops = torch.where((view >= side**2)[:, None, None, None], crops.flip(2), crops)
-        return crops.permute(0, 3, 1, 2).float().div_(255)
+        return crops.permute(0, 3, 1, 2).float().div_(255)  # [B, C, H, W]

@@ -4,6 +4,8 @@ import os
 import stat
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 COMPUTERS_OWN = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
 MISSED_BY_NOBODY = {"thumbs.db", "desktop.ini", "icon\r"}
@@ -12,30 +14,31 @@ MISSED_BY_NOBODY = {"thumbs.db", "desktop.ini", "icon\r"}
 class LeftOut:
     """What was passed over while a folder was read, counted by kind and said once."""
 
-    def __init__(self):
-        self.counts, self.first = Counter(), {}
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
 
-    def add(self, kind, path, count=1):
+    def add(self, kind: str, path: str | Path | os.DirEntry, count: int = 1) -> None:
         """Count ``path``, the first of ``count`` of one ``kind``."""
         if count:
             self.counts[kind] += count
             self.first.setdefault(kind, os.fspath(path))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ", ".join(f"{kind} ({count:,}, such as {show(self.first[kind])})" for kind, count in self.counts.items())
 
-    def say(self, folder, kinds):
+    def say(self, folder: str | Path, kinds: Iterable[str]) -> None:
         """Warn in one sentence, if anything was left out of ``folder``; ``kinds`` are the files that are read."""
         if self.counts:
             warnings.warn(f"Left out of {show(folder)}: {self}. What is read: {', '.join(kinds)}.", stacklevel=3)
 
 
-def show(path):
+def show(path: str | Path) -> str:
     """``path`` as text that can be printed and stored: bytes that are no UTF-8 as ``\\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def entries(folder):
+def entries(folder: str | Path) -> list[os.DirEntry]:
     """What lies in ``folder``, sorted by name. Raises ``ValueError`` where it cannot be read."""
     try:
         with os.scandir(folder) as found:
@@ -44,14 +47,17 @@ def entries(folder):
         raise unreadable(folder, error) from error
 
 
-def unreadable(path, error):
+def unreadable(path: str | Path, error: OSError) -> ValueError:
     """A ``ValueError`` that says what to do about a file or folder that the system does not let us read."""
     way = "Give yourself permission to read it" if isinstance(error, PermissionError) else "Repair it"
     return ValueError(f"{show(path)} cannot be read ({error.strerror}). {way}, or take it out of the folder.")
 
 
-def kind(entry):
-    """What an entry is, or what a link leads to: "folder", "file", "nothing", or "other" for devices and pipes."""
+def kind(entry: os.DirEntry) -> str:
+    """What an entry is, or what a link leads to: "folder", "file", "nothing", or "other" for devices and pipes.
+
+    Raises ``ValueError`` where that may not be read.
+    """
     try:
         if not entry.is_symlink():  # known from the listing, mostly without a question to the disk
             return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
@@ -63,15 +69,16 @@ def kind(entry):
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
-def hidden(name):
+def hidden(name: str) -> bool:
     """Whether a name is hidden, or that of a folder which computers make for themselves."""
     return name.startswith(".") or name.lower() in COMPUTERS_OWN
 
 
-def files(folder, suffixes, left):
+def files(folder: str | Path, suffixes: tuple[str, ...], left: LeftOut) -> Iterator[str]:
     """Paths of all files below ``folder`` that end in one of ``suffixes``; the others go to ``left``.
 
-    Links to files are read, links to folders are not followed: they may lead in a ring.
+    Links to files are read, links to folders are not followed: they may lead in a ring. Raises ``ValueError`` for a
+    folder that cannot be read.
     """
     for entry in entries(folder):
         name, is_a = entry.name.lower(), kind(entry)
