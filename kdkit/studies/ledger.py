@@ -1,6 +1,8 @@
 """Rows of results in a file that is always whole: what a study goes on from after it was stopped."""
 
 import json
+from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 
 from kdkit.data import files
@@ -12,11 +14,11 @@ IDENTITY = ("experiment", "data_fingerprint", "teacher", "settings", "rates", "t
 class Ledger:
     """Rows of results, with what they are results of (``about``, a dict), in a JSON file that is always whole.
 
-    What stands in the file is kept. ``ValueError`` if it is of another experiment, or damaged. ``path`` None: in
+    What stands in the file is kept. Raises ``ValueError`` if it is of another experiment, or damaged. ``path`` None: in
     memory only.
     """
 
-    def __init__(self, about, path=None, say=print):
+    def __init__(self, about: dict, path: str | PathLike | None = None, say: Callable[[dict], object] = print):
         self.about, self.path, self.say, self.rows = about, path and Path(path), say, []
         if self.path and self.path.exists():
             kept = self._read()
@@ -25,8 +27,8 @@ class Ledger:
             if other:
                 raise ValueError(f"{path} holds results of another {' and another '.join(other)}: give another file.")
 
-    def add(self, row):
-        """Keep one more row, and give it back."""
+    def add(self, row: dict) -> dict:
+        """Keep one more row, and give it back. Raises ``OSError`` where the file cannot be written."""
         self.rows.append(row)
         self.say(row)
         if self.path:
