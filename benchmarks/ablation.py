@@ -124,7 +124,11 @@ def prepare(experiment, rates, device="cpu", path=None):
     documents = text.python()
     corpus, pairs = tokens.corpus(documents, tokenizer), fine_tuning.unseen_docstrings(documents)
     about = {"experiment": experiment, "settings": settings(), "rates": rates}
-    about |= {"teacher": zoo.card(TEACHER)["sha256"], "temperature": masked_lm.TEMPERATURE, "device": device}
+    about |= {
+        "teacher": zoo.card(TEACHER)["sha256"],
+        "temperature": masked_lm.DEFAULTS["temperature"],
+        "device": device,
+    }
     about["data_fingerprint"] = "/".join(tokens.fingerprint(part) for part in corpus[1:])
     ledger = studies.Ledger({**about, "versions": versions()}, path, say=lambda row: print(row, flush=True))
     return Ablation(teacher, corpus, pairs, ledger)
@@ -133,11 +137,11 @@ def prepare(experiment, rates, device="cpu", path=None):
 def settings():
     """What students and task have in common, whatever the arm: a dict. Rows of other settings are other results."""
     optimizer = {"betas": masked_lm.BETAS, "weight_decay": masked_lm.WEIGHT_DECAY, "warm_up": masked_lm.WARM_UP}
-    optimizer["longest_gradient"] = masked_lm.LONGEST_GRADIENT
+    optimizer["longest_gradient"] = masked_lm.MAX_GRAD_NORM
     task = {"modules": fine_tuning.MODULES, "labelled": fine_tuning.LABELLED, "most": fine_tuning.PER_MODULE}
     task |= {"length": fine_tuning.MAX_LENGTH, "shortest": fine_tuning.MIN_WORDS}
     task |= {"epochs": fine_tuning.EPOCHS, "batch_size": fine_tuning.BATCH_SIZE, "lr": fine_tuning.PEAK_LR}
-    weights = {"soft": masked_lm.SOFT, "hard": masked_lm.HARD, "cosine": masked_lm.COSINE}
+    weights = {name: masked_lm.DEFAULTS[f"{name}_weight"] for name in ("soft", "hard", "cosine")}
     return {"epochs": EPOCHS, "batch_size": BATCH, "weights": weights, "optimizer": optimizer, "task": task}
 
 

@@ -10,13 +10,15 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections import Counter
 from pathlib import Path
 from time import perf_counter
 
 import kdkit
-from kdkit import data, models, training, zoo
-from kdkit.data import files
+from kdkit import data, models, zoo
+from kdkit.data import Views, files
 from kdkit.measure import machine, profiling
+from kdkit.training import loop
 from kdkit.training.cache import ViewCache
 
 import torch
@@ -51,11 +53,13 @@ def main():
             f"{name:16} {statistics.median(taken) / options.epochs:7.2f} s/epoch, ratio to plain "
             f"{statistics.median(ratios):.3f} ({spread}), {asked[name]:,} images through the teacher"
         )
-    print(f"share of a step outside forward, backward and optimiser (second student): {statistics.median(shares):.1%}")
+    print(f"share of an epoch for views and cache look-ups (second student): {statistics.median(shares):.1%}")
 
 
 def race(options, splits, teacher, folder):
-    """Seconds of each contender in each round, teacher images of one round, and the second student's own overhead."""
+    """Seconds of each contender in each round; images that the teacher was asked about in one round; and which share
+    of the second student's epochs goes into views and look-ups.
+    """
     seconds = {name: [] for name in ("plain", "plain again", "online", "first student", "second student")}
     asked, shares = dict.fromkeys(seconds, 0), []
     for round_number in range(options.rounds + 1):  # the first round warms up and does not count
@@ -81,35 +85,35 @@ def race(options, splits, teacher, folder):
 
 
 def timed(options, splits, seed, extra):
-    """Train; the run, and which share of its steps was not the step itself but data, views and cache look-ups."""
-    watch = Watch(training._run_epoch, training._update)
-    training._run_epoch, training._update = watch.epoch, watch.update
+    """Train; the run, and which share of its epochs went into views and cache look-ups."""
+    watch = Watch()
+    watched = [(loop, "_epoch"), (Views, "take"), (ViewCache, "outputs")]
+    originals = [getattr(place, name) for place, name in watched]
     try:
+        for (place, name), original in zip(watched, originals, strict=True):
+            setattr(place, name, watch.timed(name, original))
         student = models.student(options.width, options.depth, len(splits.train.classes), seed=seed)
         run = kdkit.train(student, splits, epochs=options.epochs, seed=seed, progress=False, **extra)
     finally:
-        training._run_epoch, training._update = watch.originals
-    return run, 1 - watch.seconds["update"] / watch.seconds["epoch"]
+        for (place, name), original in zip(watched, originals, strict=True):
+            setattr(place, name, original)
+    return run, (watch.seconds["take"] + watch.seconds["outputs"]) / watch.seconds["_epoch"]
 
 
 class Watch:
-    """Stands in for the loop's two functions and adds up their seconds."""
+    """Adds up the seconds of functions, by name."""
 
-    def __init__(self, run_epoch, update):
-        self.originals = run_epoch, update
-        self.seconds = {"epoch": 0.0, "update": 0.0}
+    def __init__(self):
+        self.seconds = Counter()
 
-    def epoch(self, *arguments):
-        return self._timed("epoch", self.originals[0], arguments)
+    def timed(self, name, function):
+        def call(*arguments, **named):
+            began = perf_counter()
+            result = function(*arguments, **named)
+            self.seconds[name] += perf_counter() - began
+            return result
 
-    def update(self, *arguments):
-        return self._timed("update", self.originals[1], arguments)
-
-    def _timed(self, name, function, arguments):
-        began = perf_counter()
-        result = function(*arguments)
-        self.seconds[name] += perf_counter() - began
-        return result
+        return call
 
 
 if __name__ == "__main__":

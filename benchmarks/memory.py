@@ -1,6 +1,6 @@
 """What keeping freed memory is worth: seconds per epoch with and without, taking turns.
 
-    python benchmarks/machine.py --width 8 --depth 6
+    python benchmarks/memory.py --width 8 --depth 6
 
 Each turn is a process of its own: once the allocator has been told anything, it no longer adapts by itself, so an
 untouched process is the only fair baseline.

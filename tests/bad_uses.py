@@ -49,13 +49,13 @@ def view_cache(teacher, data, path):
 
 
 def kept_logits(index, view, inputs):
-    return ViewCache(teacher(), splits()).logits(index, view, inputs)
+    return ViewCache(teacher(), splits()).outputs(index, view, inputs)["logits"]
 
 
 def checked_cache(sample, seed, tolerance):
     cache, index = ViewCache(teacher(), splits()), torch.arange(8)
     views = splits().views
-    cache.logits(index, index, views.take(views.pad(splits().train.images[:8]), index, index))
+    cache.outputs(index, index, views.take(views.pad(splits().train.images[:8]), index, index))
     return cache.check(sample, seed, tolerance)
 
 

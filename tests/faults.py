@@ -24,12 +24,12 @@ import kdkit
 from kdkit import models
 from kdkit.data import files
 from kdkit.studies import Ledger
-from kdkit.training import checkpoints
+from kdkit.training import state
 from kdkit.training.cache import ViewCache
 
 FAULTS, FULL_DISK = {}, {}  # name: (function, pattern of the sentence, what survives)
 DISK = 1_000_000  # bytes of the small disk
-FREE = r"could not be written: no space left on device \([\d.]+ .B are needed, [\d.]+ .B are free\)\. Make room"
+FREE = r"could not be written: no space left on device \([\d.]+ .B are needed, [\d.]+ .B are free\)\. Free some space"
 NOBODY = 65534
 
 
@@ -64,7 +64,7 @@ def fill(cache):
     padded, views = data.views.pad(data.train.images), range(data.views.count)
     for index in torch.arange(len(data.train)).split(96):
         for view in (torch.full_like(index, number) for number in views):
-            cache.logits(index, view, data.views.take(padded, index, view))
+            cache.outputs(index, view, data.views.take(padded, index, view))
 
 
 @contextlib.contextmanager
@@ -128,7 +128,7 @@ def _(folder):
     whole = train(folder, checkpoint=None)
     said = sentence(train, folder, progress=fill_up)
     full.__exit__(None, None, None)
-    assert len(checkpoints.read(folder / "run.checkpoint")["history"]) == 1
+    assert len(state.read(folder / "run.checkpoint")["history"]) == 1
     resumed = train(folder)
     assert resumed.history == whole.history
     assert models.fingerprint(resumed.student) == models.fingerprint(whole.student)

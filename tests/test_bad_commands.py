@@ -65,7 +65,7 @@ ALLOWED = {
 
 
 def parsers():
-    (commands,) = (action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    (commands,) = (action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction))
     return commands.choices
 
 

@@ -24,7 +24,7 @@ def fill(cache, epochs=1, size=16):
     for epoch in range(epochs):
         view = data.views.schedule(len(data.train), epoch)
         for index in torch.arange(len(data.train)).split(size):
-            cache.logits(index, view[index], batch(data, index, view[index]))
+            cache.outputs(index, view[index], batch(data, index, view[index]))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_logits_from_the_cache_are_those_of_the_teacher_to_the_bit(data, teacher
     inputs = batch(data, index, view)
     with torch.no_grad():
         expected = teacher(inputs)
-    first, second = cache.logits(index, view, inputs), cache.logits(index, view, inputs=None)
+    first, second = (cache.outputs(index, view, given)["logits"] for given in (inputs, None))
     assert torch.equal(first, expected) and torch.equal(second, expected)
 
 
@@ -54,7 +54,7 @@ def test_a_shuffled_batch_gets_its_own_logits_back(data, teacher):
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(5))[:16]
     with torch.no_grad():
         expected = teacher(batch(data, order, view[order]))
-    assert torch.allclose(cache.logits(order, view[order], inputs=None), expected, atol=1e-5)
+    assert torch.allclose(cache.outputs(order, view[order], inputs=None)["logits"], expected, atol=1e-5)
 
 
 def test_the_second_asking_sends_nothing_through_the_teacher(data, teacher):
@@ -68,9 +68,9 @@ def test_the_second_asking_sends_nothing_through_the_teacher(data, teacher):
 def test_one_missing_entry_sends_the_whole_batch_and_leaves_the_others_as_they_were(data, teacher):
     cache = ViewCache(teacher, data)
     index, view = torch.arange(16), torch.zeros(16, dtype=torch.int64)
-    cache.logits(index[:15], view[:15], batch(data, index[:15], view[:15]))
+    cache.outputs(index[:15], view[:15], batch(data, index[:15], view[:15]))
     before = cache._rows.read(index[:15] * data.views.count).clone()
-    cache.logits(index, view, batch(data, index, view))
+    cache.outputs(index, view, batch(data, index, view))
     assert cache.teacher_images == 15 + 16
     assert torch.equal(cache._rows.read(index[:15] * data.views.count), before)
 
@@ -186,7 +186,7 @@ def test_a_file_that_is_no_whole_cache_is_refused_by_name(data, teacher, tmp_pat
 
 def test_a_teacher_with_another_number_of_classes_is_refused(data):
     teacher = models.student(2, 3, classes=5)
-    with pytest.raises(ValueError, match=r"logits of shape \[16, 5\]; expected \[16, 3\]"):
+    with pytest.raises(ValueError, match=r"logits of shape \[1, 5\]; expected \[1, 3\]"):
         fill(ViewCache(teacher, data))
 
 
@@ -223,8 +223,8 @@ def test_argmax_cache_says_what_the_teacher_answers_and_only_where_it_was_asked(
     assert answers.filled == cache.filled < len(data.train) * data.views.count
     index = torch.arange(32)
     view = data.views.schedule(len(data.train), 1)[index]
-    soft = cache.logits(index, view, inputs=None)
-    hard = answers.logits(index, view, inputs=None)
+    soft = cache.outputs(index, view, inputs=None)["logits"]
+    hard = answers.outputs(index, view, inputs=None)["logits"]
     assert torch.equal(hard.softmax(1), torch.nn.functional.one_hot(soft.argmax(1), 3).float())
     assert answers.check() == 0 and answers.teacher_images == 0
     answers.check_belongs(answers.teacher, data)

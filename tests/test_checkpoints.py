@@ -1,5 +1,7 @@
 """Files are whole or not there, and a checkpoint that is damaged or foreign is refused and never run."""
 
+import errno
+import gc
 import os
 import pickle
 import random
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from kdkit.data import files
-from kdkit.training import checkpoints
+from kdkit.training import state
 
 STATE = {
     "settings": {"data": "tiny", "teacher": None, "temperature": 4.0, "epochs": 3},
@@ -25,7 +27,7 @@ STATE = {
 
 @pytest.fixture
 def path(tmp_path):
-    checkpoints.write(tmp_path / "run.checkpoint", STATE)
+    state.write(tmp_path / "run.checkpoint", STATE)
     return tmp_path / "run.checkpoint"
 
 
@@ -43,7 +45,7 @@ def equal(one, two):
 
 
 def test_a_state_comes_back_as_it_was(path):
-    assert equal(checkpoints.read(path), STATE)
+    assert equal(state.read(path), STATE)
 
 
 def test_the_comparison_of_these_tests_sees_a_difference():
@@ -52,14 +54,14 @@ def test_the_comparison_of_these_tests_sees_a_difference():
 
 
 def test_writing_again_replaces_the_state(path):
-    checkpoints.write(path, {"history": []})
-    assert checkpoints.read(path) == {"history": []} and os.listdir(path.parent) == [path.name]
+    state.write(path, {"history": []})
+    assert state.read(path) == {"history": []} and os.listdir(path.parent) == [path.name]
 
 
 def test_a_state_that_cannot_be_written_leaves_the_old_one(path):
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
-        checkpoints.write(path, {"student": {"weight": torch.ones(3)}, "lock": threading.Lock()})
-    assert equal(checkpoints.read(path), STATE) and os.listdir(path.parent) == [path.name]
+        state.write(path, {"student": {"weight": torch.ones(3)}, "lock": threading.Lock()})
+    assert equal(state.read(path), STATE) and os.listdir(path.parent) == [path.name]
 
 
 # --------------------------------------------------------------------------------------- damage
@@ -71,7 +73,7 @@ def test_a_truncated_checkpoint_is_refused_at_whatever_length(path):
     for length in lengths:
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"run\.checkpoint is damaged, or no checkpoint"):
-            checkpoints.read(path)
+            state.read(path)
 
 
 def test_a_flipped_bit_is_refused_or_harmless(path):
@@ -81,7 +83,7 @@ def test_a_flipped_bit_is_refused_or_harmless(path):
         content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
         path.write_bytes(content)
         try:
-            assert equal(checkpoints.read(path), STATE)
+            assert equal(state.read(path), STATE)
         except ValueError as error:
             refused += 1
             assert "run.checkpoint is damaged, or no checkpoint" in str(error)
@@ -96,7 +98,7 @@ def test_a_flipped_bit_in_any_byte_of_the_weights_is_refused(path):
         content[whole.index(weights) + place] ^= 4
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"run\.checkpoint is damaged"):
-            checkpoints.read(path)
+            state.read(path)
 
 
 # --------------------------------------------------------------------------------------- foreign files
@@ -117,6 +119,29 @@ def zip_archive(path):
         archive.writestr("hello.txt", "hello")
 
 
+def test_a_failed_write_holds_no_view_into_a_buffer(path, monkeypatch):
+    """The error's traceback holds what was to be written. Python 3.12.1 crashes when it collects such a view."""
+
+    def views():
+        return sum(type(thing).__name__ == "_BytesIOBuffer" for thing in gc.get_objects())
+
+    def fail(temporary, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    gc.collect()
+    before = views()
+    with pytest.raises(OSError, match="no space left") as stopped:
+        state.write(path, STATE)
+    assert stopped.value.__cause__ is not None and views() <= before
+
+
+def test_a_checkpoint_of_an_older_kdkit_is_refused_by_name(path):
+    torch.save({**STATE, "format": "kdkit checkpoint 1"}, path)
+    with pytest.raises(ValueError, match=r"is a checkpoint of an older kdkit, .* delete the file to start afresh"):
+        state.read(path)
+
+
 FOREIGN = {
     "text": lambda path: path.write_text("hello, this is a text\n" * 50),
     "nothing": lambda path: path.write_bytes(b""),
@@ -124,10 +149,10 @@ FOREIGN = {
     "another zip archive": zip_archive,
     "a state_dict": lambda path: torch.save({"weight": torch.ones(3)}, path),
     "a tensor": lambda path: torch.save(torch.ones(3), path),
-    "a list": lambda path: torch.save(["format", checkpoints.FORMAT], path),
-    "a later format": lambda path: torch.save({**STATE, "format": "kdkit checkpoint 2"}, path),
+    "a list": lambda path: torch.save(["format", state.FORMAT], path),
+    "a later format": lambda path: torch.save({**STATE, "format": "kdkit checkpoint 3"}, path),
     "an old torch.save": lambda path: torch.save({"a": 1}, path, _use_new_zipfile_serialization=False),
-    "a whole module": lambda path: torch.save({"format": checkpoints.FORMAT, "net": torch.nn.ReLU()}, path),
+    "a whole module": lambda path: torch.save({"format": state.FORMAT, "net": torch.nn.ReLU()}, path),
 }
 
 
@@ -138,7 +163,7 @@ def test_a_foreign_file_is_refused_with_a_way_to_go_on_and_left_as_it_is(tmp_pat
     before = path.read_bytes()
     message = rf"{re.escape(str(path))} is damaged, or no checkpoint .*\. Nothing was changed\. .*delete the file"
     with pytest.raises(ValueError, match=message):
-        checkpoints.read(path)
+        state.read(path)
     assert path.read_bytes() == before
 
 
@@ -151,9 +176,9 @@ def _write_pickle(path, content):
 )
 def test_code_in_a_file_is_not_run(tmp_path, write):
     path, marker = tmp_path / "run.checkpoint", tmp_path / "the code was run"
-    write({"format": checkpoints.FORMAT, **STATE, "settings": Code(marker)}, path)
+    write({"format": state.FORMAT, **STATE, "settings": Code(marker)}, path)
     with pytest.raises(ValueError, match=r"run\.checkpoint is damaged, or no checkpoint at all"):
-        checkpoints.read(path)
+        state.read(path)
     assert not marker.exists()
     if write is torch.save:
         torch.load(path, weights_only=False)
@@ -164,7 +189,7 @@ def test_code_in_a_file_is_not_run(tmp_path, write):
 
 def test_a_missing_file_is_not_called_damaged(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
-        checkpoints.read(tmp_path / "absent")
+        state.read(tmp_path / "absent")
 
 
 # --------------------------------------------------------------------------------------- files
@@ -216,7 +241,7 @@ def test_a_program_that_dies_in_the_block_leaves_the_old_content(tmp_path):
     path = tmp_path / "result.json"
     path.write_text("old")
     program = (
-        "import os, sys; from kdkit import files\n"
+        "import os, sys; from kdkit.data import files\n"
         "with files.replacing(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half'); os._exit(9)"
     )

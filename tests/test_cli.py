@@ -15,7 +15,7 @@ from tiny import net, splits
 
 import kdkit
 from kdkit import data, models, studies, training, zoo
-from kdkit.cli import doctor
+from kdkit.cli import distill, doctor, evaluate
 from kdkit.cli import main as cli
 from kdkit.measure import metrics
 from kdkit.studies import Setting
@@ -30,6 +30,10 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
     monkeypatch.delenv("KDKIT_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+def nothing_can_be_trained(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "backward", None)
 
 
 def test_teacher_then_students_then_evaluation(tmp_path, capsys):
@@ -57,10 +61,10 @@ def test_mirror_images_are_averaged_where_mirroring_is_a_view(monkeypatch, capsy
     assert f"({results['accuracy_with_flips']:.2%} with mirror images)" in capsys.readouterr().out
 
 
-def test_worn_images_are_three_times_as_many():
-    assert cli.main(["train-teacher", "--width", "4", "--worn", "--json", "t.json", *FEW]) == 0
+def test_with_corrupted_copies_the_images_are_three_times_as_many():
+    assert cli.main(["train-teacher", "--width", "4", "--corrupted", "--json", "t.json", *FEW]) == 0
     card = json.loads(Path("t.json").read_text())
-    assert card["train_images"] == 600 and card["settings"]["worn"] is True and "--worn" in card["command"]
+    assert card["train_images"] == 600 and card["settings"]["corrupted"] is True and "--corrupted" in card["command"]
 
 
 def test_experiments_are_kept_and_told(monkeypatch, capsys):
@@ -74,14 +78,14 @@ def test_experiments_are_kept_and_told(monkeypatch, capsys):
     assert len([row for row in kept["rows"] if row["seed"] < 2]) == 6 and kept["teacher"] == models.fingerprint(
         zoo.load("things-teacher")
     )
-    monkeypatch.setattr(training, "_run_epoch", None)
+    nothing_can_be_trained(monkeypatch)
     assert cli.main(command) == 0
 
 
 def test_the_same_command_again_reads_what_was_trained(monkeypatch):
     command = ["train-teacher", "--width", "4", *FEW]
     assert cli.main(command) == 0
-    monkeypatch.setattr(training, "_run_epoch", None)
+    nothing_can_be_trained(monkeypatch)
     assert cli.main(command) == 0
 
 
@@ -94,7 +98,7 @@ def test_a_network_is_not_overwritten_by_another_but_by_the_same_command_again(c
     train = ["train-teacher", "--width", "4", *FEW]
     assert cli.main(train) == 0
     kept = Path("runs/things-teacher.safetensors").read_bytes()
-    monkeypatch.setattr(training, "_run_epoch", None)
+    nothing_can_be_trained(monkeypatch)
     for other in ["--width", "8"], ["--seed", "1"], ["--train-images", "199"]:
         assert cli.main([*train, *other]) == 1
         said = capsys.readouterr().err
@@ -139,8 +143,8 @@ def test_more_pictures_in_a_folder_make_another_network_and_another_place_for_it
 
 def test_a_student_far_below_its_like_is_broken_too():
     runs = [{"seed": seed, "student_alone": 0.98, "student_distilled": value} for seed, value in enumerate((0.99, 0.4))]
-    (said,) = cli._broken(runs, data.load("things"))
-    assert said == "seed 1, distilled: 40.00%, where another seed reached 99.00%: lower --lr?"
+    (said,) = distill.failed(runs, data.load("things").test)
+    assert said == "seed 1, distilled: 40.00%, where another seed has 99.00%: lower --lr?"
 
 
 @pytest.mark.parametrize("problem", ["nan", "chance"])
@@ -188,10 +192,10 @@ def test_a_small_folder_gets_small_batches_and_is_told_what_will_be_trained(tmp_
 
 
 def test_ctrl_c_gives_a_sentence_and_status_130(monkeypatch, capsys):
-    def stop(*arguments):
+    def stop(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_run_epoch", stop)
+    monkeypatch.setattr(torch.Tensor, "backward", stop)
     assert cli.main(["train-teacher", "--width", "4", *FEW]) == 130
     error = capsys.readouterr().err
     assert "Stopped in epoch 1 of 8." in error and "Traceback" not in error
@@ -228,7 +232,7 @@ def test_two_folders_with_train_and_test_have_teachers_of_their_own(tmp_path, ca
 @pytest.mark.parametrize("command", [["evaluate", "things-teacher"], ["distill", "--teacher", "things-teacher"]])
 def test_a_network_of_other_classes_is_refused_before_anything_is_trained(command, tmp_path, capsys, monkeypatch):
     folder_of(tmp_path / "A", "cat", "dog")
-    monkeypatch.setattr(training, "_run_epoch", None)
+    nothing_can_be_trained(monkeypatch)
     assert cli.main([*command, "--data", "A"]) == 1
     assert "things-teacher was trained on chair, armchair" in capsys.readouterr().err
 
@@ -300,7 +304,10 @@ def test_argparse_refuses_what_is_no_command(arguments, capsys):
     assert refused.value.code == 2 and "usage: python -m kdkit" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["doctor", "caches", "train-teacher", "distill", "evaluate", "experiments"])
+COMMANDS = ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert", "caches"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_says_what_it_does(command, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])
@@ -308,11 +315,28 @@ def test_help_of_every_command_says_what_it_does(command, capsys):
     assert left.value.code == 0 and len(text) > 150
 
 
+LIGHT = """
+import sys
+from kdkit.cli.main import main
+try:
+    main({arguments})
+except SystemExit as left:
+    print(left.code, *{{"torch", "transformers", "numpy"}} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("arguments, status", [(["--help"], "0"), (["distil"], "2"), (["train-bert", "--help"], "0")])
+def test_help_and_slips_of_the_finger_are_answered_without_torch(arguments, status):
+    command = [sys.executable, "-c", LIGHT.format(arguments=arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == status
+
+
 def test_a_package_that_is_missing_sends_one_to_the_doctor(monkeypatch, capsys):
-    def evaluate(options, doctor):
+    def run(options):
         import missing_package  # noqa: F401
 
-    monkeypatch.setattr(cli, "_evaluate", evaluate)
+    monkeypatch.setattr(evaluate, "run", run)
     assert cli.main(["evaluate", "things-teacher"]) == 1
     said = capsys.readouterr().err
     assert said == "kdkit evaluate: No module named 'missing_package': run python -m kdkit doctor\n"
@@ -321,7 +345,7 @@ def test_a_package_that_is_missing_sends_one_to_the_doctor(monkeypatch, capsys):
 # --- caches
 
 
-def test_caches_are_listed_with_their_size_and_of_what_and_removed_when_asked(tmp_path, capsys):
+def test_caches_are_listed_with_their_size_and_of_what_and_removed_on_demand(tmp_path, capsys):
     folder_of(tmp_path / "A", "cat", "dog")
     ViewCache(net(), splits(), tmp_path / "runs" / "deep" / "a.cache").close()
     (tmp_path / "runs" / "notes.txt").write_text("no cache")
@@ -374,7 +398,7 @@ def broken(name, *rest):
         raise RuntimeError("operator torchvision::nms does not exist")
     return real(name, *rest)
 importlib.import_module = broken
-from kdkit.__main__ import main
+from kdkit.cli.main import main
 sys.exit(main(["doctor"]))
 """
 
@@ -434,7 +458,7 @@ def test_words_are_kept_for_these_texts_and_for_no_others(texts):
     assert Path("c.txt").read_text() != words
 
 
-def test_a_network_that_reads_is_not_asked_about_pictures(capsys):
+def test_a_network_that_reads_is_no_network_for_pictures(capsys):
     assert cli.main(["evaluate", "python-teacher", "--data", "things"]) == 1
     assert "python-teacher reads text, and things is pictures" in capsys.readouterr().err
 
@@ -445,7 +469,7 @@ def test_a_network_that_reads_is_not_asked_about_pictures(capsys):
         (["--width", "9"], "multiple of 4, the number of heads; got 9"),
         (["--data", "nothing-there"], "holds no .txt file"),
         (["--out", "b.pt"], "ends in .safetensors; got b.pt"),
-        (["--words", "9999"], r"word pieces, fewer than --words 9999. Ask for fewer."),
+        (["--words", "9999"], r"word pieces, fewer than --words 9999. Give a smaller number."),
         (["--lr", "0"], "lr must be a finite number above 0"),
     ],
 )

@@ -14,8 +14,9 @@ import torch
 
 from kdkit import models
 from kdkit.data import files
+from kdkit.data.seeds import epoch_seed
 from kdkit.measure import machine, profiling
-from kdkit.training import rows, runs
+from kdkit.training import rows
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_an_error_that_is_not_the_disks_passes_as_it_is():
 
 
 def test_a_quota_says_what_is_needed_and_nothing_of_what_is_free_for_others(tmp_path):
-    said = r"quota exceeded \(2\.0 MB are needed\)\. Make room"
+    said = r"quota exceeded \(2\.0 MB are needed\)\. Free some space"
     with pytest.raises(OSError, match=said), files.explained(tmp_path / "c", "written", 2_000_000):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
@@ -80,9 +81,8 @@ def test_whoever_may_wait_for_a_lock_gets_it_when_the_other_is_done(tmp_path):
 
 
 def test_the_lock_of_a_program_that_was_killed_is_in_nobodys_way(tmp_path):
-    program = (
-        "import os, sys; from kdkit import files\nwith files.alone(sys.argv[1], 'busy'):\n    os.kill(os.getpid(), 9)"
-    )
+    program = "import os, sys; from kdkit.data import files\n"
+    program += "with files.alone(sys.argv[1], 'busy'):\n    os.kill(os.getpid(), 9)"
     root = Path(files.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", program, str(tmp_path / "c")], cwd=root).returncode == -9
     assert (tmp_path / ".c.lock").exists()
@@ -153,7 +153,7 @@ def test_where_no_space_can_be_claimed_there_must_be_room_all_the_same(tmp_path,
 def test_memory_that_was_kept_is_given_back_when_asked_and_from_then_on():
     program = """
         import torch
-        from kdkit import memory
+        from kdkit.measure import machine
         def held():
             with open("/proc/self/statm") as file:
                 return int(file.read().split()[1]) * 4096 / 1e6
@@ -198,4 +198,4 @@ def test_seeds_of_any_size_give_a_run_that_can_be_resumed(tmp_path, seed):
 
 
 def test_seeds_of_usual_size_mean_what_they_always_did():
-    assert [runs.epoch_seed(*each) for each in ((0, 0), (0, 5), (3, 7))] == [0, 5, 3 * 1_000_003 + 7]
+    assert [epoch_seed(*each) for each in ((0, 0), (0, 5), (3, 7))] == [0, 5, 3 * 1_000_003 + 7]

@@ -123,7 +123,7 @@ class Nothing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Nothing())
-from kdkit.__main__ import main
+from kdkit.cli.main import main
 sys.exit(main(["doctor"]))
 """
 

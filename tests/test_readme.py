@@ -9,6 +9,7 @@ import reading
 import tiny
 import torch
 
+import kdkit
 from kdkit import data, models, studies
 from kdkit.cli import main as cli
 from kdkit.studies import Setting
@@ -80,6 +81,11 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
     for line in commands():
         arguments = shlex.split(line)[3:]
         assert cli.main(arguments + fewer.get(arguments[0], [])) == 0, line
+
+
+def test_the_map_says_of_each_room_what_the_package_says():
+    rows = re.findall(r"^\| \[`kdkit/(\w+)/`\]\(kdkit/(\w+)\) \| (.*) \|$", README, re.MULTILINE)
+    assert [(room, room, said.replace("``", "`")) for room, said in kdkit.ROOMS.items()] == rows
 
 
 def test_something_to_run_comes_within_130_words():

@@ -501,7 +501,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(what, monkeypatch):
 def test_a_step_without_gradients_is_refused():
     student = net(1)
     with torch.no_grad():
-        refused("no gradient reaches the student: is kd_step called inside", lambda: step(net(), student), student)
+        refused("no gradient reaches the student: is the step made inside", lambda: step(net(), student), student)
 
 
 def test_a_batch_of_one_trains_a_student_whose_batchnorm_is_frozen():

@@ -12,8 +12,9 @@ from torch import nn
 import kdkit
 from kdkit import losses, models, training
 from kdkit.measure import metrics
-from kdkit.training import checkpoints, runs
+from kdkit.training import loop, state
 from kdkit.training.cache import ViewCache
+from kdkit.training.schedule import warm_up_and_decay
 
 
 @pytest.fixture
@@ -203,20 +204,26 @@ def test_paired_runs_see_the_same_images_in_the_same_views_and_order(data, teach
     assert all(torch.equal(a, b) for a, b in zip(seen["alone"], seen["distilled"], strict=True))
 
 
+def batches(data, size, seed=0):
+    return list(training.images.ImageBatches(data, size, seed, torch.device("cpu")).epoch(0))
+
+
 def test_another_seed_has_another_order_but_the_same_views(data):
-    orders = [training._batches(96, 32, seed, epoch=0)[0].flatten() for seed in (0, 1)]
+    orders = [torch.cat([batch.image for batch in batches(data, 32, seed)]) for seed in (0, 1)]
     assert not torch.equal(*orders) and torch.equal(orders[0].sort().values, orders[1].sort().values)
 
 
-def test_an_epoch_has_equal_batches_and_leaves_out_less_than_one_image_a_batch():
-    for count, size in (100, 32), (45_000, 512), (7, 512), (1000, 512), (10_000, 32), (96, 32):
-        batches, left_over = training._batches(count, size, 0, 0)
-        assert batches.shape[1] <= size and 0 <= count - batches.numel() < len(batches)
-        assert batches.flatten().unique().numel() == batches.numel()
-        assert torch.cat([batches.flatten(), left_over.flatten()]).unique().numel() == count
-        assert (
-            left_over.shape[1] == batches.shape[1] and (len(left_over) - 1) * batches.shape[1] < count - batches.numel()
-        )
+@pytest.mark.parametrize("count, size", [(100, 32), (7, 512), (90, 40), (96, 32), (96, 10)])
+def test_an_epoch_has_equal_batches_and_the_cache_hears_of_what_is_left_over(data, teacher, count, size):
+    few = replace(data, train=data.train.subset(torch.arange(count) % len(data.train)))
+    dealt = batches(few, size)
+    images, sizes = torch.cat([batch.image for batch in dealt]), {len(batch.image) for batch in dealt}
+    assert len(sizes) == 1 and max(sizes) <= size and 0 <= count - len(images) < len(dealt)
+    assert images.unique().numel() == len(images)
+    cache = ViewCache(teacher, few)
+    for batch in training.images.ImageBatches(few, size, 0, torch.device("cpu"), cache).epoch(0):
+        cache.outputs(batch.image, batch.view, batch.inputs)
+    assert cache.filled == count
 
 
 def test_the_same_seed_gives_the_same_run_to_the_bit(data, teacher):
@@ -250,7 +257,7 @@ def test_cached_equals_online_to_the_bit_for_the_filling_and_the_reading_student
 
 @pytest.mark.parametrize("size", [32, LEFT_OVER])
 def test_the_second_student_with_another_seed_never_needs_the_teacher(data, teacher, size):
-    assert (len(training._batches(len(data.train), size, 0, 0)[1]) > 0) == (size == LEFT_OVER)
+    assert (sum(len(batch.image) for batch in batches(data, size)) < len(data.train)) == (size == LEFT_OVER)
     cache = ViewCache(teacher, data)
     run(data, 0, teacher=teacher, cache=cache, batch_size=size)
     asked = cache.teacher_images
@@ -270,7 +277,13 @@ def test_teacher_and_buffers_are_unchanged_after_training(data, teacher):
 @pytest.mark.parametrize("warm_up", [0.1, 0.2])
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 7, 100, 118])
 def test_the_rate_rises_to_its_peak_falls_to_almost_nothing_and_is_never_above_it(steps, warm_up):
-    rates = [runs.learning_rate(step, steps, 0.4, warm_up) for step in range(steps)]
+    optimizer, rates = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4), []
+    schedule = warm_up_and_decay(optimizer, steps, warm_up)
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert optimizer.param_groups[0]["lr"] == 0
     peak = rates.index(max(rates))
     assert all(0 < rate <= 0.4 for rate in rates) and max(rates) > 0.3
     assert rates[:peak] == sorted(rates[:peak]) and rates[peak:] == sorted(rates[peak:], reverse=True)
@@ -315,7 +328,7 @@ def by_class(count=600):
 
 @pytest.mark.parametrize("wrap", [lambda net: net, nn.DataParallel, lambda net: torch.compile(net, backend="eager")])
 def test_the_first_layer_learns_from_all_classes_however_the_images_are_sorted(data, monkeypatch, wrap):
-    monkeypatch.setattr(training, "STATISTICS_IMAGES", 150)  # fewer than there are of the first class
+    monkeypatch.setattr(training.images, "STATISTICS_IMAGES", 150)  # fewer than there are of the first class
     splits, net = replace(data, train=by_class()), tiny.net()
     training.fit_input(wrap(net), splits)
     kept = len(net.whiten.bias) // 2
@@ -396,13 +409,13 @@ def rising(monkeypatch, losses):
     """Let the epochs of a training have these losses."""
     told = iter(losses)
 
-    def epoch(run, optimizer, *arguments):
+    def epoch(run, *arguments):
         with torch.no_grad():
             for weight in run.student.parameters():
                 weight.add_(1)
         return {"first_loss": losses[0], "loss": next(told), "soft_loss": 0.0, "hard_loss": 0.0}
 
-    monkeypatch.setattr(training, "_run_epoch", epoch)
+    monkeypatch.setattr(loop, "_epoch", epoch)
 
 
 def test_a_loss_that_explodes_and_is_still_finite_ends_the_training(data, monkeypatch):
@@ -427,7 +440,7 @@ def test_after_any_trouble_the_student_has_its_first_weights_back(data, monkeypa
         if len(state["history"]) == 2:
             raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints, "write", full)
+    monkeypatch.setattr(state, "write", full)
     with pytest.raises((training.Diverged, OSError)):
         kdkit.train(student, data, epochs=3, progress=False, checkpoint=tmp_path / "c")
     assert models.fingerprint(student) == before
@@ -459,14 +472,14 @@ def test_a_run_with_dropout_resumes_to_the_bit(data, tmp_path, monkeypatch):
 
 def stop_after(monkeypatch, epochs):
     """Press Ctrl-C in the middle of the epoch that follows."""
-    run_epoch = training._run_epoch
+    run_epoch = loop._epoch
 
     def interrupted(run, *arguments):
         if len(run.history) == epochs:
             raise KeyboardInterrupt
         return run_epoch(run, *arguments)
 
-    monkeypatch.setattr(training, "_run_epoch", interrupted)
+    monkeypatch.setattr(loop, "_epoch", interrupted)
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
@@ -497,20 +510,20 @@ def test_ctrl_c_in_the_last_write_does_not_count_beyond_the_last_epoch(data, tmp
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "write", stop)
+    monkeypatch.setattr(state, "write", stop)
     with pytest.raises(training.TrainingInterrupted, match=r"^Stopped in epoch 1 of 1\."):
         run(data, epochs=1, checkpoint=tmp_path / "c")
 
 
 def test_ctrl_c_without_a_checkpoint_says_so(data, monkeypatch):
     stop_after(monkeypatch, 1)
-    with pytest.raises(training.TrainingInterrupted, match=r"Nothing was kept: give train\(\) a checkpoint=path"):
+    with pytest.raises(training.TrainingInterrupted, match=r"Nothing was kept: give a checkpoint=path"):
         run(data)
 
 
 def test_a_finished_run_is_read_not_repeated(data, tmp_path, monkeypatch):
     first = run(data, checkpoint=tmp_path / "c")
-    monkeypatch.setattr(training, "_run_epoch", None)
+    monkeypatch.setattr(loop, "_epoch", None)
     again = run(data, checkpoint=tmp_path / "c")
     assert again.history == first.history and again.seconds == first.seconds
     assert models.fingerprint(again.student) == models.fingerprint(first.student)
@@ -587,7 +600,7 @@ def test_a_failing_write_leaves_the_previous_checkpoint(data, tmp_path, monkeypa
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         run(data, epochs=3, checkpoint=path)
-    assert len(checkpoints.read(path)["history"]) == 1
+    assert len(state.read(path)["history"]) == 1
     assert list(tmp_path.iterdir()) == [path], "no half-written file is left behind"
 
 

@@ -86,7 +86,7 @@ def cache_fill(folder):
         for epoch in range(12):
             view = data.views.schedule(len(data.train), epoch)
             for index in torch.arange(len(data.train)).split(16):
-                cache.logits(index, view[index], data.views.take(padded, index, view[index]))
+                cache.outputs(index, view[index], data.views.take(padded, index, view[index]))
         cache.val_logits()
     return {"sha256": files.sha256(folder / "cache")}
 

@@ -1,7 +1,7 @@
 """Hold a notebook's saved pictures and the code that draws them together.
 
 No test can compare pictures: their bytes are others with each release of matplotlib. So what has drawn them is kept
-beside them: a hash of that part of ``kdkit/course/figures`` and ``kdkit/course/widgets`` which the notebook uses, without
+beside them: a hash of that part of the course's figures and widgets which the notebook uses, without
 comments, docstrings and layout. A picture that is older than its code is found by it.
 """
 

@@ -1,20 +1,43 @@
-"""What is on this machine: versions, threads, device, memory, data; and what to do about what is missing."""
+"""``python -m kdkit doctor``: what is on this machine, and what to do about what is missing.
 
+Versions, threads, device, memory, data. It must speak where packages are missing or broken, so nothing but Python's
+own library is imported at the top.
+"""
+
+import argparse
 import importlib
 import importlib.metadata
 import os
 import platform
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from kdkit.cli.options import Commands, add_command
 from kdkit.measure import machine
 
 MODULES = {"ipython": "IPython", "pillow": "PIL"}  # where a package is imported by another name
 OPTIONAL = ("jupyterlab", "nbval")  # Colab and a copied training loop do without
+MARKS = {True: "ok", False: "ATTENTION", None: "note"}
 
 
-def report():
+def add(commands: Commands) -> None:
+    """Declare the command; it has no options."""
+    add_command(commands, "doctor", run, "what is on this machine, and what to do about what is missing")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what is on this machine, and what to do about what is missing."""
+    lines = list(report())
+    for good, text in lines:
+        print(f"{MARKS[good]:10}{text}")
+    troubles = sum(good is False for good, _ in lines)
+    print("\nAll is well." if not troubles else f"\n{troubles} of these need attention.")
+    return 1 if troubles else 0
+
+
+def report() -> Iterator[tuple[bool | None, str]]:
     """Lines ``(ok, text)`` for people: ok is True, False (needs attention), or None (for information)."""
     yield _python()
     yield from _packages()

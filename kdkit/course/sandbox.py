@@ -8,13 +8,17 @@ import inspect
 import itertools
 import linecache
 import textwrap
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
-from kdkit import losses, models, zoo
-from kdkit.data import seeds, things
+from kdkit import losses, models, training, zoo
+from kdkit.data import things
+from kdkit.data.seeds import generator
 from kdkit.measure import metrics
+from kdkit.training.step import step as core_step
 
 TEMPERATURE = 4.0
 BATCH, LEARNING_RATE, MOMENTUM = 40, 0.06, 0.9
@@ -43,55 +47,83 @@ def accuracy(network):
     return metrics.accuracy(metrics.predict(network, fresh().images), fresh().labels)
 
 
-def fit(step, *, watch=accuracy, epochs=8, lr=LEARNING_RATE, seed=0):
+def fit(
+    step: Callable, *, watch: Callable = accuracy, epochs: int = 8, lr: float = LEARNING_RATE, seed: int = 0
+) -> list:
     """Train a new small student with ``step``; what ``watch(student)`` says after each epoch, in a list.
 
     ``step``: ``step(teacher, student, temperature, inputs, optimizer)``, as ``kd_step`` of the DistilBERT article, or
     the same with ``labels`` after it. T is 4. ``lr``: of SGD with momentum, falling to 0 in a straight line. ``seed``:
     of the student's weights and of the order of pictures.
     """
-    student, master = models.student(width=8, depth=3, seed=seed), teacher()
+    student, seen = models.student(width=8, depth=3, seed=seed), []
     student.fit_input(models.as_input(data().images))
     optimizer = torch.optim.SGD(student.parameters(), lr=lr, momentum=MOMENTUM)
-    wants_labels = len(inspect.signature(step).parameters) > 5
-    generator, seen = seeds.generator(seed), []
-    for epoch in range(epochs):
-        batches = torch.randperm(len(data()), generator=generator).split(BATCH)
-        for number, index in enumerate(batches):
-            optimizer.param_groups[0]["lr"] = lr * (1 - (epoch + number / len(batches)) / epochs)
-            labels = [data().labels[index]] if wants_labels else []
-            step(master, student, TEMPERATURE, models.as_input(data().images[index]), optimizer, *labels)
-        seen.append(watch(student))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # a step may forget optimizer.step()
+        training.fit(
+            student,
+            Shuffled(seed),
+            None,
+            optimizer,
+            epochs=epochs,
+            teacher=teacher(),
+            seed=seed,
+            progress=lambda run: seen.append(watch(run.student)),
+            take=YourStep(step),
+        )
     return seen
 
 
-def step_with(loss):
+class Shuffled:
+    """The pictures of ``data`` in batches of 40, in a new order each epoch, drawn from ``seed``."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = generator(seed)
+
+    def __len__(self) -> int:
+        return -(-len(data()) // BATCH)
+
+    def epoch(self, number: int) -> Iterator[training.Batch]:
+        """The batches of one epoch; they have to be asked for in order."""
+        for index in torch.randperm(len(data()), generator=self.generator).split(BATCH):
+            yield training.Batch(models.as_input(data().images[index]), data().labels[index])
+
+
+class YourStep:
+    """A step of your own in the place of ``training.step``. What it sees of the loss is its own affair."""
+
+    def __init__(self, step: Callable) -> None:
+        self.step = step
+        self.wants_labels = len(inspect.signature(step).parameters) > 5
+
+    def __call__(self, student, batch, loss, optimizer, *, teacher, cache, max_grad_norm) -> tuple[Tensor]:
+        labels = [batch.labels] if self.wants_labels else []
+        self.step(teacher, student, TEMPERATURE, batch.inputs, optimizer, *labels)
+        return (torch.zeros(()),)
+
+
+def step_with(loss: Callable) -> Callable:
     """A right training step around ``loss(student_logits, teacher_logits, labels) -> number``."""
 
     def step(teacher, student, temperature, inputs, optimizer, labels):
-        teacher.eval()
-        student.train()
-        with torch.no_grad():
-            teacher_logits = teacher(inputs)
-        optimizer.zero_grad()
-        loss(student(inputs), teacher_logits, labels).backward()
-        optimizer.step()
+        def of_logits(student_outputs, teacher_outputs, batch):
+            return loss(student_outputs["logits"], teacher_outputs["logits"], batch.labels)
+
+        core_step(student, training.Batch(inputs, labels), of_logits, optimizer, teacher=teacher)
 
     return step
 
 
-def soft_and_hard(soft_weight, temperature=TEMPERATURE):
+def soft_and_hard(soft_weight: float, temperature: float = TEMPERATURE) -> Callable:
     """A step with kdkit's loss: ``soft_weight`` T^2 KL + (1 - ``soft_weight``) cross-entropy."""
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": 1 - soft_weight}
     return step_with(lambda student, teacher, labels: losses.kd_loss(student, teacher, labels, **weights))
 
 
-def labels_alone(teacher, student, temperature, inputs, optimizer, labels):
+def labels_alone(teacher, student, temperature, inputs, optimizer, labels) -> None:
     """A step that never asks the teacher."""
-    student.train()
-    optimizer.zero_grad()
-    F.cross_entropy(student(inputs), labels).backward()
-    optimizer.step()
+    core_step(student, training.Batch(inputs, labels), training.Distillation(), optimizer)
 
 
 def instead(function, line, other="pass"):

@@ -1,12 +1,23 @@
 """Images with labels: drawn by the kit (``things``), or read from disk (``cifar10``, ``mnist``, ``image_folder``)."""
 
-from kdkit.data import own, things
+from kdkit.data import corruptions, own, things
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet, Splits, describe
 from kdkit.data.sources import cifar10, image_folder, mnist
 from kdkit.data.views import Views
 
-__all__ = ["ImageSet", "Splits", "Views", "cifar10", "describe", "image_folder", "load", "mnist", "things"]
+__all__ = [
+    "ImageSet",
+    "Splits",
+    "Views",
+    "cifar10",
+    "corruptions",
+    "describe",
+    "image_folder",
+    "load",
+    "mnist",
+    "things",
+]
 
 THINGS_PER_CLASS = 1000
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_FULL = "Make room, or choose a place on another disk, then do the same again."
+_FULL = "Free some space, or choose a place on another disk, then do the same again."
 _FORBIDDEN = "Choose a place where you may write, or change its permissions."
 _BLOCKED = "Choose another path, or move away what stands there."
 WAY_OUT = {
@@ -47,10 +47,10 @@ def explained(path, done, needed=None):
     except OSError as error:
         if error.strerror is None or error.errno not in WAY_OUT:  # it is a sentence already, or nothing known
             raise
-        room = [f"{in_words(needed)} are needed"] if needed is not None and WAY_OUT[error.errno] is _FULL else []
+        space = [f"{in_words(needed)} are needed"] if needed is not None and WAY_OUT[error.errno] is _FULL else []
         if error.errno == errno.ENOSPC:
-            room.append(f"{in_words(free(path))} are free")
-        why = error.strerror.lower() + (f" ({', '.join(room)})" if room else "")
+            space.append(f"{in_words(free(path))} are free")
+        why = error.strerror.lower() + (f" ({', '.join(space)})" if space else "")
         said = type(error)(f"{path} could not be {done}: {why}. {WAY_OUT[error.errno]}")
         said.errno = error.errno
         raise said from error

@@ -41,11 +41,6 @@ class Views:
         """How many views an image has."""
         return (2 if self.flip else 1) * self.side**2
 
-    @property
-    def identity(self):
-        """The number of the view that leaves an image as it is."""
-        return self.shift * self.side + self.shift
-
     def schedule(self, images, epoch):
         """Which view each image has in ``epoch`` (counted from 0): int64 ``[images]``.
 
@@ -77,6 +72,6 @@ class Views:
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [N, C, side, side, H, W], a view: no copy
         place = view % side**2
         crops = windows.permute(0, 2, 3, 4, 5, 1)[index, place // side, place % side]  # [B, H, W, C]
-        mirrored = (view >= side**2).nonzero().squeeze(1)
-        crops[mirrored] = crops[mirrored].flip(2)
+        if self.flip:  # by where, not by index: to find out how many are mirrored a GPU would be waited for
+            crops = torch.where((view >= side**2)[:, None, None, None], crops.flip(2), crops)
         return crops.permute(0, 3, 1, 2).float().div_(255)

@@ -1,4 +1,4 @@
-"""Teacher logits, kept: what the teacher says about a view of an image is computed once.
+"""Teacher outputs, kept: what the teacher says about a view of an image is computed once.
 
 An image has a fixed, finite list of views (``kdkit.data.Views``), and which view comes in which epoch does not
 depend on a run's seed. So the first student fills the cache while it learns, and the teacher costs the second
@@ -6,30 +6,32 @@ student nothing.
 """
 
 import json
+import math
 import struct
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from kdkit import models
 from kdkit.data import files
 from kdkit.data.images import check_splits
 from kdkit.data.seeds import generator
-from kdkit.losses import arguments
-from kdkit.losses.arguments import whole
+from kdkit.losses.arguments import answered, check_dense, check_weight, described, whole
 from kdkit.training import rows
 
-MAGIC, OLDER = b"kdkit view cache 2\n", b"kdkit view cache 1\n"
+MAGIC, OLDER = b"kdkit view cache 3\n", (b"kdkit view cache 1\n", b"kdkit view cache 2\n")
 HEADER_BYTES = 4096
 ANOTHER_TEACHER = 1e-2  # a difference, relative to the largest logit, that no rounding explains (TF32 included)
 
 
 class ViewCache:
-    """The logits of one teacher on the views of one data set, keyed by (image, view).
+    """The outputs of one teacher on the views of one data set, keyed by (image, view): logits, features, by name.
 
     Parameters:
-        teacher: the network; it is asked in eval mode and without gradient for what is missing.
+        teacher: the network; it is asked in eval mode and without gradient for what is missing. All that it answers is
+            kept (``models.outputs``): logits, and features where it is a ``models.Features``.
         data: ``Splits``; the views of ``data.train`` and the plain images of ``data.val`` are kept.
         path: a file for them (created if there is none), or None to keep them in memory only.
 
@@ -52,11 +54,13 @@ class ViewCache:
         check_splits(data)
         self.teacher, self.data, self.path = teacher, data, None if path is None else files.expanded(path)
         self.teacher_images = 0
-        self._header = _header(teacher, data)
+        self._shapes = self._shapes_of(teacher)
+        self._header = self._header_of(teacher, data)
         self._training = len(data.train) * data.views.count  # entries of data.val stand behind these
-        self._entries, self._classes = self._training + len(data.val), len(data.train.classes)
-        self._multipliers = torch.arange(1, 2 * self._classes, 2) * 0x9E3779B1
-        self._kept = rows.InMemory(self._entries, self._classes) if path is None else self._open()
+        self._entries = self._training + len(data.val)
+        self._width = sum(map(math.prod, self._shapes.values()))  # numbers in an entry
+        self._multipliers = torch.arange(1, 2 * self._width, 2) * 0x9E3779B1
+        self._kept = rows.InMemory(self._entries, self._width) if path is None else self._open()
         self._spot_check(teacher)
 
     def __repr__(self):
@@ -80,7 +84,7 @@ class ViewCache:
 
     @property
     def _rows(self):
-        """The entries: logits as raw bits, each with its check value."""
+        """The entries: numbers as raw bits, each with its check value."""
         self._check_open()
         return self._kept
 
@@ -90,36 +94,40 @@ class ViewCache:
 
     @property
     def filled(self):
-        """How many entries hold logits."""
+        """How many entries are there."""
         return int((self._rows.checks() != 0).sum())
 
-    def logits(self, index, view, inputs):
-        """The teacher's logits ``[B, C]`` on a batch: images ``index`` [B] of data.train in their views ``view`` [B].
+    def outputs(self, image: Tensor, view: Tensor, inputs: Tensor | None) -> dict[str, Tensor]:
+        """The teacher's outputs on a batch, by name: of images ``image`` [B] of data.train in their views ``view`` [B].
 
-        ``inputs`` is the same batch as the student sees it (None will do where all are kept). If one entry is missing,
-        the whole batch goes through the teacher, since the last bits of a forward depend on the size of the batch.
+        ``inputs`` ``[B, C, H, W]`` is the same batch as the student sees it (None will do where all are kept); the
+        outputs ``[B, ...]`` come to its device. If one entry is missing, the whole batch goes through the teacher,
+        since the last bits of a forward depend on the size of the batch.
 
         Raises ``ValueError`` for numbers of no image or view, for a batch of another size, and where the teacher
         answers with NaN or inf.
         """
-        self._check_numbers("index", index, len(self.data.train))
+        self._check_numbers("image", image, len(self.data.train))
         self._check_numbers("view", view, self.data.views.count)
-        if len(view) != len(index):
-            raise ValueError(f"a view for each of {len(index)} images is wanted; got {len(view)}.")
-        return self._look_up(index * self.data.views.count + view, lambda: self._checked(inputs, len(index)))
+        if len(view) != len(image):
+            raise ValueError(f"a view for each of {len(image)} images is wanted; got {len(view)}.")
+        entries = image * self.data.views.count + view
+        found = self._unpacked(self._look_up(entries, lambda: self._checked(inputs, len(image))))
+        device = image.device if inputs is None else inputs.device
+        return {name: output.to(device) for name, output in found.items()}
 
     @staticmethod
     def _checked(inputs, count):
         if not isinstance(inputs, torch.Tensor) or inputs.ndim == 0 or len(inputs) != count:
-            raise ValueError(f"an input for each of {count} images is wanted; got {arguments.described(inputs)}.")
-        arguments.check_dense("inputs", inputs)
+            raise ValueError(f"an input for each of {count} images is wanted; got {described(inputs)}.")
+        check_dense("inputs", inputs)
         return inputs
 
     @staticmethod
     def _check_numbers(name, numbers, count):
         if not isinstance(numbers, torch.Tensor) or numbers.dtype != torch.int64 or numbers.ndim != 1:
-            raise ValueError(f"{name} must be an int64 tensor [B]; got {arguments.described(numbers)}.")
-        arguments.check_dense(name, numbers)
+            raise ValueError(f"{name} must be an int64 tensor [B]; got {described(numbers)}.")
+        check_dense(name, numbers)
         if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
             raise ValueError(f"{name} must lie in 0..{count - 1}; got {int(numbers.min())}..{int(numbers.max())}.")
 
@@ -128,20 +136,21 @@ class ViewCache:
         parts = torch.arange(len(self.data.val)).split(models.EVALUATION_BATCH)
         images = self.data.val.images
         answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
-        return torch.cat(answers)
+        return self._unpacked(torch.cat(answers))["logits"]
 
     def argmax(self):
         """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
         answers = ViewCache(models.Argmax(self.teacher), self.data)
         for some in torch.arange(self._entries).split(100_000):
             bits, good = self._read(some)
-            answers._store(some[good], answers.teacher.of(bits[good].view(torch.float32)))
+            logits = self._unpacked(bits[good].view(torch.float32))["logits"]
+            answers._store(some[good], answers.teacher.of(logits))
         return answers
 
     def check_belongs(self, teacher, data):
         """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
         self._check_open()
-        header = _header(teacher, data)
+        header = self._header_of(teacher, data)
         if teacher is self.teacher:  # one that keeps something of what it was last asked is still the same
             header["teacher"] = self._header["teacher"]
         self._compare(header, self._header, repr(self))
@@ -153,7 +162,7 @@ class ViewCache:
         Raises ``ValueError`` that names the first entry that is off by more than ``tolerance`` (relative to the
         largest logit). Returns the largest difference seen.
         """
-        tolerance = arguments.check_weight("tolerance", tolerance)
+        tolerance = check_weight("tolerance", tolerance)
         chosen = self._sample(whole(sample, "sample", 1), seed)
         if len(chosen) == 0:
             raise ValueError(f"{self!r} holds nothing to check yet: train a student with it first.")
@@ -175,9 +184,12 @@ class ViewCache:
         index, view = chosen // self.data.views.count, chosen % self.data.views.count
         views = self.data.views
         fresh = self._ask(teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view))
-        kept_logits = self._read(chosen)[0].view(torch.float32)
-        differences = (kept_logits - fresh).abs().amax(1) / fresh.abs().max().clamp(min=1)
-        worst = int(differences.nan_to_num(nan=torch.inf).argmax())
+        kept = self._unpacked(self._read(chosen)[0].view(torch.float32))
+        differences = torch.zeros(len(chosen))
+        for name, found in self._unpacked(fresh).items():
+            off = (kept[name] - found).flatten(1).abs().amax(1) / found.abs().max().clamp(min=1)  # [chosen]
+            differences = torch.maximum(differences, off.nan_to_num(nan=torch.inf))
+        worst = int(differences.argmax())
         if not differences[worst] <= tolerance:
             raise ValueError(
                 f"{self!r}: the entry of image {int(index[worst])}, view {int(view[worst])} is not what the teacher "
@@ -202,16 +214,52 @@ class ViewCache:
 
     @torch.no_grad()
     def _ask(self, teacher, inputs):
-        models.eval_mode(teacher)
-        answer = models.logits(teacher, inputs.to(models.device_of(teacher))).float().cpu()
-        if answer.shape != (len(inputs), self._classes):
+        """What the teacher answers, packed: float32 ``[N, width]``, each row all its outputs, one after another."""
+        found = _asked(teacher, inputs)
+        for name, output in found.items():
+            if output.shape[1:] != self._shapes.get(name) or len(output) != len(inputs):
+                raise ValueError(
+                    f"the teacher answered with {name} of shape {list(output.shape)}; expected "
+                    f"{[len(inputs), *self._shapes.get(name, ())]}, as on the first image."
+                )
+            if not (answered(output) if name == "logits" else output.isfinite()).all():
+                raise ValueError(
+                    f"the teacher answered with NaN or inf in its {name}, which no student can learn from: nothing is "
+                    "kept."
+                )
+        return torch.cat([output.flatten(1) for output in found.values()], 1)  # [N, width]
+
+    def _unpacked(self, packed):
+        """Rows ``[N, width]`` as outputs ``[N, ...]`` by name."""
+        parts = packed.split([math.prod(shape) for shape in self._shapes.values()], 1)
+        return {
+            n: part.reshape(len(part), *shape) for (n, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
+
+    def _shapes_of(self, teacher):
+        """Which outputs the teacher gives, and of what shape for one image: a dict."""
+        part = next((part for part in (self.data.train, self.data.val) if len(part)), None)
+        classes = (len(self.data.train.classes),)
+        if part is None:
+            return {"logits": classes}
+        shapes = {
+            name: tuple(output.shape[1:]) for name, output in _asked(teacher, models.as_input(part.images[:1])).items()
+        }
+        if shapes["logits"] != classes:
             raise ValueError(
-                f"the teacher answered with logits of shape {list(answer.shape)}; "
-                f"expected [{len(inputs)}, {self._classes}], one for each class of {self.data!r}."
+                f"the teacher answered with logits of shape {[1, *shapes['logits']]}; expected {[1, *classes]}, one "
+                f"for each class of {self.data!r}."
             )
-        if not arguments.answered(answer).all():
-            raise ValueError("the teacher answered with NaN or inf, which no student can learn from: nothing is kept.")
-        return answer
+        return shapes
+
+    def _header_of(self, teacher, data):
+        return {
+            "teacher": models.fingerprint(teacher),
+            "data": f"{data.train.fingerprint}/{data.val.fingerprint}",
+            "views": f"flip={data.views.flip}, shift={data.views.shift}",
+            "outputs": {name: list(shape) for name, shape in self._shapes.items()},
+            "dtype": "float32",
+        }
 
     def _store(self, entries, answer):
         """Write only what is missing: an entry that is there stays as it is. The check value goes last."""
@@ -227,7 +275,7 @@ class ViewCache:
         return (((total >> 32) & 0x7FFFFFFF) | 1).to(torch.int32)
 
     def _open(self):
-        shape = HEADER_BYTES, self._entries, self._classes
+        shape = HEADER_BYTES, self._entries, self._width
         with files.explained(self.path, "read"):
             if not self.path.exists():
                 self._create(*shape)
@@ -266,14 +314,12 @@ class ViewCache:
             )
 
 
-def _header(teacher, data):
-    return {
-        "teacher": models.fingerprint(teacher),
-        "data": f"{data.train.fingerprint}/{data.val.fingerprint}",
-        "views": f"flip={data.views.flip}, shift={data.views.shift}",
-        "number of classes": len(data.train.classes),
-        "dtype": "float32",
-    }
+@torch.no_grad()
+def _asked(teacher, inputs):
+    """What the teacher, in eval mode, answers: float32 on the CPU, by name, in the order of the names."""
+    models.eval_mode(teacher)
+    found = models.outputs(teacher, inputs.to(models.device_of(teacher)), "teacher")
+    return {name: found[name].float().cpu() for name in sorted(found)}
 
 
 def _read_header(start):

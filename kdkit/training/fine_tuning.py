@@ -5,16 +5,20 @@ The task: which module is this docstring from? The modules are those of document
 networks that learnt from this machine's texts; the teacher that ships has read those of another Python, perhaps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from kdkit import models
-from kdkit.data import seeds, text, tokens
+from kdkit.data import text, tokens
+from kdkit.data.seeds import epoch_seed, generator
 from kdkit.measure import metrics
 from kdkit.models import bert
+from kdkit.training.loop import fit
+from kdkit.training.step import Batch, Distillation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -55,10 +59,10 @@ def which_module(tokenizer: "PreTrainedTokenizerBase", pairs: list[tuple[str, st
     ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
     others repeat of these is cut out. Raises ``ValueError`` for a module of which nothing would be left to test.
     """
-    generator, learnt, tested = seeds.generator(seed), [], []
+    drawn, learnt, tested = generator(seed), [], []
     for label, module in enumerate(MODULES):
         texts = [words for name, words in pairs if name == module]
-        chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=generator)[:PER_MODULE]]
+        chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=drawn)[:PER_MODULE]]
         learnt, tested = learnt + chosen[:LABELLED], tested + chosen[LABELLED:]
     tested = _unseen(tested, dict(enumerate(words for _, words in learnt)))
     for label, module in enumerate(MODULES):
@@ -107,28 +111,31 @@ def fine_tune(
     length, longest = task.train.input_ids.shape[1], network.config.max_position_embeddings
     if length > longest:
         raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
-    device = models.device_of(network)
-    model = bert.classifier(network, len(task.classes), seed).to(device)
+    model = bert.classifier(network, len(task.classes), seed).to(models.device_of(network))
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    generator = seeds.generator(seed)
-    steps = epochs * -(-len(task.train_labels) // BATCH_SIZE)
-    batches = (
-        b for _ in range(epochs) for b in torch.randperm(len(task.train_labels), generator=generator).split(BATCH_SIZE)
-    )
-    with models.seeded(seed, device):
-        model.train()
-        for number, index in enumerate(batches):
-            optimizer.param_groups[0]["lr"] = lr * (1 - number / steps)
-            loss = F.cross_entropy(_logits(model, task.train.at(index)), task.train_labels[index].to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    model.eval()
+    batches = TaskBatches(task, seed, models.device_of(network))
+    fit(model, batches, Distillation(), optimizer, epochs=epochs, seed=seed, progress=False)
     with torch.no_grad():
-        return metrics.accuracy(_logits(model, task.test).cpu(), task.test_labels)
+        logits = models.logits(model, _inputs(task.test, models.device_of(network)))
+    return metrics.accuracy(logits.cpu(), task.test_labels)
 
 
-def _logits(model, sequences):
-    device = models.device_of(model)
-    input_ids, attention_mask = (part.to(device) for part in sequences)
-    return model(input_ids=input_ids, attention_mask=attention_mask.long()).logits
+class TaskBatches:
+    """The labelled texts of a task in batches of 16, in a new order each epoch, drawn from ``seed``."""
+
+    def __init__(self, task: Task, seed: int, device: torch.device) -> None:
+        self.task, self.seed, self.device = task, seed, device
+
+    def __len__(self) -> int:
+        return -(-len(self.task.train_labels) // BATCH_SIZE)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch ``number``, counted from 0."""
+        drawn = generator(epoch_seed(self.seed, number))
+        for index in torch.randperm(len(self.task.train_labels), generator=drawn).split(BATCH_SIZE):
+            texts = _inputs(self.task.train.at(index), self.device)
+            yield Batch(texts, self.task.train_labels[index].to(self.device))
+
+
+def _inputs(texts: tokens.Sequences, device: torch.device) -> dict[str, Tensor]:
+    return {"input_ids": texts.input_ids.to(device), "attention_mask": texts.attention_mask.long().to(device)}

@@ -1,11 +1,11 @@
 """DistilBERT's recipe: a student made of the teacher's layers, which learns from three losses at once.
 
-Read it top to bottom: ``triple_loss`` is the idea, ``step`` one step of it, ``train`` repeats that over epochs, for
-the student as for a teacher of its own. Networks are built in ``kdkit.models.bert``, text is read in ``kdkit.data``.
+Read it top to bottom: ``triple_loss`` is the idea, ``train`` hands it to the one loop. Networks are built in
+``kdkit.models.bert``, text is read in ``kdkit.data``.
 
 The teacher is asked at each step, not a cache as for images: which tokens are masked is drawn anew in each epoch, so
-that hardly any question comes twice, and an answer has for each token as many numbers as the vocabulary has tokens.
-Those who store answers all the same keep the few largest of each.
+that hardly any question comes twice, and an answer has as many numbers as there are tokens in the vocabulary, for each
+token. Those who store answers all the same keep the few largest of each.
 
 Of DistilBERT's code this is the three losses, the initialisation and the schedule's shape. As there, gradients longer
 than 5 are cut, after the losses were weighted: the heavier they weigh, the more often. Otherwise than there, batches
@@ -14,21 +14,30 @@ for a tenth of the steps where it does for a twentieth.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from kdkit import losses, models
-from kdkit.data import seeds, tokens
-from kdkit.losses import arguments
-from kdkit.losses.arguments import positive
+from kdkit.data import tokens
+from kdkit.data.seeds import epoch_seed, generator
+from kdkit.losses.arguments import IGNORE_INDEX, answered, check_temperature, check_weight, positive, whole
 from kdkit.measure import metrics
 from kdkit.models import bert
-from kdkit.training.runs import Run, advance, check_idle, check_schedule, epoch_seed, keep_going, learning_rate
+from kdkit.training import step as core
+from kdkit.training.loop import fit
+from kdkit.training.schedule import check_networks, check_numbers, check_unused
+from kdkit.training.state import Run
+from kdkit.training.step import Batch, Outputs
 
-TEMPERATURE, SOFT, HARD, COSINE = 2.0, 5.0, 2.0, 1.0  # of the command in its code's README; the paper names no weights
+# of the command in DistilBERT's code's README; the paper names no weights
+DEFAULTS = {"temperature": 2.0, "soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
 PEAK_LR, WARM_UP = 2e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
-BETAS, WEIGHT_DECAY, LONGEST_GRADIENT = (0.9, 0.98), 0.01, 5.0
+BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.98), 0.01, 5.0
 EVALUATION_BATCH = 64  # sequences
 EVALUATION_SEED = 0  # of the tokens that are masked where networks are compared: the same for all
 
@@ -39,29 +48,29 @@ class TripleLoss(NamedTuple):
     Scalar tensors, or plain numbers.
     """
 
-    total: torch.Tensor
-    soft: torch.Tensor
-    hard: torch.Tensor
-    cosine: torch.Tensor
+    total: Tensor
+    soft: Tensor
+    hard: Tensor
+    cosine: Tensor
 
 
 def triple_loss(
-    student,
-    teacher,
-    labels,
-    attention_mask,
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    labels: Tensor,
+    attention_mask: Tensor,
     *,
-    temperature=TEMPERATURE,
-    soft_weight=SOFT,
-    hard_weight=HARD,
-    cosine_weight=COSINE,
-):
+    temperature: float = DEFAULTS["temperature"],
+    soft_weight: float = DEFAULTS["soft_weight"],
+    hard_weight: float = DEFAULTS["hard_weight"],
+    cosine_weight: float = DEFAULTS["cosine_weight"],
+) -> TripleLoss:
     """The three losses of DistilBERT on what student and teacher say of the same text: a ``TripleLoss`` of tensors.
 
     Parameters:
         student, teacher: pairs of logits ``[N, L, V]`` and last hidden states ``[N, L, width]`` (``bert.answer``).
         labels: int64 ``[N, L]``, the masked tokens, and -100 elsewhere: they are for the masked-language-model loss.
-        attention_mask: bool ``[N, L]``, False where padding is: the other two losses count every token but that.
+        attention_mask: bool ``[N, L]``, False in padding: the other two losses count every token but that.
         temperature: of the soft targets; T^2 is included.
         soft_weight, hard_weight, cosine_weight: numbers of at least 0; a term of weight 0 is not computed and reads 0.
 
@@ -70,8 +79,8 @@ def triple_loss(
     code's README.
     """
     _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
-    (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
+    (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
     total, soft, hard = losses.kd_terms(logits, teacher_logits, labels, mask=attention_mask, **weights)
     if cosine_weight == 0:
         return TripleLoss(total, soft, hard, total.new_zeros(()))
@@ -79,10 +88,10 @@ def triple_loss(
     return TripleLoss(total + float(cosine_weight) * cosine, soft, hard, cosine)
 
 
-def _check_weights(temperature, soft_weight, hard_weight, cosine_weight):
-    arguments.check_temperature(temperature)
+def _check_weights(temperature: float, soft_weight: float, hard_weight: float, cosine_weight: float) -> None:
+    check_temperature(temperature)
     weights = {"soft_weight": soft_weight, "hard_weight": hard_weight, "cosine_weight": cosine_weight}
-    if not any([arguments.check_weight(*weight) for weight in weights.items()]):
+    if not any([check_weight(*weight) for weight in weights.items()]):
         raise ValueError("all three weights are 0: nothing is left to learn from. Give one above 0.")
     if soft_weight == hard_weight == 0:
         raise ValueError(
@@ -91,61 +100,57 @@ def _check_weights(temperature, soft_weight, hard_weight, cosine_weight):
         )
 
 
-def step(teacher, student, batch, optimizer, **weights):
-    """One step of distillation on ``batch``, a ``tokens.MaskedBatch``: a ``TripleLoss`` of plain numbers.
+class TripleDistillation:
+    """``triple_loss`` for the loop; without a teacher the masked-language-model loss alone, with weight 1."""
+
+    def __init__(self, **weights: float) -> None:
+        self.weights = DEFAULTS | weights
+        _check_weights(**self.weights)
+
+    def __call__(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> TripleLoss:
+        if teacher is not None:
+            pairs = [(outputs["logits"], outputs["hidden"]) for outputs in (student, teacher)]
+            return triple_loss(*pairs, batch.labels, batch.mask, **self.weights)
+        hard = losses.hard_cross_entropy(student["logits"], batch.labels)
+        nothing = hard.new_zeros(())
+        return TripleLoss(hard, nothing, hard, nothing)
+
+
+def step(
+    teacher: nn.Module, student: nn.Module, batch: tokens.MaskedBatch, optimizer: Optimizer, **weights: float
+) -> TripleLoss:
+    """One step of distillation on ``batch``: a ``TripleLoss`` of plain numbers.
 
     ``weights``: as for ``triple_loss``. Leaves the teacher in eval mode and untouched, the student in train mode, the
-    gradients cleared.
+    gradients cleared. Raises ``ValueError`` where the weights or the networks do not fit.
     """
     check(teacher, student, **weights)
-    models.train_mode(student)
-    answers = _answer(student, batch), _ask(teacher, batch)
-    terms = triple_loss(*answers, batch.labels, batch.attention_mask, **weights)
-    return _update(student, optimizer, terms)
+    settings = {"teacher": teacher, "max_grad_norm": MAX_GRAD_NORM, "read": True}
+    return core.step(student, as_batch(batch), TripleDistillation(**weights), optimizer, **settings)
 
 
-@torch.no_grad()
-def _ask(teacher, batch):
-    models.eval_mode(teacher)
-    return _answer(teacher, batch)
-
-
-def _answer(network, batch):
-    return bert.answer(network, batch.input_ids, batch.attention_mask)
-
-
-def _update(student, optimizer, terms):
-    optimizer.zero_grad()
-    terms.total.backward()
-    torch.nn.utils.clip_grad_norm_(student.parameters(), LONGEST_GRADIENT)
-    optimizer.step()
-    optimizer.zero_grad()
-    return TripleLoss(*(term.item() for term in terms))
-
-
-def _step_alone(student, batch, optimizer):
-    """The same without a teacher: the masked-language-model loss alone."""
-    models.train_mode(student)
-    hard = losses.hard_cross_entropy(_answer(student, batch)[0], batch.labels)
-    return _update(student, optimizer, TripleLoss(hard, torch.zeros(()), hard, torch.zeros(())))
+def as_batch(batch: tokens.MaskedBatch) -> Batch:
+    """A batch of masked text as the loop takes it: inputs by their names, the attention mask for the soft term."""
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask.long(), "output_hidden_states": True}
+    return Batch(inputs, batch.labels, batch.attention_mask)
 
 
 def train(
-    student,
-    corpus,
+    student: nn.Module,
+    corpus: tokens.Corpus,
     *,
-    teacher=None,
-    temperature=TEMPERATURE,
-    soft_weight=SOFT,
-    hard_weight=HARD,
-    cosine_weight=COSINE,
-    epochs,
-    batch_size=32,
-    lr=PEAK_LR,
-    seed=0,
-    checkpoint=None,
-    progress=True,
-):
+    teacher: nn.Module | None = None,
+    temperature: float = DEFAULTS["temperature"],
+    soft_weight: float = DEFAULTS["soft_weight"],
+    hard_weight: float = DEFAULTS["hard_weight"],
+    cosine_weight: float = DEFAULTS["cosine_weight"],
+    epochs: int,
+    batch_size: int = 32,
+    lr: float = PEAK_LR,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool | Callable[[Run], Any] = True,
+) -> Run:
     """Train ``student`` on ``corpus.train``, watch it on ``corpus.val``, leave ``corpus.test`` alone.
 
     Runs with the same ``seed`` read the same texts in the same order with the same tokens masked, whatever they learn
@@ -166,75 +171,85 @@ def train(
     texts val_perplexity, val_accuracy and val_agreement (None without a teacher). Raises ``ValueError`` for settings
     that contradict each other, and otherwise as ``kdkit.train`` does.
     """
-    schedule = check_schedule(student, teacher, epochs, batch_size, seed)
+    check_networks(student, teacher)
+    check_numbers(epochs, seed)
+    batch_size = whole(batch_size, "batch_size", 1)
     check_reads(student, corpus)
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     weights["cosine_weight"] = cosine_weight
-    if teacher is not None:
+    if teacher is None:
+        check_unused(weights, DEFAULTS, "without a teacher", "pass a teacher")
+    else:
         check_reads(teacher, corpus)
         check(teacher, student, **weights)
-    else:
-        check_idle(weights, dict(zip(weights, (TEMPERATURE, SOFT, HARD, COSINE), strict=True)))
-    settings = {
-        **_identity(student, corpus, teacher, weights),
-        **schedule,
-        "lr": positive("lr", lr),
-    }
-    run = Run(student, settings)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY)
-    steps = -(-len(corpus.train.input_ids) // batch_size)
-
-    def prepare():
-        batch = mask_for_evaluation(corpus.val, corpus.tokenizer)
-        teacher_val = None if teacher is None else guesses(teacher, batch).argmax(-1)
-
-        def one_epoch(epoch, bar):
-            means = _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar)
-            return {**means, **_validate(student, batch, teacher_val)}
-
-        return one_epoch
-
-    return keep_going(run, optimizer, prepare, steps, checkpoint, progress)
+    identity = _identity(corpus) | (dict.fromkeys(weights) if teacher is None else weights)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=positive("lr", lr), betas=BETAS, weight_decay=WEIGHT_DECAY)
+    return fit(
+        student,
+        TextBatches(corpus, batch_size, seed, models.device_of(student)),
+        TripleDistillation(**weights),
+        optimizer,
+        epochs=epochs,
+        teacher=teacher,
+        seed=seed,
+        warm_up=WARM_UP,
+        max_grad_norm=MAX_GRAD_NORM,
+        validate=Validation(corpus, teacher),
+        about=identity | {"batch_size": batch_size},
+        checkpoint=checkpoint,
+        progress=progress,
+    )
 
 
-def _run_epoch(run, optimizer, epoch, steps, corpus, teacher, weights, bar):
-    settings, device = run.settings, models.device_of(run.student)
-    generator = seeds.generator(epoch_seed(settings["seed"], epoch))
-    order = torch.randperm(len(corpus.train.input_ids), generator=generator)
-    sums, first = torch.zeros(4, dtype=torch.double), None
-    for number, index in enumerate(order.split(settings["batch_size"]), start=epoch * steps):
-        batch = tokens.mask_tokens(corpus.train.at(index), corpus.tokenizer, generator).to(device)
-        optimizer.param_groups[0]["lr"] = learning_rate(number, settings["epochs"] * steps, settings["lr"], WARM_UP)
-        if teacher is None:
-            seen = _step_alone(run.student, batch, optimizer)
-        else:
-            seen = step(teacher, run.student, batch, optimizer, **weights)
-        sums += torch.tensor(seen, dtype=torch.double)
-        first = seen.total if first is None else first
-        advance(bar, seen.total, run)
-    means = dict(zip(("loss", "soft_loss", "hard_loss", "cosine_loss"), (sums / steps).tolist(), strict=True))
-    return {"first_loss": first, **means}
+class TextBatches:
+    """The batches of an epoch: the sequences in an order of the seed's own, with other tokens masked each time."""
+
+    def __init__(self, corpus: tokens.Corpus, batch_size: int, seed: int, device: torch.device) -> None:
+        self.corpus, self.seed, self.device = corpus, seed, device
+        self.count = len(corpus.train.input_ids)
+        self.batch_size = min(batch_size, self.count)
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch ``number``, counted from 0."""
+        drawn = generator(epoch_seed(self.seed, number))
+        for index in torch.randperm(self.count, generator=drawn).split(self.batch_size):
+            masked = tokens.mask_tokens(self.corpus.train.at(index), self.corpus.tokenizer, drawn)
+            yield as_batch(masked.to(self.device))
 
 
-def _validate(student, batch, teacher_val):
-    answers = guesses(student, batch)
-    if not arguments.answered(answers).all():  # it has diverged, as ``keep_going`` then says
-        return {"val_perplexity": math.nan, "val_accuracy": math.nan, "val_agreement": None}
-    found = {f"val_{name}": value for name, value in judge(answers, batch).items()}
-    agreement = None if teacher_val is None else (answers.argmax(-1) == teacher_val).double().mean().item()
-    return {**found, "val_agreement": agreement}
+class Validation:
+    """What an epoch's line of the history says of the validation texts."""
+
+    def __init__(self, corpus: tokens.Corpus, teacher: nn.Module | None) -> None:
+        self.corpus, self.teacher = corpus, teacher
+        self.batch, self.teacher_answers = None, None
+
+    def __call__(self, student: nn.Module) -> dict[str, float | None]:
+        if self.batch is None:  # once, and only if an epoch is left
+            self.batch = mask_for_evaluation(self.corpus.val, self.corpus.tokenizer)
+            if self.teacher is not None:
+                self.teacher_answers = guesses(self.teacher, self.batch).argmax(-1)
+        logits = guesses(student, self.batch)
+        if not answered(logits).all():  # it has diverged, as ``fit`` then says
+            return {"val_perplexity": math.nan, "val_accuracy": math.nan, "val_agreement": None}
+        found = {f"val_{name}": value for name, value in judge(logits, self.batch).items()}
+        same = None if self.teacher is None else (logits.argmax(-1) == self.teacher_answers).double().mean().item()
+        return {**found, "val_agreement": same}
 
 
 # --------------------------------------------------------------------------------------------- judging
 
 
-def mask_for_evaluation(sequences, tokenizer):
+def mask_for_evaluation(sequences: tokens.Sequences, tokenizer: Any) -> tokens.MaskedBatch:
     """``sequences`` with some tokens masked, the same ones each time: networks are compared on the same batch."""
-    return tokens.mask_tokens(sequences, tokenizer, seeds.generator(EVALUATION_SEED))
+    return tokens.mask_tokens(sequences, tokenizer, generator(EVALUATION_SEED))
 
 
 @torch.no_grad()
-def guesses(network, batch):
+def guesses(network: nn.Module, batch: tokens.MaskedBatch) -> Tensor:
     """What ``network``, in eval mode, says of each masked token of ``batch``: logits ``[tokens, V]``, on the CPU.
 
     The mode of the network, and of each module in it, is put back afterwards.
@@ -243,17 +258,17 @@ def guesses(network, batch):
     with models.evaluating(network):
         for start in range(0, len(batch.input_ids), EVALUATION_BATCH):
             part = tokens.MaskedBatch(*(tensor[start : start + EVALUATION_BATCH] for tensor in batch)).to(device)
-            found.append(_answer(network, part)[0][part.labels != arguments.IGNORE_INDEX].float().cpu())
+            found.append(models.logits(network, as_batch(part).inputs)[part.labels != IGNORE_INDEX].float().cpu())
     return torch.cat(found)
 
 
-def judge(logits, batch, teacher_logits=None):
+def judge(logits: Tensor, batch: tokens.MaskedBatch, teacher_logits: Tensor | None = None) -> dict[str, float]:
     """How good guesses are, a dict: ``perplexity``, ``accuracy``; with a teacher's also ``agreement`` and ``kl`` to it.
 
     Perplexity is exp of the cross-entropy: among how many equally likely tokens one would have to guess to do as well.
     ``logits`` ``[tokens, V]``: one row for each masked token of ``batch``, in order (``guesses``).
     """
-    labels = batch.labels[batch.labels != arguments.IGNORE_INDEX].to(logits.device)
+    labels = batch.labels[batch.labels != IGNORE_INDEX].to(logits.device)
     found = {
         "perplexity": losses.hard_cross_entropy(logits, labels).double().exp().item(),
         "accuracy": metrics.accuracy(logits, labels),
@@ -264,7 +279,7 @@ def judge(logits, batch, teacher_logits=None):
     return found
 
 
-def report(network, corpus):
+def report(network: nn.Module, corpus: tokens.Corpus) -> dict:
     """``judge`` on the test texts; beside it whoever guesses by how common tokens are, and random weights: a dict.
 
     ``network``: as ``bert.teacher`` builds it, for as many tokens as the corpus's tokenizer knows.
@@ -280,15 +295,15 @@ def report(network, corpus):
 # --------------------------------------------------------------------------------------------- checks
 
 
-def check(teacher, student, *, temperature=TEMPERATURE, soft_weight=SOFT, hard_weight=HARD, cosine_weight=COSINE):
+def check(teacher: nn.Module, student: nn.Module, **weights: float) -> None:
     """``ValueError`` for settings of ``triple_loss`` that contradict each other, or do not fit these two networks."""
-    if teacher is student:
-        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
-    _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
-    bert.check_fit(teacher, student, hidden=cosine_weight > 0)
+    check_networks(student, teacher)
+    weights = DEFAULTS | weights
+    _check_weights(**weights)
+    bert.check_fit(teacher, student, hidden=weights["cosine_weight"] > 0)
 
 
-def check_reads(network, corpus):
+def check_reads(network: nn.Module, corpus: tokens.Corpus) -> None:
     """``ValueError`` unless ``network`` can read ``corpus``: its tokens, its length, and a mark for masked ones."""
     bert.check_text_model("a student or teacher", network)
     if not isinstance(corpus, tokens.Corpus):
@@ -308,12 +323,9 @@ def check_reads(network, corpus):
         )
 
 
-def _identity(student, corpus, teacher, weights):
-    """What makes a run this run and no other, beside its numbers."""
+def _identity(corpus: tokens.Corpus) -> dict:
+    """What makes a run a run on these texts, and on no others."""
     return {
         "corpus": "/".join(tokens.fingerprint(part) for part in (corpus.train, corpus.val)),
         "sequences": len(corpus.train.input_ids),
-        "student": models.fingerprint(student),
-        "teacher": None if teacher is None else models.fingerprint(teacher),
-        **(dict.fromkeys(weights) if teacher is None else weights),
     }

@@ -7,10 +7,10 @@ import reading
 import torch
 from torch import nn
 
-from kdkit import losses, models, zoo
+from kdkit import losses, models, training, zoo
 from kdkit.data import text, tokens
 from kdkit.models import bert
-from kdkit.training import masked_lm, runs
+from kdkit.training import masked_lm
 
 VOCAB_SIZE = len(reading.tokenizer())
 WEIGHTS = {"soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
@@ -169,14 +169,14 @@ def test_the_same_seed_gives_the_same_run_to_the_bit_and_leaves_the_global_state
 
 
 def test_arms_of_one_seed_read_the_same_texts_with_the_same_tokens_masked(teacher, monkeypatch):
-    seen, answer = {}, bert.answer
+    seen, ask = {}, models.outputs
 
-    def watch(network, input_ids, attention_mask):
+    def watch(network, inputs, name="network"):
         if network.training:
-            seen[arm].append(input_ids.clone())
-        return answer(network, input_ids, attention_mask)
+            seen[arm].append(inputs["input_ids"].clone())
+        return ask(network, inputs, name)
 
-    monkeypatch.setattr(bert, "answer", watch)
+    monkeypatch.setattr(models, "outputs", watch)
     for arm, settings in {
         "alone": {},
         "distilled": {"teacher": teacher},
@@ -198,7 +198,7 @@ def test_a_run_that_was_killed_goes_on_to_the_bit(teacher, tmp_path, distilled):
 
     who = teacher if distilled else None
     whole = train(who, epochs=3)
-    with pytest.raises(runs.TrainingInterrupted, match="1 epoch is kept"):
+    with pytest.raises(training.TrainingInterrupted, match="1 epoch is kept"):
         train(who, epochs=3, checkpoint=tmp_path / "c", progress=pull_the_plug)
     resumed = train(who, epochs=3, checkpoint=tmp_path / "c")
     assert resumed.history == whole.history
@@ -214,7 +214,7 @@ def test_the_test_texts_are_never_looked_at(teacher):
 
 @pytest.mark.parametrize("lr", [10.0, 1e3])
 def test_a_training_that_explodes_says_so(lr):
-    with pytest.raises(runs.Diverged, match=r"epoch 1.*: the training diverged.*first weights back: lower lr"):
+    with pytest.raises(training.Diverged, match=r"epoch 1.*: the training diverged.*first weights back: lower lr"):
         train(lr=lr)
 
 

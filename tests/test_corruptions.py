@@ -1,4 +1,4 @@
-"""Worn images: three of each, the first untouched, the others changed a little and as they say."""
+"""Corrupted copies: three of each image, the first untouched, the others changed a little and as they say."""
 
 import pytest
 import tiny
@@ -18,11 +18,11 @@ def generator():
 
 def test_each_image_comes_three_times_with_its_label():
     data = tiny.splits(train=20)
-    worn = corruptions.worn(data)
-    assert len(worn.train) == 60 and torch.equal(worn.train.images[:20], data.train.images)
-    assert torch.equal(worn.train.labels, data.train.labels.repeat(3))
-    assert worn.val is data.val and worn.test is data.test and worn.views == data.views
-    assert corruptions.worn(data).train.fingerprint == worn.train.fingerprint
+    more = corruptions.with_corrupted_copies(data)
+    assert len(more.train) == 60 and torch.equal(more.train.images[:20], data.train.images)
+    assert torch.equal(more.train.labels, data.train.labels.repeat(3))
+    assert more.val is data.val and more.test is data.test and more.views == data.views
+    assert corruptions.with_corrupted_copies(data).train.fingerprint == more.train.fingerprint
 
 
 def test_compressed_images_look_alike_and_the_lower_the_quality_the_less(pictures):

@@ -1,0 +1,116 @@
+"""``python -m kdkit distill``: pairs of students, one alone and one distilled, and a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import kdkit
+from kdkit.cli import networks, reports
+from kdkit.cli.options import (
+    Commands,
+    add_command,
+    add_computing,
+    add_data,
+    add_training,
+    check,
+    load_data,
+    plan,
+    schedule,
+)
+
+if TYPE_CHECKING:
+    from kdkit.data import ImageSet, Splits
+
+EPOCHS = 8  # usually
+ARMS = ("alone", "distilled")
+
+
+def add(commands: Commands) -> None:
+    """Declare the command and its options."""
+    parser = add_command(commands, "distill", run, "train students, alone and distilled, and compare")
+    add_data(parser)
+    add_computing(parser)
+    add_training(parser, EPOCHS)
+    which = "a .safetensors file or a name that ships with the kit (default: yours in RUNS)"
+    parser.add_argument("--teacher", help=which)
+    parser.add_argument("--width", type=int, default=8, help="the students' first stage, in channels")
+    parser.add_argument("--depth", type=int, default=6, help="the students' convolutions")
+    parser.add_argument("--seeds", type=int, default=3, help="how many pairs of students")
+    parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
+    parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
+    parser.add_argument("--hard-weight", type=float, default=0.1, help="weight of the labels")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train pairs of equal students, one alone and one distilled, and compare them on the test images.
+
+    Both students of a pair begin with the same weights and see the same images in the same order. The teacher's
+    answers are kept in a cache, so that only the first distilled student waits for them.
+    """
+    began = time.perf_counter()
+    check(options)
+    kdkit.losses.arguments.check_temperature(options.temperature)  # now, not after the first student alone
+    kdkit.losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
+    data = load_data(options)
+    teacher = networks.teacher(options, data).to(networks.device(options.device))
+    plan(options, data, EPOCHS)
+    teacher_accuracy = networks.measure(teacher, data.test)["accuracy"]
+    print(f"teacher: test accuracy {teacher_accuracy:.2%}", flush=True)
+    name = f"{data.name}-{reports.fingerprints(teacher, data)}"
+    folder = options.runs / f"{name}-students-{reports.digest(options)}"
+    cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache")
+    kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
+    kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
+    runs = [pair(seed, options, data, folder, kd) for seed in range(options.seeds)]
+    failures, verdict = failed(runs, data.test), None
+    if not failures:
+        verdict = kdkit.metrics.paired_interval(*([run[f"student_{arm}"] for run in runs] for arm in ARMS)).verdict
+    unsaid = "nothing can be said, for these students have not learnt:"
+    print(f"distillation: {verdict or unsaid}", *failures, sep="\n  ")
+    result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": teacher_accuracy, "runs": runs}
+    result |= {"verdict": verdict, "broken": failures, **reports.origin(data, options)}
+    reports.write(options, result, began)
+    return 1 if failures else 0
+
+
+def pair(seed: int, options: argparse.Namespace, data: Splits, folder: Path, kd: dict) -> dict[str, object]:
+    """Train the two students of one seed, the second with ``kd`` (teacher, cache, temperature, weights).
+
+    Returns their test accuracies (None for one that diverged) and seconds. Checkpoints go to ``folder``.
+    """
+    row, said = {"seed": seed}, []
+    for arm, extra in zip(ARMS, ({}, kd), strict=True):
+        classes, channels = len(data.train.classes), data.train.images.shape[1]
+        student = kdkit.models.student(options.width, options.depth, classes, channels, seed)
+        student = student.to(networks.device(options.device))
+        checkpoint = folder / f"seed{seed}-{arm}.checkpoint"
+        try:
+            trained = kdkit.train(student, data, seed=seed, checkpoint=checkpoint, **schedule(options), **extra)
+        except kdkit.training.Diverged as problem:  # the other students are worth having all the same
+            row |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
+            said.append(f"{arm} diverged")
+            continue
+        accuracy = row[f"student_{arm}"] = networks.measure(student, data.test)["accuracy"]
+        row[f"seconds_{arm}"] = round(trained.seconds, 1)
+        said.append(f"{arm} {accuracy:.2%}")
+    print(f"seed {seed}: {', '.join(said)}", flush=True)
+    return row
+
+
+def failed(runs: list[dict], test: ImageSet) -> list[str]:
+    """A sentence for each student that diverged, may as well have guessed, or lies far below its like."""
+    sentences, guess = [], kdkit.metrics.guessing(test.labels)
+    for arm in ARMS:
+        best = max((run[f"student_{arm}"] or 0.0 for run in runs), default=0.0)
+        for run in runs:
+            accuracy, who = run[f"student_{arm}"], f"seed {run['seed']}, {arm}"
+            if accuracy is None:
+                sentences.append(f"{who}: {run[f'diverged_{arm}']}")
+            elif accuracy < guess:
+                sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more images?")
+            elif accuracy < (guess + best) / 2:
+                sentences.append(f"{who}: {accuracy:.2%}, where another seed has {best:.2%}: lower --lr?")
+    return sentences

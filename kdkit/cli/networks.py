@@ -1,0 +1,149 @@
+"""Networks for the commands: found by name or file, measured, and kept in a file with a card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import kdkit
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from kdkit.data import ImageSet, Splits
+
+SAME_NETWORK = ("settings", "train_fingerprint", "test_fingerprint")  # on the cards of one network
+
+
+def device(name: str) -> str:
+    """The device of ``--device``; for "auto" the best that torch sees. ``ValueError`` for one that it does not see."""
+    import torch
+
+    seen = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return "cuda" if seen["cuda"] else "mps" if seen["mps"] else "cpu"
+    if not seen[name]:
+        raise ValueError(f"--device {name}: torch sees no such device here. Use --device auto; doctor says more.")
+    return name
+
+
+def hardware(network: Module) -> str:
+    """What computes ``network``, for its card: the name of the GPU, or "cpu"."""
+    import torch
+
+    kind = kdkit.models.device_of(network).type
+    return torch.cuda.get_device_name() if kind == "cuda" else kind
+
+
+def teacher(options: argparse.Namespace, data: Splits) -> Module:
+    """The teacher that ``--teacher`` names; without one yours in RUNS, then one that ships with the kit.
+
+    Raises ``FileNotFoundError`` if there is none, ``ValueError`` if yours was trained on other images of the same
+    name, and as ``read`` does.
+    """
+    mine, shipped = options.runs / f"{data.name}-teacher.safetensors", f"{data.name}-teacher"
+    if options.teacher:
+        return read(options.teacher, data)
+    if mine.exists():
+        if kdkit.zoo.read_card(mine).get("test_fingerprint", data.test.fingerprint) != data.test.fingerprint:
+            raise ValueError(
+                f"{mine} was trained on other images of the same name. Name a teacher with --teacher, or train one on "
+                "these: python -m kdkit train-teacher with --out and another name."
+            )
+        return read(str(mine), data)
+    if shipped in kdkit.zoo.names():
+        return read(shipped, data)
+    raise FileNotFoundError(
+        f"no teacher for {data.name}: neither {mine} nor one that ships with the kit. "
+        f"Train one first: python -m kdkit train-teacher --data {options.data}"
+    )
+
+
+def read(name: str, data: Splits) -> Module:
+    """The network in the file ``name``, or that ships under this name, in eval mode.
+
+    Raises ``FileNotFoundError`` if it is not there, ``ValueError`` if it is damaged, reads text, or knows other
+    classes than ``data``.
+    """
+    in_file = name.endswith(".safetensors")
+    card = (kdkit.zoo.read_card if in_file else kdkit.zoo.card)(name)
+    if "words" in card["architecture"]:
+        raise ValueError(f"{name} reads text, and {data.name} is pictures: take a network that sees.")
+    known = card.get("classes", data.train.classes)
+    if tuple(known) != data.train.classes:
+        raise ValueError(
+            f"{name} was trained on {', '.join(known)}; {data.name} has {', '.join(data.train.classes)}. "
+            "Take a network that was trained on the same classes."
+        )
+    return (kdkit.zoo.read if in_file else kdkit.zoo.load)(name)
+
+
+def measure(network: Module, images: ImageSet, flip: bool = False) -> dict[str, float]:
+    """Accuracy and expected calibration error on ``images``; with ``flip`` also the accuracy of the mean of the
+    logits of a picture and of its mirror image.
+    """
+    metrics = kdkit.metrics
+    logits = metrics.predict(network, images.images)  # [N, classes]
+    results = {
+        "accuracy": metrics.accuracy(logits, images.labels),
+        "ece": metrics.expected_calibration_error(logits, images.labels),
+    }
+    if flip:
+        both = (logits + metrics.predict(network, images.images.flip(3))) / 2
+        results["accuracy_with_flips"] = metrics.accuracy(both, images.labels)
+    return results
+
+
+def check_learnt(accuracy: float, test: ImageSet) -> None:
+    """``ValueError`` for a teacher that names no more of the ``test`` images right than guessing may."""
+    guess = kdkit.metrics.guessing(test.labels)
+    if accuracy < guess:
+        raise ValueError(
+            f"the teacher names {accuracy:.2%} of {len(test):,} test images right. Whoever names the commonest class "
+            f"always may reach {guess:.2%} with luck: it is not kept. Give it more --epochs, or more images."
+        )
+
+
+def as_written(network: Module, card: dict) -> Module:
+    """The network that a file would give back, in half precision: what is measured is what will be written."""
+    with tempfile.TemporaryDirectory() as folder:
+        kdkit.zoo.save(network, Path(folder) / "network.safetensors", card)
+        return kdkit.zoo.read(Path(folder) / "network.safetensors")
+
+
+def check_place(out: Path, origin: dict) -> None:
+    """``ValueError`` unless a network of this ``origin`` may be written to ``out``: nothing is there, or what the same
+    command made.
+    """
+    if not kdkit.zoo.check_path(out).exists():
+        return
+    card = kdkit.zoo.read_card(out)
+    if all(_on_card(card, name) == json.loads(json.dumps(_on_card(origin, name))) for name in SAME_NETWORK):
+        return
+    accuracy = card.get("results", {}).get("accuracy")
+    good = "" if accuracy is None else f", which names {accuracy:.2%} of its test images right"
+    raise ValueError(
+        f"{out} holds another network already{good} ({card.get('command', 'made by no command')}). It is not "
+        "overwritten: give --out another name, or move it away."
+    )
+
+
+def _on_card(card, name):
+    """What a card says under ``name``; of settings all but where the data lies, which its fingerprints tell better."""
+    value = card.get(name)
+    return {key: kept for key, kept in value.items() if key != "data"} if isinstance(value, dict) else value
+
+
+def keep(network: Module, out: Path, card: dict, words: list[str] | None = None) -> None:
+    """Write a network to ``out``, with its ``words`` if it reads text.
+
+    Raises ``ValueError`` if another has come there meanwhile, ``OSError`` where the disk is in the way.
+    """
+    with kdkit.data.files.alone(out, waiting=f"another program is writing {out}: waiting for it."):
+        check_place(out, card)
+        if words is not None:
+            kdkit.zoo.save_words(words, out)
+        kdkit.zoo.save(network, out, card)

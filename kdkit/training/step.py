@@ -1,0 +1,219 @@
+"""What happens in one step of training, in plain order: ``step``. Every training of the kit goes through it.
+
+``kd_step`` is that step with the distillation loss and with checks for whoever writes a loop of their own.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kdkit import losses, models
+from kdkit.losses.arguments import IGNORE_INDEX, check_temperature
+
+Inputs = Tensor | tuple | list | Mapping[str, Any]
+Outputs = dict[str, Tensor]  # what a network answers, by name: "logits" and, if they are asked for, its features
+
+
+class Batch(NamedTuple):
+    """What one step learns from.
+
+    ``inputs``: what both networks are asked: a tensor, a tuple or list (handed over in order), or a mapping (by name).
+    ``labels``: integers ``[B]`` or ``[B, L]``; ``mask``, bool ``[B, L]``: which tokens count in the soft term.
+    ``image`` and ``view``, int64 ``[B]`` on the CPU: under which the cache keeps the teacher's outputs.
+    """
+
+    inputs: Inputs
+    labels: Tensor | None = None
+    mask: Tensor | None = None
+    image: Tensor | None = None
+    view: Tensor | None = None
+
+
+# A loss is handed the student's outputs, the teacher's (None without one) and the batch. It returns a scalar tensor, or
+# a named tuple of scalar tensors of which the first is the total. If it is a module, its weights may learn as well.
+Loss = Callable[[Outputs, Outputs | None, Batch], Any]
+
+
+def step(
+    student: nn.Module,
+    batch: Batch,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    teacher: nn.Module | None = None,
+    cache: Any = None,
+    max_grad_norm: float | None = None,
+    read: bool = False,
+) -> tuple:
+    """One step: ask both networks, compute the loss, move the weights that ``optimizer`` holds.
+
+    ``cache``: a ``ViewCache`` to take the teacher's outputs from. ``max_grad_norm``: gradients longer than this are
+    cut to it. ``read``: look at the loss before any weight is moved, and refuse one that is not finite; on a GPU the
+    host waits for that, and for nothing else in here.
+
+    Returns the terms of the loss: scalar tensors ``()`` without gradient; plain numbers, if they were read. Leaves the
+    teacher in eval mode and untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a
+    network does not take the inputs, for a loss that no gradient flows from, and with ``read`` for one that is not
+    finite.
+    """
+    models.train_mode(student)
+    teacher_outputs = None if teacher is None else ask(teacher, batch, cache)
+    student_outputs = models.outputs(student, batch.inputs, "student")
+    terms = loss(student_outputs, teacher_outputs, batch)
+    terms = terms if isinstance(terms, tuple) else (terms,)
+    total = terms[0]
+    if not total.requires_grad:
+        raise ValueError("no gradient reaches the student: is the step made inside torch.no_grad()?")
+    seen = [term.detach() for term in terms]
+    if read:
+        seen = torch.stack(seen).tolist()
+        _check_finite(seen[0], student_outputs, teacher_outputs, batch)
+    optimizer.zero_grad()
+    total.backward()
+    if max_grad_norm is not None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    student.zero_grad()  # of weights that the optimizer does not hold
+    return type(terms)(*seen) if hasattr(terms, "_fields") else tuple(seen)
+
+
+@torch.no_grad()
+def ask(teacher: nn.Module, batch: Batch, cache: Any = None) -> Outputs:
+    """What the teacher answers: it is only asked. Without eval mode BatchNorm's statistics would move all the same."""
+    if cache is not None:
+        return cache.outputs(batch.image, batch.view, batch.inputs)
+    models.eval_mode(teacher)
+    return models.outputs(teacher, batch.inputs, "teacher")
+
+
+class Distillation:
+    """The loss of distillation by logits: ``kdkit.losses.kd_terms``, or the cross-entropy alone without a teacher.
+
+    Parameters as for ``kd_loss``; ``ValueError`` as there.
+    """
+
+    def __init__(
+        self, temperature: float = 4.0, soft_weight: float | None = None, hard_weight: float | None = None
+    ) -> None:
+        self.temperature = check_temperature(temperature)
+        self.soft_weight, self.hard_weight = soft_weight, hard_weight
+
+    def __call__(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> losses.KDTerms:
+        if teacher is None:
+            hard = losses.hard_cross_entropy(student["logits"], batch.labels)
+            return losses.KDTerms(hard, hard.new_zeros(()), hard)
+        weights = {"soft_weight": self.soft_weight, "hard_weight": self.hard_weight}
+        settings = {"temperature": self.temperature, "mask": batch.mask, **weights}
+        terms = losses.kd_terms(student["logits"], teacher["logits"], batch.labels, **settings)
+        if batch.mask is None and student["logits"].ndim == 3 and self.soft_weight != 0:
+            _check_padding(batch)
+        return terms
+
+
+class StepLosses(NamedTuple):
+    """What a step saw: ``total = soft_weight * soft + hard_weight * hard``; ``soft`` is T^2 KL. Plain numbers."""
+
+    total: float
+    soft: float
+    hard: float
+
+
+def kd_step(
+    teacher: nn.Module,
+    student: nn.Module,
+    temperature: float,
+    inputs: Inputs,
+    optimizer: Optimizer,
+    labels: Tensor | None = None,
+    *,
+    soft_weight: float | None = None,
+    hard_weight: float | None = None,
+    mask: Tensor | None = None,
+) -> StepLosses:
+    """One step of distillation: the student moves towards the teacher's soft targets (and the labels, if given).
+
+    Parameters:
+        teacher, student: modules that answer ``inputs`` with logits ``[B, C]`` or ``[B, L, V]``.
+        temperature: a finite number above 0. The factor T^2 is included.
+        inputs: what both networks are asked: a tensor; a tuple or list, handed over in order; or a mapping (a
+            tokenizer's batch), handed over by name.
+        optimizer: over weights of the student (others of your own, such as a projector's, may be there too).
+        labels: integers ``[B]`` or ``[B, L]``, or None. Those of -100 do not count in the hard term.
+        soft_weight, hard_weight: left out, 0.9 and 0.1 with labels, 1 and 0 without.
+        mask: bool or 0/1, ``[B]`` or ``[B, L]``: which samples or tokens count in the soft term. It has to be given
+            where logits are ``[B, L, V]`` and padding shows, in labels of -100 or an "attention_mask" with zeros.
+
+    Tested with these (``tests/test_step.py``), teacher and student where nothing else is said:
+
+    | what | which |
+    |---|---|
+    | wrapped | ``torch.compile`` (eager), ``DataParallel`` (on the CPU), ``DistributedDataParallel`` (one process) |
+    | teachers of another make | traced and frozen TorchScript; quantised (dynamic int8); an ensemble in a plain list |
+    | outputs | a tensor; a tuple that begins with one; a mapping with "logits"; an object with ``.logits`` |
+    | inputs | a tensor; a tuple or list; a mapping, as a Hugging Face tokenizer makes it |
+    | precision | autocast to bfloat16; a teacher in float16 or bfloat16 (asked in its own dtype); float64 |
+    | BatchNorm | frozen by the user: stays so (``models.train_mode``); a batch of one is refused where it trains |
+
+    Returns ``StepLosses(total, soft, hard)``. Leaves the teacher in eval mode and untouched, the student in train
+    mode, the gradients cleared. Raises ``ValueError`` as ``kdkit.losses.kd_loss`` does; for a loss that is not finite;
+    for padding without a mask; for networks that do not take the inputs; and for an optimizer that holds none of the
+    student's weights, or any of the teacher's. No weight is changed then; BatchNorm's statistics may have moved.
+    Source: Sanh et al. 2019 (arXiv:1910.01108), section 2; Hinton et al. 2015 (arXiv:1503.02531) for T^2.
+    """
+    check_roles(teacher, student, optimizer)
+    loss = Distillation(temperature, soft_weight, hard_weight)
+    return StepLosses(*step(student, Batch(inputs, labels, mask), loss, optimizer, teacher=teacher, read=True))
+
+
+def check_roles(teacher: nn.Module, student: nn.Module, optimizer: Optimizer) -> None:
+    """``ValueError`` unless these are two networks, and the optimizer moves the student and not the teacher."""
+    if teacher is student:
+        raise ValueError("teacher and student are the same network: it would learn from itself. Pass two networks.")
+    for name, network in ("teacher", teacher), ("student", student):
+        models.check_network(name, network)
+    if not hasattr(optimizer, "param_groups"):
+        raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError("LBFGS asks for the loss several times a step: put kdkit.losses.kd_loss into its closure.")
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad}
+    if any(id(weight) in held for part in models.every_module(teacher) for weight in part.parameters(recurse=False)):
+        raise ValueError(
+            "the optimizer holds weights of the teacher, which must not change. The order is kd_step(teacher, student, "
+            "…): are the two swapped? The optimizer is over the student's weights alone."
+        )
+    learning = [weight for weight in student.parameters() if weight.requires_grad]
+    if not learning:
+        raise ValueError("every weight of the student is frozen (requires_grad=False): nothing can be learnt.")
+    if not any(id(weight) in held for weight in learning):
+        raise ValueError(
+            "the optimizer holds none of the student's weights, so that nothing would be learnt. Was the student built "
+            "anew after the optimizer? Build the optimizer again: torch.optim.SGD(student.parameters(), lr=…)."
+        )
+
+
+def _check_finite(loss: float, student: Outputs, teacher: Outputs | None, batch: Batch) -> None:
+    if not math.isfinite(loss):
+        why = losses.why_not_finite(student["logits"], (teacher or student)["logits"], batch.mask)
+        raise ValueError(f"the loss is {loss}, and no weight was changed: {why}")
+
+
+def _check_padding(batch: Batch) -> None:
+    """``ValueError`` where some tokens are padding: without a mask they would count in the soft term."""
+    attended = batch.inputs.get("attention_mask") if isinstance(batch.inputs, Mapping) else None
+    if isinstance(attended, Tensor) and attended.ndim == 2 and not attended.all():
+        where = "inputs['attention_mask'] has zeros"
+    elif isinstance(batch.labels, Tensor) and (batch.labels.long() == IGNORE_INDEX).any():
+        where = "labels are -100"
+    else:
+        return
+    raise ValueError(
+        f"{where}: some tokens are padding or have no label, and without a mask all would count in the soft term. Give "
+        "mask=, [B, L] with 1 where a token counts: attention_mask, or labels != -100, or torch.ones_like(labels) for "
+        "all."
+    )
