@@ -1,4 +1,4 @@
-"""What networks are asked and what they answer: images as they want them, and logits out of any kind of output."""
+"""What networks are given and what they answer: images as they want them, and logits out of any kind of output."""
 
 from collections.abc import Callable, Mapping
 
@@ -40,7 +40,7 @@ def outputs(model: nn.Module | Callable, inputs: Inputs, name: str = "network") 
         model: a module, or a function.
         inputs: a tensor; a tuple or list, whose elements are handed over in order; or a mapping (a tokenizer's batch),
             whose values are handed over by their names. Floating-point tensors get the dtype of the model's first
-            weight, so that a teacher in half precision can be asked what a student in float32 is asked.
+            weight, so that a teacher in half precision can be given what a student in float32 is given.
         name: what messages call the model.
 
     The answer may be a tensor, a tuple or list (its first element counts), a mapping with "logits", or an object with

@@ -233,14 +233,14 @@ def expected_seconds(data: Splits, setting: Setting, teacher: nn.Module, student
     def step() -> None:
         losses.hard_cross_entropy(trial(inputs), labels).backward()
 
-    calls = {"step": step, "ask": profiling.predicting(teacher, some)}
-    calls["answer"] = profiling.predicting(copy.deepcopy(trial), some)
+    calls = {"step": step, "teacher": profiling.predicting(teacher, some)}
+    calls["student"] = profiling.predicting(copy.deepcopy(trial), some)
     taken = {name: spent.median for name, spent in profiling.latency(calls, rounds=2).items()}
     validations = setting.epochs * len(data.val) / len(some)
-    asked = min(setting.epochs, data.views.count) * len(data.train) + len(data.val)
+    answers = min(setting.epochs, data.views.count) * len(data.train) + len(data.val)
     return {
-        "student": setting.epochs * len(data.train) / size * taken["step"] + validations * taken["answer"],
-        "teacher": asked / len(some) * taken["ask"],
+        "student": setting.epochs * len(data.train) / size * taken["step"] + validations * taken["student"],
+        "teacher": answers / len(some) * taken["teacher"],
     }
 
 
