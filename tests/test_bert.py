@@ -105,6 +105,20 @@ def test_what_stands_in_padding_changes_nothing_to_the_bit():
                 assert torch.equal(a[batch.attention_mask], b[batch.attention_mask])
 
 
+def test_outputs_of_both_kinds_are_logits_and_last_hidden_states_by_name():
+    batch, teacher = reading.masked_batch(), reading.teacher().eval()
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask.long()}
+    with torch.no_grad():
+        for network in teacher, bert.student(teacher).eval():
+            assert list(models.outputs(network, inputs)) == ["logits"]
+            found = models.outputs(network, inputs | {"output_hidden_states": True})
+            assert list(found) == ["logits", "hidden"]
+            for mine, other in zip(found.values(), bert.answer(network, *batch[::2]), strict=True):
+                assert torch.equal(mine, other)
+            body = models.Features(network, body=network.base_model_prefix)(**inputs)["body"]
+            assert torch.equal(body, found["hidden"])
+
+
 def test_a_student_computes_as_its_teacher_does_activation_and_dropout_too():
     config = reading.teacher().config
     odd = type(config)(**{**config.to_dict(), "hidden_act": "relu", "hidden_dropout_prob": 0.3, "num_hidden_layers": 1})
@@ -242,7 +256,7 @@ def test_a_bert_comes_back_from_its_file_with_its_vocabulary(tmp_path):
     with pytest.raises(ValueError, match=r"reader\.txt holds 2 tokens; .* are wanted"):
         zoo.read_tokenizer(path)
     path.with_suffix(".txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"reader\.txt does not exist: it holds the tokens"):
+    with pytest.raises(FileNotFoundError, match=r"reader\.txt does not exist: it holds the vocabulary"):
         zoo.read_tokenizer(path)
 
 

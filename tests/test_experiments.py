@@ -9,6 +9,7 @@ import torch
 
 import kdkit
 from kdkit import studies, training
+from kdkit.data import files
 from kdkit.measure import metrics
 from kdkit.studies import Comparison, Ledger, Setting
 
@@ -149,7 +150,7 @@ def test_a_file_of_another_experiment_is_refused(tmp_path, small):
 
 
 def test_two_programs_do_not_work_in_one_folder(tmp_path, small):
-    with studies._alone(tmp_path), pytest.raises(ValueError, match="another program is working in"):
+    with files.alone(tmp_path / "experiments"), pytest.raises(ValueError, match="another program is working in"):
         run(tmp_path)
 
 

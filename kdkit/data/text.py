@@ -9,6 +9,8 @@ import hashlib
 import re
 import sysconfig
 import unicodedata
+from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +24,12 @@ VAL, TEST = 0.1, 0.1
 class Texts(NamedTuple):
     """Documents to learn from (``train``), to choose by (``val``) and to report (``test``): dicts of name to text."""
 
-    train: dict
-    val: dict
-    test: dict
+    train: dict[str, str]
+    val: dict[str, str]
+    test: dict[str, str]
 
 
-def python():
+def python() -> dict[str, str]:
     """Python's documentation: a dict of name to text, one for each help topic and for each module's docstrings.
 
     A module is what stands at the top of the library, such as ``email`` with all that is in it, and ``io`` with
@@ -42,7 +44,7 @@ def python():
     return documents
 
 
-def docstrings():
+def docstrings() -> Iterator[tuple[str, str]]:
     """The docstrings of the standard library: pairs (module, text), each text once, in the order of the files."""
     root, seen = Path(sysconfig.get_path("stdlib")), set()
     for path in sorted(root.rglob("*.py")):
@@ -55,7 +57,7 @@ def docstrings():
                 yield parts[0].removesuffix(".py").removeprefix("_py").strip("_"), text
 
 
-def _docstrings(path):
+def _docstrings(path: Path) -> Iterator[str]:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):  # some files are made to be wrong
@@ -67,7 +69,7 @@ def _docstrings(path):
                 yield text
 
 
-def folder(path):
+def folder(path: str | PathLike) -> dict[str, str]:
     """Your own documents: a dict of name to text of all ``.txt`` files below ``path``, in UTF-8.
 
     Warns once of all that was left out, counted by kind: hidden and other files, links that lead nowhere or to folders.
@@ -89,7 +91,7 @@ def folder(path):
     return documents
 
 
-def _read(file):
+def _read(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -103,7 +105,7 @@ def _read(file):
 RUN = 13  # words: as many in a row are hardly the same by chance; fewer often are
 
 
-def overlap(documents, others):
+def overlap(documents: dict[str, str], others: dict[str, str]) -> float:
     """Share of the words of ``documents`` that stand in ``others``, too, as part of the same ``RUN`` words in a row.
 
     Both are dicts of name to text. Case and punctuation do not count. For scripts with spaces between words.
@@ -113,7 +115,7 @@ def overlap(documents, others):
     return sum(marks) / max(1, len(marks))
 
 
-def unseen(documents, others):
+def unseen(documents: dict[str, str], others: dict[str, str]) -> dict[str, str]:
     """``documents`` without each paragraph that holds one of the words that ``overlap`` counts: a dict.
 
     Whoever learnt from ``others`` could know them by heart. A paragraph ends at an empty line. A document of which
@@ -161,7 +163,7 @@ def _repeated(words, known):
     return found
 
 
-def split(documents):
+def split(documents: dict[str, str]) -> Texts:
     """``Texts``: about a tenth of the documents for ``val``, a tenth for ``test``, the rest for ``train``.
 
     Which part a document falls to depends on a hash of its name alone, whatever else comes or goes. But documents

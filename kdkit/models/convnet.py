@@ -7,7 +7,7 @@ that whitens 2x2 patches, pooling before the normalisation (a quarter of the mem
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from kdkit.data.seeds import generator
 from kdkit.losses.arguments import whole
@@ -24,7 +24,7 @@ class Whiten(nn.Module):
     weights are buffers, not parameters: no optimiser touches them, and no gradient is computed for them.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int):
         super().__init__()
         self.features = channels * PATCH**2
         self.register_buffer("weight", torch.empty(2 * self.features, channels, PATCH, PATCH))
@@ -32,14 +32,15 @@ class Whiten(nn.Module):
         self.register_buffer("fitted", torch.tensor(False))
         self._set(torch.eye(self.features) * 4.0, torch.full((self.features,), 0.5))
 
-    def forward(self, images):
-        return F.conv2d(images, self.weight, self.bias)
+    def forward(self, images: Tensor) -> Tensor:
+        return F.conv2d(images, self.weight, self.bias)  # [N, 8 C, H - 1, W - 1]
 
     @torch.no_grad()
-    def fit(self, images, epsilon=1e-3):
+    def fit(self, images: Tensor, epsilon: float = 1e-3) -> None:
         """Compute the statistics on ``images``, float32 ``[N, C, H, W]`` in [0, 1]; a few thousand are plenty."""
         images = images.cpu()  # where float64 is at hand: Apple's GPUs have none
-        patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, self.features).double()
+        patches = F.unfold(images, PATCH, stride=PATCH)  # [N, 4 C, patches of an image]
+        patches = patches.transpose(1, 2).reshape(-1, self.features).double()  # [all patches, 4 C]
         mean = patches.mean(0)
         variance, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
         # epsilon keeps directions in which images hardly vary (the corners of digits) from becoming pure noise
@@ -47,9 +48,9 @@ class Whiten(nn.Module):
         self.fitted.fill_(True)
 
     @torch.no_grad()
-    def _set(self, rows, mean):
+    def _set(self, rows: Tensor, mean: Tensor) -> None:
         rows = torch.cat([rows, -rows])
-        self.weight.copy_(rows.reshape(self.weight.shape))
+        self.weight.copy_(rows.reshape(self.weight.shape))  # [8 C, 4 C] to [8 C, C, 2, 2]
         self.bias.copy_(-rows @ mean)
 
 
@@ -61,7 +62,7 @@ class ConvNet(nn.Module):
     same network again.
     """
 
-    def __init__(self, width, depth, classes, channels):
+    def __init__(self, width: int, depth: int, classes: int, channels: int):
         super().__init__()
         self.architecture = {"width": width, "depth": depth, "classes": classes, "channels": channels}
         self.whiten = Whiten(channels)
@@ -72,15 +73,19 @@ class ConvNet(nn.Module):
             size = after if convs else size
         self.classify = nn.Linear(size, classes)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``[N, classes]`` of float32 images ``[N, C, H, W]``; ``ValueError`` for images of another kind."""
         _check_images(images, self.architecture["channels"])
         x = F.relu(self.whiten(images))  # not in place, here as in a stage: a hook may have kept what the layer gave
         for stage in self.stages:
             x = stage(x)
-        return self.classify(x.amax(dim=(2, 3)))
+        return self.classify(x.amax(dim=(2, 3)))  # [N, channels, h, w] to [N, channels] to [N, classes]
 
-    def fit_input(self, images):
-        """Let the first layer compute its statistics on float32 images in [0, 1], unless it has done so before."""
+    def fit_input(self, images: Tensor) -> None:
+        """Let the first layer compute its statistics on float32 images in [0, 1], unless it has done so before.
+
+        Raises ``ValueError`` for images of another kind.
+        """
         _check_images(images, self.architecture["channels"])
         if not self.whiten.fitted:
             self.whiten.fit(images)
@@ -92,13 +97,13 @@ class Stage(nn.Module):
     With ``convs=0`` it only pools.
     """
 
-    def __init__(self, before, after, convs):
+    def __init__(self, before: int, after: int, convs: int):
         super().__init__()
         ins = ([before] + [after] * (convs - 1))[:convs]
         self.convs = nn.ModuleList(_conv(channels, after) for channels in ins)
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _ in ins)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.convs:
             return F.max_pool2d(x, 2)
         x = F.max_pool2d(self.convs[0](x), 2)
@@ -108,7 +113,7 @@ class Stage(nn.Module):
         return x
 
 
-def student(width, depth, classes=10, channels=3, seed=0):
+def student(width: int, depth: int, classes: int = 10, channels: int = 3, seed: int = 0) -> ConvNet:
     """A network with ``depth`` convolutions in stages of ``width``, 4 ``width`` and 4 ``width`` channels.
 
     ``student(8, 3)`` has about 14,000 parameters, ``student(8, 6)`` about 33,000. The same ``seed`` gives the same
@@ -129,21 +134,21 @@ def student(width, depth, classes=10, channels=3, seed=0):
     return net.to(memory_format=torch.channels_last)
 
 
-def teacher(width=64, classes=10, channels=3, seed=0):
+def teacher(width: int = 64, classes: int = 10, channels: int = 3, seed: int = 0) -> ConvNet:
     """The teacher: the same family at depth 6. ``width=64`` has 2 million parameters, ``width=32`` half a million."""
     return student(width, 6, classes, channels, seed)
 
 
-def _share(total, parts):
+def _share(total: int, parts: int) -> list[int]:
     """Deal ``total`` into ``parts`` as evenly as can be; what is left over goes to the last, the cheapest stages."""
     return [(total + index) // parts for index in range(parts)]
 
 
-def _conv(before, after):
+def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1, bias=False)
 
 
-def _initialise(net, generator):
+def _initialise(net: nn.Module, generator: torch.Generator) -> None:
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
@@ -151,8 +156,9 @@ def _initialise(net, generator):
                 nn.init.zeros_(module.bias)
 
 
-def _check_images(images, channels):
-    if not isinstance(images, torch.Tensor):
+def _check_images(images: Tensor, channels: int) -> None:
+    """``ValueError`` unless ``images`` are floating-point ``[N, channels, H, W]``, and large enough."""
+    if not isinstance(images, Tensor):
         raise ValueError(f"images must be a tensor [N, {channels}, H, W]; got {type(images).__name__}.")
     if images.ndim != 4 or images.shape[1] != channels or min(images.shape[2:]) < SMALLEST:
         raise ValueError(

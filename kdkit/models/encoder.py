@@ -6,14 +6,15 @@ from kdkit.losses.arguments import whole
 from kdkit.models.networks import check_total, seeded
 
 
-def encoder(width, depth, seed=0):
+def encoder(width: int, depth: int, seed: int = 0) -> nn.TransformerEncoder:
     """``depth`` Transformer layers as BERT has them (torch's own), for measuring: ``[N, length, width]`` in and out.
 
     A layer holds about 12 ``width``^2 parameters: attention, and a feed-forward of four times the width; a head for
     each 64 of ``width``. Embeddings and output are left out: no time of a layer hides there. Weights are torch's own
     initial ones, drawn from ``seed``; the global random state is neither read nor changed.
 
-    Raises ``ValueError`` for sizes that are not whole numbers, or too small.
+    Raises ``ValueError`` for sizes that are not whole numbers, too small, or too large together, and for a width that
+    its heads cannot share.
 
     >>> import torch
     >>> encoder(64, 2)(torch.zeros(1, 5, 64)).shape

@@ -28,7 +28,7 @@ _TELL_ALL = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.LayerNo
 _JIT_NUMBER = re.compile(rb"\.___torch_mangle_\d+")  # counts what a process has traced before
 
 
-def fingerprint(model):
+def fingerprint(model: nn.Module) -> str:
     """A short hash of a network: its layers, their settings, its weights. The same in each process and on each device.
 
     Of layers of torch and of the kit it is the same in each release of torch, too.

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -13,13 +14,14 @@ MOST_WEIGHTS = 2**30  # 4 GiB: a size with a slip of the finger is refused befor
 WRAPPERS = {"_orig_mod": "torch.", "module": "torch.", "network": "kdkit.models.taps"}
 
 
-def check_network(name, network):
+def check_network(name: str, network: nn.Module) -> None:
     """``ValueError`` unless ``network`` is a ``torch.nn.Module``; ``name`` is what the message calls it."""
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must be a torch.nn.Module; got {type(network).__name__}.")
 
 
-def check_total(weights):
+def check_total(weights: int) -> None:
+    """``ValueError`` for so many ``weights`` that no computer here holds them."""
     if weights > MOST_WEIGHTS:
         raise ValueError(
             f"a network of these sizes would have about {weights:.0e} weights, more than 10^9. Make width, depth, "
@@ -27,12 +29,12 @@ def check_total(weights):
         )
 
 
-def count_parameters(model):
+def count_parameters(model: nn.Module) -> int:
     """How many numbers ``model`` learns."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def device_of(model):
+def device_of(model: nn.Module) -> torch.device:
     """Where ``model`` computes: the device of its first parameter, else of its first buffer, else the CPU.
 
     Networks in a plain list count; a frozen TorchScript has neither.
@@ -43,7 +45,7 @@ def device_of(model):
     return torch.device("cpu")
 
 
-def unwrapped(model):
+def unwrapped(model: nn.Module) -> nn.Module:
     """The network itself, without what torch (``compile``, DataParallel ...) or ``Features`` have put round it."""
     for name, home in WRAPPERS.items():
         inner = model._modules.get(name)
@@ -52,8 +54,8 @@ def unwrapped(model):
     return model
 
 
-def every_module(model):
-    """``model`` and all modules in it, also those in a plain list, tuple or dict, where torch does not look: a list."""
+def every_module(model: nn.Module) -> list[nn.Module]:
+    """``model`` and all modules in it, also those in a plain list, tuple or dict, where torch does not look."""
     found, waiting = {}, [model]
     while waiting:
         for module in waiting.pop().modules():
@@ -66,7 +68,7 @@ def every_module(model):
     return list(found)
 
 
-def eval_mode(model):
+def eval_mode(model: nn.Module) -> None:
     """Put ``model`` into eval mode, with networks that it keeps in a plain list, which ``.eval()`` does not reach."""
     model.eval()
     for module in every_module(model):
@@ -74,7 +76,7 @@ def eval_mode(model):
             module.eval()
 
 
-def train_mode(student):
+def train_mode(student: nn.Module) -> None:
     """Put ``student`` into train mode, and leave frozen what its user froze.
 
     Frozen is a layer with running statistics (BatchNorm) that is in eval mode while the student is in train mode, or
@@ -92,14 +94,14 @@ def train_mode(student):
         layer.eval()
 
 
-def _held_fast(layer):
+def _held_fast(layer: nn.Module) -> bool:
     """Whether a layer has weights of its own, and none of them wants a gradient."""
     weights = list(layer.parameters(recurse=False))
     return bool(weights) and not any(weight.requires_grad for weight in weights)
 
 
 @contextlib.contextmanager
-def evaluating(model):
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Within, ``model`` is in eval mode; afterwards each module in it is in its own mode again."""
     modes = [(module, _training(module)) for module in every_module(model)]
     try:
@@ -111,16 +113,16 @@ def evaluating(model):
                 module.train(training)
 
 
-def _training(module):
+def _training(module: nn.Module) -> bool:
     return getattr(module, "training", False)  # a frozen TorchScript has no mode
 
 
 @contextlib.contextmanager
-def seeded(seed, device="cpu"):
+def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Within, whatever draws from torch's global generators (new layers, dropout) draws as ``seed`` says.
 
     Afterwards those of the CPU and of a CUDA ``device`` are as they were. No other GPU is seeded, as it would be by
-    ``torch.manual_seed``.
+    ``torch.manual_seed``. Raises ``ValueError`` for a seed that is no whole number.
     """
     device, seed = torch.device(device), as_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

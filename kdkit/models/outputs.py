@@ -1,4 +1,4 @@
-"""What networks are asked and what they answer: images as they want them, and logits out of any kind of output."""
+"""What networks are given and what they answer: images as they want them, and logits out of any kind of output."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,8 +14,11 @@ ONE_VALUE = "more than 1 value per channel"  # BatchNorm's complaint about a bat
 Inputs = Tensor | tuple | list | Mapping
 
 
-def as_input(images, device="cpu"):
-    """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last."""
+def as_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last, on ``device``.
+
+    Raises ``ValueError`` for what is no dense uint8 tensor of that shape.
+    """
     dense = isinstance(images, Tensor) and images.layout == torch.strided and not images.is_meta
     if not dense or images.dtype != torch.uint8:
         got = images.dtype if dense else type(images).__name__
@@ -37,7 +40,7 @@ def outputs(model: nn.Module | Callable, inputs: Inputs, name: str = "network") 
         model: a module, or a function.
         inputs: a tensor; a tuple or list, whose elements are handed over in order; or a mapping (a tokenizer's batch),
             whose values are handed over by their names. Floating-point tensors get the dtype of the model's first
-            weight, so that a teacher in half precision can be asked what a student in float32 is asked.
+            weight, so that a teacher in half precision can be given what a student in float32 is given.
         name: what messages call the model.
 
     The answer may be a tensor, a tuple or list (its first element counts), a mapping with "logits", or an object with
@@ -83,7 +86,8 @@ def named_tensors(output: object, name: str = "network") -> dict[str, Tensor]:
     return {key: value for key, value in found.items() if isinstance(value, Tensor)}
 
 
-def _stopped(model, name, inputs, error):
+def _stopped(model: nn.Module | Callable, name: str, inputs: Inputs, error: Exception) -> str:
+    """Why ``model`` did not answer, in a sentence."""
     if ONE_VALUE in str(error):
         return (
             f"the {name} has BatchNorm in train mode, which cannot learn from a batch of one. Leave such a batch out "
@@ -95,7 +99,7 @@ def _stopped(model, name, inputs, error):
     return said
 
 
-def _described(inputs):
+def _described(inputs: Inputs) -> str:
     if isinstance(inputs, Tensor):
         return f"inputs {list(inputs.shape)} of {inputs.dtype} on {inputs.device}"
     if isinstance(inputs, Mapping):
@@ -103,12 +107,13 @@ def _described(inputs):
     return f"inputs of kind {type(inputs).__name__}"
 
 
-def _in_dtype_of(model, inputs):
+def _in_dtype_of(model: nn.Module | Callable, inputs: Inputs) -> Inputs:
+    """``inputs``, their floating-point tensors in the dtype of the first weight of ``model``."""
     modules = every_module(model) if isinstance(model, nn.Module) else ()
     weights = (weight for module in modules for weight in module.parameters(recurse=False))
     dtype = next((weight.dtype for weight in weights if weight.dtype in NUMBERS), None)
 
-    def fit(value):
+    def fit(value: object) -> object:
         other = isinstance(value, Tensor) and value.dtype in NUMBERS and dtype not in (None, value.dtype)
         return value.to(dtype) if other else value
 
@@ -125,13 +130,13 @@ class Argmax(nn.Module):
 
     SURE = 10_000.0  # the logit of the answer; the others are 0
 
-    def __init__(self, teacher):
+    def __init__(self, teacher: nn.Module):
         super().__init__()
         self.teacher = teacher
 
-    def forward(self, *inputs, **named):
+    def forward(self, *inputs, **named) -> Tensor:
         return self.of(logits(self.teacher, named or inputs))
 
-    def of(self, teacher_logits):
+    def of(self, teacher_logits: Tensor) -> Tensor:
         """``[..., C]`` logits to logits of the same answer that are sure of it."""
         return self.SURE * F.one_hot(teacher_logits.argmax(-1), teacher_logits.shape[-1]).to(teacher_logits.dtype)

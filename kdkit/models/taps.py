@@ -58,9 +58,10 @@ class _Tap:
 
     def __init__(self, name: str, path: str):
         self.name, self.path = name, path
-        self.output, self.version = None, None  # version: how often a tensor was written over; torch counts
+        self.output: Tensor | None = None
+        self.version: int | None = None  # how often the tensor had been written over; torch counts
 
-    def __call__(self, module, inputs, output):
+    def __call__(self, module: nn.Module, inputs: tuple, output: object) -> None:
         values = output.values() if isinstance(output, Mapping) else output
         if isinstance(values, Tensor):
             values = [values]
@@ -71,7 +72,7 @@ class _Tap:
         self.output = tensor.clone() if tensor.is_inference() else tensor
         self.version = None if tensor.is_inference() else tensor._version
 
-    def feature(self):
+    def feature(self) -> Tensor:
         """What the layer gave. ``ValueError`` where it was not called, or where that was written over since."""
         if self.output is None:
             raise ValueError(
@@ -86,7 +87,7 @@ class _Tap:
         return self.output
 
 
-def _check_path(network, name, path):
+def _check_path(network: nn.Module, name: str, path: str) -> None:
     """``ValueError`` unless ``network`` has a module at ``path``: it lists those whose paths are most like it."""
     known = [known for known, _ in network.named_modules(remove_duplicate=False)]
     if path not in known:

@@ -16,15 +16,18 @@ the validation images; and nothing but the rate was tuned for learning from few.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 import kdkit
 from kdkit import losses, models, training
 from kdkit.data import files
-from kdkit.data.images import check_splits, hold_out
+from kdkit.data.images import Splits, check_splits, hold_out
 from kdkit.data.seeds import generator
 from kdkit.data.views import Views
 from kdkit.losses.arguments import whole
@@ -48,12 +51,12 @@ class Setting:
 
     images: int
     epochs: int
-    students: tuple
-    budgets: tuple = (1.0,)
+    students: tuple[tuple[int, int], ...]
+    budgets: tuple[float, ...] = (1.0,)
     shift: int = 2
     batch_size: int = 256
 
-    def splits(self, data):
+    def splits(self, data: Splits) -> Splits:
         """``data`` with so many training images, in these views."""
         return replace(data.first(self.images), views=Views(data.views.flip, self.shift))
 
@@ -77,13 +80,22 @@ class Comparison:
     for cache and checkpoints; ``ledger``, a ``Ledger`` of what has been measured.
     """
 
-    def __init__(self, name, setting, data, teacher, teacher_test, folder, ledger):
+    def __init__(
+        self,
+        name: str,
+        setting: Setting,
+        data: Splits,
+        teacher: nn.Module,
+        teacher_test: Tensor,
+        folder: str | PathLike,
+        ledger: Ledger,
+    ):
         self.name, self.setting, self.teacher_test, self.ledger = name, setting, teacher_test, ledger
         self.data, self.folder = setting.splits(data), Path(folder)
         self.cache = ViewCache(teacher, self.data, self.folder / f"{name}.cache")
         self._answers = None
 
-    def run(self, seeds):
+    def run(self, seeds: int) -> None:
         """All students of the setting: learning rates first, then seed by seed."""
         for student in self.setting.students:
             arms = [("soft", None), ("argmax", None), *(("labels", budget) for budget in self.setting.budgets)]
@@ -92,7 +104,7 @@ class Comparison:
                 for arm, rate in rates.items():
                     self.row(student, *arm, seed, rate)
 
-    def tune(self, student, arm, budget):
+    def tune(self, student: tuple[int, int], arm: str, budget: float | None) -> float:
         """The learning rate of ``RATES`` that is best on validation images, outwards from ``FIRST_RATE``."""
         best = FIRST_RATE
         for step in 1, -1:
@@ -106,8 +118,11 @@ class Comparison:
     def _tried(self, student, arm, budget, place):
         return self.row(student, arm, budget, TUNING_SEED, RATES[place])["val_accuracy"]
 
-    def row(self, student, arm, budget, seed, rate):
-        """What became of one student: a dict. Trained now, unless it has been."""
+    def row(self, student: tuple[int, int], arm: str, budget: float | None, seed: int, rate: float) -> dict:
+        """What became of one student. Trained now, unless it has been.
+
+        Raises what ``kdkit.train`` and the ledger raise. A training that diverges raises nothing: its row says so.
+        """
         width, depth = student
         key = {"setting": self.name, "student": f"{width}x{depth}", "arm": arm, "budget": budget}
         key |= {"seed": seed, "lr": rate}
@@ -144,11 +159,24 @@ class Comparison:
         return taught_by(self.cache if arm == "soft" else self._answers, TEMPERATURE if arm == "soft" else 1.0)
 
 
-def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print):
-    """Make all comparisons called ``name`` ("cifar" or "things") with ``seeds`` students an arm; a ``Ledger``.
+def run(
+    name: str,
+    data: Splits,
+    teacher: nn.Module,
+    *,
+    seeds: int,
+    folder: str | PathLike,
+    about: dict | None = None,
+    path: str | PathLike | None = None,
+    say: Callable[[dict], object] = print,
+) -> Ledger:
+    """Make all comparisons called ``name`` ("cifar" or "things") with ``seeds`` students an arm.
 
     ``folder``: for cache and checkpoints. ``path``: a JSON file, written after each student; what stands in it
     already is not trained again. ``about``: more to write into it. ``say`` is called with each new row.
+
+    Raises ``ValueError``, before anything is trained, for an unknown name, for what are no splits, no network or no
+    number of seeds, and for a file of other results or a damaged one; and where another program works in ``folder``.
     """
     _check(name, data, teacher, seeds, about, say)
     folder, path = files.expanded(folder), None if path is None else files.expanded(path)
@@ -171,13 +199,13 @@ def run(name, data, teacher, *, seeds, folder, about=None, path=None, say=print)
     return ledger
 
 
-def taught_by(cache, temperature):
+def taught_by(cache: ViewCache, temperature: float) -> dict:
     """What ``kdkit.train`` is told so that a student learns from the teacher of ``cache``, and from no label."""
     target = {"temperature": temperature, "soft_weight": 1.0, "hard_weight": 0.0}
     return {"teacher": cache.teacher, "cache": cache, **target}
 
 
-def with_labels(data, budget, seed):
+def with_labels(data: Splits, budget: float, seed: int) -> Splits:
     """``data`` where only this share of the training images is left, the same of each class, repeated to as many.
 
     Which ones depends on ``seed``. An epoch has as many steps as with all of them, and an image comes in several views.
@@ -189,8 +217,8 @@ def with_labels(data, budget, seed):
     return replace(data, train=few.subset(torch.arange(len(data.train)) % len(few)))
 
 
-def expected_seconds(data, setting, teacher, student):
-    """What is about to come on this machine: seconds to train ``student`` alone, and to ask the teacher, in a dict.
+def expected_seconds(data: Splits, setting: Setting, teacher: nn.Module, student: nn.Module) -> dict[str, float]:
+    """What is about to come on this machine: seconds to train ``student`` alone, and to ask the teacher.
 
     Measured on one batch; on a busy machine it can be wrong by half.
     """
@@ -198,22 +226,25 @@ def expected_seconds(data, setting, teacher, student):
     inputs, labels = models.as_input(data.train.images[:size], device), data.train.labels[:size].to(device)
     trial, some = copy.deepcopy(student).to(device), data.val.images[:200]
 
-    def step():
+    def step() -> None:
         losses.hard_cross_entropy(trial(inputs), labels).backward()
 
-    calls = {"step": step, "ask": profiling.predicting(teacher, some)}
-    calls["answer"] = profiling.predicting(copy.deepcopy(trial), some)
+    calls = {"step": step, "teacher": profiling.predicting(teacher, some)}
+    calls["student"] = profiling.predicting(copy.deepcopy(trial), some)
     taken = {name: spent.median for name, spent in profiling.latency(calls, rounds=2).items()}
     validations = setting.epochs * len(data.val) / len(some)
-    asked = min(setting.epochs, data.views.count) * len(data.train) + len(data.val)
+    answers = min(setting.epochs, data.views.count) * len(data.train) + len(data.val)
     return {
-        "student": setting.epochs * len(data.train) / size * taken["step"] + validations * taken["answer"],
-        "teacher": asked / len(some) * taken["ask"],
+        "student": setting.epochs * len(data.train) / size * taken["step"] + validations * taken["student"],
+        "teacher": answers / len(some) * taken["teacher"],
     }
 
 
-def judge(logits, teacher_logits, labels):
-    """Accuracy, agreement with the teacher, KL(teacher || student) at T = 1, and calibration error of a student."""
+def judge(logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Accuracy, agreement with the teacher, KL(teacher || student) at T = 1, and calibration error of a student.
+
+    ``logits`` and ``teacher_logits`` ``[N, C]``, ``labels`` ``[N]``. Raises ``ValueError`` where they do not fit.
+    """
     return {
         "accuracy": metrics.accuracy(logits, labels),
         "agreement": metrics.agreement(logits, teacher_logits),
@@ -222,7 +253,7 @@ def judge(logits, teacher_logits, labels):
     }
 
 
-def _check(name, data, teacher, seeds, about, say):
+def _check(name: str, data: Splits, teacher: nn.Module, seeds: int, about: dict | None, say: Callable) -> None:
     if not isinstance(name, str) or name not in SETTINGS:
         raise ValueError(f"there is no experiment {name!r}; there are: {', '.join(SETTINGS)}.")
     check_splits(data)

@@ -33,7 +33,7 @@ class Ledger:
         return self.add(key | measure()) if kept is None else kept
 
     def add(self, row: dict) -> dict:
-        """Keep one more row, and give it back."""
+        """Keep one more row, and give it back. Raises ``OSError`` where the file cannot be written."""
         self.rows.append(row)
         self.say(row)
         if self.path:

@@ -1,5 +1,7 @@
 """What stored results of a comparison say: means, paired differences over the seeds, sentences."""
 
+from collections.abc import Iterator
+
 from kdkit.measure import metrics
 
 TUNING_SEED = 1000  # none of those that are reported: its students only served to find a learning rate
@@ -8,6 +10,7 @@ CAVEAT = (
     "one misses the truth."
 )
 MEASURES = ("accuracy", "agreement", "kl", "ece")
+Arm = tuple[str, float | None]  # how a student is taught, and the share of images with labels, if it takes any
 # what the difference of two arms says
 QUESTIONS = {
     "what a teacher's answers give (argmax - labels)": ("labels", "argmax"),
@@ -16,20 +19,24 @@ QUESTIONS = {
 }
 
 
-def compare(result, setting, student, first, second, measure="accuracy"):
-    """Paired difference, second minus first, of two (arm, budget) of a stored ``result``: a ``metrics.Paired``.
+def compare(
+    result: dict, setting: str, student: str, first: Arm, second: Arm, measure: str = "accuracy"
+) -> metrics.Paired:
+    """Paired difference, second minus first, of two (arm, budget) of a stored ``result``.
 
-    Over the seeds that both have, without those of which one diverged. ``ValueError`` where none is left.
+    Over the seeds that both have, without those of which one diverged. Raises ``ValueError`` where none is
+    left, or an arm has a seed twice.
     """
     one, other = (_by_seed(result, setting, student, *arm, measure) for arm in (first, second))
     both = sorted(one.keys() & other.keys())
     return metrics.paired_interval([one[seed] for seed in both], [other[seed] for seed in both])
 
 
-def comparisons(result, measure="accuracy"):
+def comparisons(result: dict, measure: str = "accuracy") -> dict[tuple[str, str, float | None, str], metrics.Paired]:
     """All that a stored ``result`` compares: (setting, student, budget, question) to ``metrics.Paired``.
 
     The budget is None where neither of the two takes a label. What has not been trained yet is left out.
+    Raises ``ValueError`` where an arm has a seed twice.
     """
     found = {}
     for setting, student in dict.fromkeys((row["setting"], row["student"]) for row in result["rows"]):
@@ -43,7 +50,7 @@ def comparisons(result, measure="accuracy"):
     return found
 
 
-def summary(result):
+def summary(result: dict) -> Iterator[dict]:
     """One row for each arm of a stored ``result``: a dict of what it is and the means over its seeds.
 
     ``diverged`` says how many of the ``seeds`` did; the means are over the others, and None where there are none.
@@ -59,10 +66,10 @@ def summary(result):
         yield {**about, "diverged": len(rows) - len(ended), "lr": rows[0]["lr"], **means}
 
 
-def verdicts(result):
+def verdicts(result: dict) -> Iterator[str]:
     """A sentence for each of ``comparisons``, with the t interval, which decides, and the bootstrap's.
 
-    Then one for each arm of which students diverged: the comparisons leave them out.
+    Then one for each arm of which students diverged: the comparisons leave them out. Raises ``ValueError`` as they do.
     """
     for (setting, student, budget, question), pair in comparisons(result).items():
         labelled = "" if budget is None else f", {budget:.0%} of the images labelled"
@@ -78,21 +85,24 @@ def verdicts(result):
             )
 
 
-def by_seed(result, setting, student, arm, budget=None, measure="accuracy"):
-    """``measure`` of the students of one arm, in the order of their seeds: a list, without trainings that diverged.
+def by_seed(
+    result: dict, setting: str, student: str, arm: str, budget: float | None = None, measure: str = "accuracy"
+) -> list[float]:
+    """``measure`` of the students of one arm, in the order of their seeds, without trainings that diverged.
 
-    ``ValueError`` where no such student was trained to its end, or one seed was trained twice, with two learning rates.
+    Raises ``ValueError`` where no such student was trained to its end, or one seed was trained twice, with two
+    learning rates.
     """
     return list(_by_seed(result, setting, student, arm, budget, measure).values())
 
 
-def tuned(result, setting, student):
-    """The learning rates that were found for the three arms with all labels: a dict."""
+def tuned(result: dict, setting: str, student: str) -> dict[str, float]:
+    """The learning rates that were found for the three arms with all labels; empty for an unknown student."""
     return {row["arm"]: row["lr"] for row in _reported(result, setting, student) if row["budget"] in (None, 1.0)}
 
 
-def tuning(result, setting, student):
-    """How those rates were found: a dict of arm to (a dict of rate to accuracy on validation images)."""
+def tuning(result: dict, setting: str, student: str) -> dict[str, dict[float, float]]:
+    """How those rates were found: arm to (rate to accuracy on validation images). Empty for an unknown student."""
     found = {}
     for row in sorted(_rows(result, setting, student), key=lambda row: row["lr"]):
         if row["seed"] == TUNING_SEED and row["budget"] in (None, 1.0):

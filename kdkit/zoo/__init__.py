@@ -139,7 +139,7 @@ def read_vocabulary(path: str | PathLike, vocab_size: int) -> list[str]:
     """
     path = files.expanded(path).with_suffix(".txt")
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: it holds the tokens that a network knows which reads text.")
+        raise FileNotFoundError(f"{path} does not exist: it holds the vocabulary of a network that reads text.")
     vocabulary = path.read_text(encoding="utf-8").split("\n")[:-1]
     if len(vocabulary) != vocab_size:
         raise ValueError(
