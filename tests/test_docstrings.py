@@ -16,8 +16,6 @@ import kdkit
 
 PACKAGE = Path(kdkit.__file__).parent
 LINES_OF_A_FUNCTION, LINES_OF_A_FILE, ENTRIES = 40, 400, 12
-# Written anew at this moment, by prefix: what they lack is not told yet. To be emptied, and then deleted.
-NOT_YET = {"kdkit.data", "kdkit.losses", "kdkit.models", "kdkit.studies", "kdkit.training"}
 
 
 def modules(path=PACKAGE, prefix="kdkit"):
@@ -29,11 +27,7 @@ def modules(path=PACKAGE, prefix="kdkit"):
     return found
 
 
-FINISHED = {
-    name: file
-    for name, file in modules().items()
-    if not any(name == prefix or name.startswith(f"{prefix}.") for prefix in NOT_YET)
-}
+MODULES = modules()
 
 # ---------------------------------------------------------------------------------------- what is looked at
 
@@ -99,7 +93,7 @@ def says_shapes(node, around):
         return None
     types = [each.annotation for each in parameters(node, around)] + [node.returns]
     names = {part.attr if isinstance(part, ast.Attribute) else part.id for part in walk(types)}
-    shape = r"\[[A-Zn\d.][^\]]*\]|\[n\]|[Ss]calar"
+    shape = r"\[[A-Zn\d.][^\]]*\]|``\[[^\]]+\]|[Ss]calar"
     if "Tensor" in names and not re.search(shape, said(node, around) or ""):
         return "takes or gives tensors and says no shape, such as [N, C], or scalar"
 
@@ -137,11 +131,12 @@ def broken(source, rules=RULES):
 
 
 def too_long(source):
-    """Functions, private ones too, of more lines than are read at a glance; their docstrings do not count."""
+    """Functions, private ones too, of more lines than are read at a glance: signature and docstring do not count."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
-            text = node.body[0] if ast.get_docstring(node) is not None else None
-            lines = node.end_lineno - node.lineno + 1 - (text.end_lineno - text.lineno + 1 if text else 0)
+            documented = ast.get_docstring(node) is not None
+            begin = node.body[0].end_lineno if documented else node.body[0].lineno - 1
+            lines = node.end_lineno - begin
             if lines > LINES_OF_A_FUNCTION:
                 yield f"{node.name} has {lines} lines"
     if (lines := len(source.splitlines())) > LINES_OF_A_FILE:
@@ -151,17 +146,17 @@ def too_long(source):
 # --------------------------------------------------------------------------------------------- the kit
 
 
-def test_the_walk_finds_every_file_and_most_are_finished():
+def test_the_walk_finds_every_file():
     assert set(modules().values()) == set(PACKAGE.rglob("*.py"))
-    assert {"kdkit.course.figures.axes", "kdkit.measure.intervals"} <= FINISHED.keys()
+    assert {"kdkit.course.figures.axes", "kdkit.measure.intervals"} <= MODULES.keys()
 
 
 def test_every_public_function_says_what_it_takes_gives_and_raises():
-    assert [f"{name}.{wrong}" for name, file in FINISHED.items() for wrong in broken(file.read_text("utf-8"))] == []
+    assert [f"{name}.{wrong}" for name, file in MODULES.items() for wrong in broken(file.read_text("utf-8"))] == []
 
 
 def test_functions_and_files_are_short():
-    assert [f"{name}: {long}" for name, file in FINISHED.items() for long in too_long(file.read_text("utf-8"))] == []
+    assert [f"{name}: {long}" for name, file in MODULES.items() for long in too_long(file.read_text("utf-8"))] == []
 
 
 def test_the_kit_has_few_entries():
@@ -247,9 +242,9 @@ def test_every_rule_was_seen_to_fail():
 
 
 def test_a_long_function_and_a_long_file_are_found():
-    body = "    x = 1\n" * LINES_OF_A_FUNCTION
+    body = "    x = 1\n" * (LINES_OF_A_FUNCTION + 1)
     assert list(too_long(f'def f():\n    """One\n    two."""\n{body}')) == ["f has 41 lines"]
-    assert list(too_long(f"def f():\n{body[10:]}" + "\n" * 360)) == []
+    assert list(too_long(f"def f(\n    a,\n):\n{body[10:]}" + "\n" * 350)) == []
     assert list(too_long("\n" * 401)) == ["401 lines"]
 
 

@@ -79,7 +79,7 @@ def answered(logits: Tensor) -> Tensor:
 
 
 def check_dense(name: str, tensor: Tensor, beside: Tensor | None = None) -> None:
-    """``ValueError`` unless ``tensor`` is dense, holds real numbers, and lies on the device where ``beside`` does."""
+    """``ValueError`` unless ``tensor`` ``[...]`` is dense, of real numbers, and on the device of ``beside``."""
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex():
         got = f"{tensor.layout} of {tensor.dtype} on {tensor.device}"
         raise ValueError(f"{name} must be a dense tensor of real numbers; got {got}.")
@@ -88,7 +88,7 @@ def check_dense(name: str, tensor: Tensor, beside: Tensor | None = None) -> None
 
 
 def check_pair(student_logits: Tensor, teacher_logits: Tensor, kind: str = "logits") -> None:
-    """``ValueError`` unless both are logits (or hidden states: ``kind`` "hidden") and alike in shape."""
+    """``ValueError`` unless both are logits ``[B, C]`` or ``[B, L, V]`` (``kind`` "hidden": states) of one shape."""
     check_logits(f"student_{kind}", student_logits)
     check_logits(f"teacher_{kind}", teacher_logits)
     student, teacher = tuple(student_logits.shape), tuple(teacher_logits.shape)
@@ -123,7 +123,7 @@ def check_logits(name: str, logits: Tensor) -> None:
 
 
 def check_classes(logits: Tensor) -> None:
-    """``ValueError`` for logits of a single class."""
+    """``ValueError`` for logits ``[..., C]`` of a single class."""
     if logits.shape[-1] == 1:
         raise ValueError(
             f"logits {list(logits.shape)} have a single class, whose softmax is 1 whatever the network says: there is "
@@ -133,7 +133,7 @@ def check_classes(logits: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, logits: Tensor) -> None:
-    """``ValueError`` unless ``labels`` are whole numbers, one for each row of ``logits``, in 0..C-1 or -100."""
+    """``ValueError`` unless ``labels`` ``[B]`` or ``[B, L]`` are 0..C-1 or -100, one for each row of ``logits``."""
     expected = list(logits.shape[:-1])
     if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS:
         got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
@@ -157,7 +157,7 @@ def _check_label_range(labels: Tensor, classes: int) -> None:
 
 
 def check_mask(mask: Tensor, logits: Tensor) -> Tensor:
-    """``mask`` as bool; ``ValueError`` unless it has a 0 or 1 for each row of ``logits``, and a 1 at all."""
+    """``mask`` ``[B]`` or ``[B, L]`` as bool; ``ValueError`` unless it is 0 or 1 for each row, and not 0 for all."""
     expected = list(logits.shape[:-1])
     if not isinstance(mask, Tensor) or list(mask.shape) != expected:
         got = f"shape {list(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
@@ -180,10 +180,10 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """``logits`` to compute with: bfloat16 times T^2 is 6 % off at T = 20; float64 stays float64."""
+    """``logits`` ``[...]`` to compute with: bfloat16 times T^2 is 6 % off at T = 20; float64 stays float64."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def may_look(tensor: Tensor) -> bool:
-    """Whether a look at what stands in ``tensor`` is free: it is on the CPU, and no compiler traces."""
+    """Whether a look at what stands in ``tensor`` ``[...]`` is free: it is on the CPU, and no compiler traces."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -144,7 +144,7 @@ def kd_terms(
     hard_weight: float | None = None,
     mask: Tensor | None = None,
 ) -> KDTerms:
-    """``kd_loss`` and the two terms that it is made of, as ``KDTerms(total, soft, hard)``; a term left out reads 0.
+    """``kd_loss`` and the two terms that it is made of, as ``KDTerms`` of scalars; a term left out reads 0.
 
     Parameters, shapes and errors as for ``kd_loss``, but whether the terms are finite is left to whoever reads them;
     ``why_not_finite`` then tells what made them so.
@@ -181,7 +181,7 @@ def resolve_weights(soft_weight: float | None, hard_weight: float | None, have_l
 
 
 def why_not_finite(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> str:
-    """What in these logits makes a loss of them NaN or infinite, in a sentence. It looks at values: a GPU waits."""
+    """What in these logits ``[..., C]`` makes a loss of them NaN or infinite, in words. On a GPU the host waits."""
     if mask is not None:
         student_logits, teacher_logits = student_logits[mask.bool()], teacher_logits[mask.bool()]  # [tokens, V]
     for name, logits in ("teacher_logits", teacher_logits), ("student_logits", student_logits):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdkit import models
 from kdkit.data import files
-from kdkit.data.images import check_splits
+from kdkit.data.images import Splits, check_splits
 from kdkit.data.seeds import generator
 from kdkit.losses.arguments import answered, check_dense, check_weight, described, whole
 from kdkit.training import rows
@@ -48,7 +48,7 @@ class ViewCache:
     ``teacher_images`` counts the images that went through the teacher.
     """
 
-    def __init__(self, teacher, data, path=None):
+    def __init__(self, teacher: nn.Module, data: Splits, path: str | Path | None = None) -> None:
         files.refuse_several_processes()
         models.check_network("teacher", teacher)
         check_splits(data)
@@ -76,7 +76,7 @@ class ViewCache:
     def __exit__(self, *error):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the file, or of the memory. What is kept in the file stays; the cache is of no more use."""
         if self._kept is not None:
             self._kept.close()
@@ -93,7 +93,7 @@ class ViewCache:
             raise ValueError(f"{self!r}: open it again with ViewCache(teacher, data, path).")
 
     @property
-    def filled(self):
+    def filled(self) -> int:
         """How many entries are there."""
         return int((self._rows.checks() != 0).sum())
 
@@ -131,14 +131,14 @@ class ViewCache:
         if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
             raise ValueError(f"{name} must lie in 0..{count - 1}; got {int(numbers.min())}..{int(numbers.max())}.")
 
-    def val_logits(self):
+    def val_logits(self) -> Tensor:
         """The teacher's logits ``[N, C]`` on ``data.val``."""
         parts = torch.arange(len(self.data.val)).split(models.EVALUATION_BATCH)
         images = self.data.val.images
         answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
         return self._unpacked(torch.cat(answers))["logits"]
 
-    def argmax(self):
+    def argmax(self) -> "ViewCache":
         """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
         answers = ViewCache(models.Argmax(self.teacher), self.data)
         for some in torch.arange(self._entries).split(100_000):
@@ -147,7 +147,7 @@ class ViewCache:
             answers._store(some[good], answers.teacher.of(logits))
         return answers
 
-    def check_belongs(self, teacher, data):
+    def check_belongs(self, teacher: nn.Module, data: Splits) -> None:
         """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
         self._check_open()
         header = self._header_of(teacher, data)
@@ -156,7 +156,7 @@ class ViewCache:
         self._compare(header, self._header, repr(self))
         self._spot_check(teacher)
 
-    def check(self, sample=256, seed=0, tolerance=1e-5):
+    def check(self, sample: int = 256, seed: int = 0, tolerance: float = 1e-5) -> float:
         """Compute ``sample`` of the kept entries again and compare.
 
         Raises ``ValueError`` that names the first entry that is off by more than ``tolerance`` (relative to the
@@ -343,7 +343,7 @@ class Kept(NamedTuple):
     of: str
 
 
-def kept(folder):
+def kept(folder: str | Path) -> list[Kept]:
     """The cache files in ``folder`` and the folders in it, the largest first: a list of ``Kept``.
 
     Those of older versions too, which nothing reads any more. None where there is no such folder. Raises
@@ -358,7 +358,7 @@ def kept(folder):
     return sorted(caches, key=lambda one: (-one.bytes, one.path))
 
 
-def remove(path):
+def remove(path: str | Path) -> int:
     """Delete the cache file ``path``; its teacher is asked again when it is needed. How many bytes are free for it.
 
     ``ValueError`` if it is no cache.

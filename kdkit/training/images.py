@@ -94,29 +94,20 @@ def train(
     weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     about = {**_identity(data), **_taught(teacher, loss, weights), "batch_size": batch_size}
     peak = _peak_lr(lr, batch_size)
-    if max_grad_norm is not None:
-        max_grad_norm = positive("max_grad_norm", max_grad_norm, "None to cut none")
+    cut = None if max_grad_norm is None else positive("max_grad_norm", max_grad_norm, "None to cut none")
     fit_input(student, data)
     loss = Distillation(**weights) if loss is None else loss
-    learning = [*student.parameters(), *(loss.parameters() if isinstance(loss, nn.Module) else ())]
-    optimizer = torch.optim.SGD(
-        [weight for weight in learning if weight.requires_grad],
-        lr=peak,
-        momentum=MOMENTUM,
-        nesterov=True,
-        weight_decay=WEIGHT_DECAY,
-    )
     return fit(
         student,
         ImageBatches(data, batch_size, seed, models.device_of(student), cache),
         loss,
-        optimizer,
+        _optimizer(student, loss, peak),
         epochs=epochs,
         teacher=teacher,
         cache=cache,
         seed=seed,
         warm_up=WARM_UP,
-        max_grad_norm=max_grad_norm,
+        max_grad_norm=cut,
         validate=Validation(data.val, teacher, cache),
         about=about,
         checkpoint=checkpoint,
@@ -188,6 +179,12 @@ def fit_input(student: nn.Module, data: Splits) -> None:
     network = models.unwrapped(student)
     if hasattr(network, "fit_input"):
         network.fit_input(models.as_input(data.train.sample(STATISTICS_IMAGES).images))
+
+
+def _optimizer(student: nn.Module, loss: Loss, lr: float) -> torch.optim.Optimizer:
+    learning = [*student.parameters(), *(loss.parameters() if isinstance(loss, nn.Module) else ())]
+    settings = {"momentum": MOMENTUM, "nesterov": True, "weight_decay": WEIGHT_DECAY}
+    return torch.optim.SGD([weight for weight in learning if weight.requires_grad], lr=lr, **settings)
 
 
 def _peak_lr(lr: float | None, batch_size: int) -> float:

@@ -23,7 +23,7 @@ from kdkit.data import files
 from kdkit.data.seeds import epoch_seed
 from kdkit.measure import machine
 from kdkit.training import state
-from kdkit.training.schedule import check_numbers, warm_up_and_decay
+from kdkit.training.schedule import back_to_peaks, check_numbers, warm_up_and_decay
 from kdkit.training.state import Diverged, Run, TrainingInterrupted
 from kdkit.training.step import Batch, Loss, check_roles, step
 
@@ -38,7 +38,9 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, number: int) -> Iterator[Batch]: ...
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch ``number``."""
+        ...
 
 
 def fit(
@@ -94,10 +96,11 @@ def fit(
     check_roles(teacher, student, optimizer)
     if not callable(getattr(batches, "epoch", None)):
         batches = Loader(batches, models.device_of(student))
-    numbers = check_numbers(epochs, seed) | {"lr": optimizer.param_groups[0]["lr"], "max_grad_norm": max_grad_norm}
-    numbers |= {"warm_up": warm_up, "steps": _number_of(batches)}
-    run = Run(student, {**(about or {}), **_fingerprints(student, teacher), **numbers})
-    one_step = functools.partial(step_function, teacher=teacher, cache=cache, max_grad_norm=max_grad_norm)
+    settings = {**(about or {}), **_fingerprints(student, teacher), **check_numbers(epochs, seed)}
+    settings |= {"lr": optimizer.param_groups[0]["lr"], "warm_up": warm_up, "max_grad_norm": max_grad_norm}
+    run = Run(student, {**settings, "steps": _number_of(batches)})
+    more = {"teacher": teacher, "cache": cache, "max_grad_norm": max_grad_norm}
+    one_step = functools.partial(step_function, loss=loss, optimizer=optimizer, **more)
     kept = {"student": student, "optimizer": optimizer, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
     path = None if checkpoint is None else files.expanded(checkpoint)
     with _alone(path), _put_back_if_stopped(run, kept, path):
@@ -109,14 +112,13 @@ def fit(
             for number in range(len(run.history), run.settings["epochs"]):
                 began = time.perf_counter()
                 with models.seeded(epoch_seed(seed, number), models.device_of(student)):  # for dropout and the like
-                    entry = _epoch(run, batches.epoch(number), loss, optimizer, schedule, one_step, bar)
+                    entry = _epoch(run, batches.epoch(number), one_step, schedule, bar)
                     entry |= {} if validate is None else validate(student)
                 _note(run, entry, time.perf_counter() - began)
                 state.save(path, run, kept)
                 if callable(progress):
                     progress(run)
-    for group, peak in zip(optimizer.param_groups, schedule.base_lrs, strict=True):
-        group["lr"] = peak
+    back_to_peaks(schedule)
     student.eval()
     return run
 
@@ -127,19 +129,11 @@ def _number_of(batches: Batches) -> int:
     return len(batches)
 
 
-def _epoch(
-    run: Run,
-    batches: Iterator[Batch],
-    loss: Loss,
-    optimizer: Optimizer,
-    schedule: LambdaLR,
-    one_step: Callable[..., tuple],
-    bar: tqdm,
-) -> dict:
+def _epoch(run: Run, batches: Iterator[Batch], one_step: Callable[..., tuple], schedule: LambdaLR, bar: tqdm) -> dict:
     """A step for each batch; the first loss, and the mean of each term, by its name in the history."""
     seen, names = [], ()
     for batch in batches:
-        terms = one_step(run.student, batch, loss, optimizer)
+        terms = one_step(run.student, batch)
         schedule.step()
         seen.append(torch.stack(terms))
         names = getattr(terms, "_fields", range(len(terms)))

@@ -175,20 +175,19 @@ def train(
     check_numbers(epochs, seed)
     batch_size = whole(batch_size, "batch_size", 1)
     check_reads(student, corpus)
-    weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
-    weights["cosine_weight"] = cosine_weight
+    weights = dict(zip(DEFAULTS, (temperature, soft_weight, hard_weight, cosine_weight), strict=True))
     if teacher is None:
         check_unused(weights, DEFAULTS, "without a teacher", "pass a teacher")
     else:
         check_reads(teacher, corpus)
         check(teacher, student, **weights)
     identity = _identity(corpus) | (dict.fromkeys(weights) if teacher is None else weights)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=positive("lr", lr), betas=BETAS, weight_decay=WEIGHT_DECAY)
+    adam = {"lr": positive("lr", lr), "betas": BETAS, "weight_decay": WEIGHT_DECAY}
     return fit(
         student,
         TextBatches(corpus, batch_size, seed, models.device_of(student)),
         TripleDistillation(**weights),
-        optimizer,
+        torch.optim.AdamW(student.parameters(), **adam),
         epochs=epochs,
         teacher=teacher,
         seed=seed,
@@ -250,7 +249,7 @@ def mask_for_evaluation(sequences: tokens.Sequences, tokenizer: Any) -> tokens.M
 
 @torch.no_grad()
 def guesses(network: nn.Module, batch: tokens.MaskedBatch) -> Tensor:
-    """What ``network``, in eval mode, says of each masked token of ``batch``: logits ``[tokens, V]``, on the CPU.
+    """What ``network``, in eval mode, says of each masked token of ``batch``: logits ``[N, V]``, on the CPU.
 
     The mode of the network, and of each module in it, is put back afterwards.
     """
@@ -266,7 +265,7 @@ def judge(logits: Tensor, batch: tokens.MaskedBatch, teacher_logits: Tensor | No
     """How good guesses are, a dict: ``perplexity``, ``accuracy``; with a teacher's also ``agreement`` and ``kl`` to it.
 
     Perplexity is exp of the cross-entropy: among how many equally likely tokens one would have to guess to do as well.
-    ``logits`` ``[tokens, V]``: one row for each masked token of ``batch``, in order (``guesses``).
+    ``logits`` ``[N, V]``: one row for each masked token of ``batch``, in order (``guesses``).
     """
     labels = batch.labels[batch.labels != IGNORE_INDEX].to(logits.device)
     found = {

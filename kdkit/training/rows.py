@@ -9,9 +9,11 @@ import errno
 import os
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kdkit.data import files
 
@@ -21,24 +23,24 @@ NUMBER = 4  # bytes: all numbers are int32
 class InMemory:
     """``count`` rows of ``width`` numbers, int32, all 0 at first."""
 
-    def __init__(self, count, width):
+    def __init__(self, count: int, width: int) -> None:
         self._checks, self._rows = torch.zeros(count, dtype=torch.int32), torch.zeros(count, width, dtype=torch.int32)
         self.bytes = NUMBER * count * (width + 1)
 
-    def checks(self, rows=slice(None)):
+    def checks(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """The check values of ``rows`` (int64 ``[N]``, or all): int32 ``[N]``."""
         return self._checks[rows]
 
-    def read(self, rows):
+    def read(self, rows: Tensor) -> Tensor:
         """``rows``, int64 ``[N]``: int32 ``[N, width]``."""
         return self._rows[rows]
 
-    def write(self, rows, content, checks):
+    def write(self, rows: Tensor, content: Tensor, checks: Tensor) -> None:
         """Put ``content`` ``[N, width]`` into ``rows``, and then their check values."""
         self._rows[rows] = content
         self._checks[rows] = checks
 
-    def close(self):
+    def close(self) -> None:
         """Let go of what it holds."""
 
 
@@ -48,7 +50,7 @@ class InFile:
     So whoever asks which rows are there reads the check values alone.
     """
 
-    def __init__(self, path, begin, count, width):
+    def __init__(self, path: Path, begin: int, count: int, width: int) -> None:
         self.path, self._count, self._width, self.bytes = path, count, width, size(begin, count, width)
         self._checks_begin, self._rows_begin = begin, begin + NUMBER * count
         with files.explained(path, "opened to be read and written"):
@@ -56,14 +58,17 @@ class InFile:
         self.close = weakref.finalize(self, self._file.close)
         self._turn = threading.Lock()  # where a file has but one position
 
-    def checks(self, rows=None):
+    def checks(self, rows: Tensor | None = None) -> Tensor:
+        """The check values of ``rows`` (int64 ``[N]``, or all): int32 ``[N]``."""
         rows = torch.arange(self._count) if rows is None else rows
         return self._read(self._checks_begin, rows, 1).squeeze(1)
 
-    def read(self, rows):
+    def read(self, rows: Tensor) -> Tensor:
+        """``rows``, int64 ``[N]``: int32 ``[N, width]``. ``ValueError`` where the file ends too early."""
         return self._read(self._rows_begin, rows, self._width)
 
-    def write(self, rows, content, checks):
+    def write(self, rows: Tensor, content: Tensor, checks: Tensor) -> None:
+        """Put ``content`` ``[N, width]`` into ``rows``, and then their check values. ``OSError`` on a full disk."""
         with files.explained(self.path, "written", self.bytes):
             self._write(self._rows_begin, rows, content)
             self._write(self._checks_begin, rows, checks.unsqueeze(1))
@@ -101,12 +106,12 @@ class InFile:
             return self._file.write(part)
 
 
-def size(begin, count, width):
+def size(begin: int, count: int, width: int) -> int:
     """Bytes of a file for ``InFile``."""
     return begin + NUMBER * count * (width + 1)
 
 
-def create(path, start, begin, count, width):
+def create(path: Path, start: bytes, begin: int, count: int, width: int) -> None:
     """Make a file for ``InFile`` that begins with the bytes ``start``, whole or not at all, its space claimed.
 
     ``OSError`` that says what is needed and what is free, if there is not room for all of it.

@@ -25,6 +25,12 @@ def warm_up_and_decay(optimizer: Optimizer, steps: int, warm_up: float) -> Lambd
     return LambdaLR(optimizer, factor)
 
 
+def back_to_peaks(schedule: LambdaLR) -> None:
+    """Give the optimizer its peak rates back, for whoever goes on with it."""
+    for group, peak in zip(schedule.optimizer.param_groups, schedule.base_lrs, strict=True):
+        group["lr"] = peak
+
+
 def proposed(images: int, epochs: int, batch_size: int | None = None) -> tuple[int, int]:
     """``(batch_size, epochs)`` for so many training images: with few of them, smaller batches and more epochs.
 
