@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 
 def sin_cos(half_tangent: Tensor) -> tuple[Tensor, Tensor]:
-    """Sine and cosine of the angle whose half has this tangent."""
+    """Sine and cosine of the angle whose half has this tangent: both as it is, ``[B, 1, 1]``."""
     square = half_tangent * half_tangent
     return 2 * half_tangent / (1 + square), (1 - square) / (1 + square)
 
@@ -122,13 +122,13 @@ class View:
 
     @classmethod
     def turned(cls, turn: Tensor, pitch: Tensor, side: Tensor, light: Tensor) -> "View":
-        """From the tangents of half the angles by which the thing is turned and looked down on."""
+        """From the tangents of half the angles by which the thing is turned and looked down on, ``[B, 1, 1]`` each."""
         (sin_turn, cos_turn), (sin_pitch, cos_pitch) = sin_cos(turn), sin_cos(pitch)
         right = (side * cos_turn, -sin_turn * sin_pitch)
         return cls(side, light, right, cos_pitch, (-side * sin_turn, -cos_turn * sin_pitch), sin_pitch)
 
     def project(self, side: Tensor, up: Tensor, near: Tensor) -> Point:
-        """Where a point of the thing is in the picture: ``(x, y)``."""
+        """Where a point of the thing, ``[B, 1, 1]`` along each axis, is in the picture: ``(x, y)``, shaped alike."""
         return (
             side * self.right[0] + near * self.near[0],
             side * self.right[1] + up * self.up + near * self.near[1],
@@ -148,8 +148,8 @@ class Canvas:
     def paint(self, distance: Tensor, size: Tensor, colour: Tensor, shade: float | Tensor) -> None:
         """Lay a shape over the pictures, its edge smooth and a little darker, brighter towards the light.
 
-        ``distance`` to its edge (plane, below 0 inside); ``size`` of its smallest side, so that what is thinner than
-        a pixel fades and what has no size is not seen; ``colour``; ``shade``, a factor.
+        ``distance`` to its edge ``[B, SIZE, SIZE]``, below 0 inside; ``size`` of its smallest side, so that what is
+        thinner than a pixel fades and what has no size is not seen; ``colour``; ``shade``, a factor.
         """
         pixels = distance / self.pixel
         cover = (0.5 - pixels).clamp(0, 1) * (size / self.pixel).clamp(0, 1)
@@ -158,7 +158,7 @@ class Canvas:
         self.rgb += cover[:, None] * (colour * shade[:, None] - self.rgb)
 
     def rod(self, start: Point, end: Point, width: Tensor, colour: Tensor, shade: float = 0.9) -> None:
-        """A rod with round ends between two points ``(x, y)`` of the picture, ``width`` to each side."""
+        """A rod with round ends between two points ``(x, y)``, ``width`` to each side: ``[B, 1, 1]`` each."""
         along_x, along_y = end[0] - start[0], end[1] - start[1]
         square = along_x * along_x + along_y * along_y
         dx, dy = self.x - start[0], self.y - start[1]
@@ -174,7 +174,7 @@ class Canvas:
         colour: Tensor,
         slots: Tensor | None = None,
     ) -> None:
-        """A box at ``centre`` (side, up, near) with ``half`` sizes: three faces, each in a light of its own.
+        """A box at ``centre`` (side, up, near) with ``half`` sizes, ``[B, 1, 1]``: three faces, each in its own light.
 
         Its outline is a hexagon, the meet of three strips along the three axes. ``slots`` in 0..1 cuts openings
         into the front, as in the back of a chair.
@@ -222,7 +222,7 @@ class Canvas:
         cut: Tensor | None = None,
         **profile: float | Tensor,
     ) -> None:
-        """A shape from the lathe at ``bottom``, shaded across; ``profile`` as in ``lathe``, ``finish`` a factor.
+        """A shape from the lathe at ``bottom`` ``[B, 1, 1]``, shaded; ``profile`` as in ``lathe``, ``finish`` a factor.
 
         The lower edge hangs down by ``low`` and by what looking down on it adds. What is above 0 in ``cut`` (plane)
         is cut off.
@@ -233,12 +233,12 @@ class Canvas:
         self.paint(distance, torch.minimum(2 * width, height), colour, finish * self.roundness(dx, width))
 
     def roundness(self, dx: Tensor, width: Tensor) -> Tensor:
-        """The light on something round: fading towards both edges, more on the far side from the light."""
+        """The light ``[B, SIZE, SIZE]`` on something round: fading towards both edges, more on the far side."""
         across = (dx / width.clamp(min=_THIN)).clamp(-1, 1)
         return 0.96 + 0.24 * self.view.light * across - 0.1 * across * across
 
     def lid(self, centre: Tensor, width: Tensor, colour: Tensor, shade: float | Tensor = 1.1) -> None:
-        """The upper face of something round: an ellipse, since we look down on it."""
+        """The upper face of something round, of measures ``[B, 1, 1]``: an ellipse, since we look down on it."""
         flat = width * self.view.tilt
         self.paint(egg(self.x, self.y - centre, width, flat, flat), 2 * flat, colour, shade)
 
@@ -254,7 +254,7 @@ def _strip(dx, dy, along, up, other_half, other):
 
 
 def egg(dx: Tensor, dy: Tensor, width: Tensor, height: Tensor, low: Tensor) -> Tensor:
-    """Distance to an oval that reaches ``width`` to both sides, ``height`` upwards and ``low`` downwards."""
+    """Distance ``[B, SIZE, SIZE]`` to an oval: ``width`` to both sides, ``height`` upwards, ``low`` downwards."""
     width = width.clamp(min=_THIN)
     tall = torch.where(dy > 0, height, low).clamp(min=_THIN)
     a, b = dx / width, dy / tall
@@ -273,7 +273,10 @@ def lathe(
     top: float | Tensor = 1.0,
     dome: float | Tensor = 0.0,
 ) -> Tensor:
-    """Distance to a turned shape: straight walls from ``width`` to ``top`` times that, or with ``dome`` 1 an egg."""
+    """Distance ``[B, SIZE, SIZE]`` to a turned shape: straight walls from ``width`` to ``top`` times that.
+
+    With ``dome`` 1 it is an egg.
+    """
     oval = egg(dx, dy, width, height, low)
     dome = torch.as_tensor(dome, dtype=dx.dtype).clamp(max=1)
     if (dome == 1).all():

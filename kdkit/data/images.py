@@ -44,7 +44,7 @@ class ImageSet:
         return f"ImageSet({self.name!r}: {len(self):,} images of {size}, {len(self.classes)} classes)"
 
     def subset(self, index: Tensor | slice) -> "ImageSet":
-        """The images at ``index`` (int64 or bool tensor, or a slice)."""
+        """The images at ``index`` (a tensor ``[n]`` of int64 or bool, or a slice)."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
     def sample(self, count: int, seed: int = 0) -> "ImageSet":

@@ -33,7 +33,7 @@ class Sequences(NamedTuple):
     attention_mask: Tensor
 
     def at(self, index: Tensor | slice) -> "Sequences":
-        """The sequences at ``index`` (int64 or bool tensor, or a slice)."""
+        """The sequences at ``index`` (a tensor ``[n]`` of int64 or bool, or a slice)."""
         return Sequences(self.input_ids[index], self.attention_mask[index])
 
 

@@ -33,7 +33,8 @@ class Whiten(nn.Module):
         self._set(torch.eye(self.features) * 4.0, torch.full((self.features,), 0.5))
 
     def forward(self, images: Tensor) -> Tensor:
-        return F.conv2d(images, self.weight, self.bias)  # [N, 8 C, H - 1, W - 1]
+        """Features ``[N, 8 C, H - 1, W - 1]`` of images ``[N, C, H, W]``."""
+        return F.conv2d(images, self.weight, self.bias)
 
     @torch.no_grad()
     def fit(self, images: Tensor, epsilon: float = 1e-3) -> None:
@@ -104,6 +105,7 @@ class Stage(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _ in ins)
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[N, before, H, W]`` to ``[N, after, H / 2, W / 2]``, rounded down."""
         if not self.convs:
             return F.max_pool2d(x, 2)
         x = F.max_pool2d(self.convs[0](x), 2)

@@ -1,6 +1,7 @@
 """What networks are given and what they answer: images as they want them, and logits out of any kind of output."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +30,12 @@ def as_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
 
 
 def logits(model: nn.Module | Callable, inputs: Inputs, name: str = "network") -> Tensor:
-    """What ``model`` answers on ``inputs``, as a tensor of logits: ``outputs(model, inputs, name)["logits"]``."""
+    """What ``model`` answers on ``inputs``, its logits ``[B, C]`` or ``[B, L, V]``: ``outputs(...)["logits"]``."""
     return outputs(model, inputs, name)["logits"]
 
 
 def outputs(model: nn.Module | Callable, inputs: Inputs, name: str = "network") -> dict[str, Tensor]:
-    """What ``model`` answers on ``inputs``, by name: the "logits", and whatever else it gives names to.
+    """What ``model`` answers on ``inputs``, by name: "logits" ``[B, C]`` or ``[B, L, V]``, and what else it names.
 
     Parameters:
         model: a module, or a function.
@@ -67,7 +68,7 @@ def outputs(model: nn.Module | Callable, inputs: Inputs, name: str = "network") 
 
 
 def named_tensors(output: object, name: str = "network") -> dict[str, Tensor]:
-    """The tensors of an answer by their names, as ``outputs`` gives them. ``ValueError`` where it has no logits."""
+    """The tensors of an answer by their names, as ``outputs``: "logits" ``[..., C]``; ``ValueError`` where none are."""
     if isinstance(output, Mapping):
         found = dict(output)
     elif not isinstance(output, Tensor) and hasattr(output, "logits"):
@@ -134,7 +135,8 @@ class Argmax(nn.Module):
         super().__init__()
         self.teacher = teacher
 
-    def forward(self, *inputs, **named) -> Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        """One-hot logits ``[..., C]`` of what the teacher is given."""
         return self.of(logits(self.teacher, named or inputs))
 
     def of(self, teacher_logits: Tensor) -> Tensor:

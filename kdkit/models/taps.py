@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -38,8 +39,8 @@ class Features(nn.Module):
             _check_path(network, name, path)
         self.network, self.layers = network, layers
 
-    def forward(self, *inputs, **named) -> dict[str, Tensor]:
-        """``{"logits": ..., name: ...}`` of ``network(*inputs, **named)``."""
+    def forward(self, *inputs: Any, **named: Any) -> dict[str, Tensor]:
+        """``{"logits": [B, C], name: [B, ...]}`` of ``network(*inputs, **named)``."""
         taps = {name: _Tap(name, path) for name, path in self.layers.items()}
         with contextlib.ExitStack() as hooks:
             for tap in taps.values():

@@ -76,8 +76,8 @@ SETTINGS = {
 class Comparison:
     """The runs of one ``Setting``: trained when they are asked for, and kept.
 
-    Parameters: ``name`` of the setting; ``data``, all of it; ``teacher`` and its logits on the test images; ``folder``
-    for cache and checkpoints; ``ledger``, a ``Ledger`` of what has been measured.
+    Parameters: ``name`` of the setting; ``data``, all of it; ``teacher`` and its logits ``[N, C]`` on the test images;
+    ``folder`` for cache and checkpoints; ``ledger``, a ``Ledger`` of what has been measured.
     """
 
     def __init__(
