@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kdkit import berts, distilbert, losses, models, runs, zoo
-from kdkit.data import text, tokens
+from kdkit.data import tokens
 
 WORDS = len(reading.tokenizer())
 WEIGHTS = {"soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
@@ -239,10 +239,10 @@ def test_guesses_are_those_for_the_hidden_words_in_order_whatever_the_batch(monk
     assert torch.allclose(distilbert.guesses(network, hidden), found, atol=1e-5)
 
 
-def test_the_shipped_teacher_is_as_good_as_its_card_says():
+def test_the_shipped_teacher_is_as_good_as_its_card_says(python_texts):
     """On the Python that it learnt from to the digit; another version brings slightly other texts."""
     card = zoo.card("python-teacher")
-    corpus = tokens.corpus(text.python(), zoo.tokenizer("python-teacher"))
+    corpus = tokens.corpus(python_texts, zoo.tokenizer("python-teacher"))
     found, said = distilbert.report(zoo.load("python-teacher"), corpus), card["results"]
     assert found["perplexity"] == pytest.approx(said["perplexity"], rel=0.15)
     assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.03)

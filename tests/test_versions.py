@@ -123,6 +123,16 @@ def test_each_notebook_and_each_build_exports_as_a_script_that_python_reads(stud
     ast.parse((tmp_path / f"{PATHS[0].stem}.py").read_text(encoding="utf-8"))
 
 
+def test_a_solution_does_nothing_but_define_what_it_hands_to_its_check():
+    """So nothing that it changes can be missed, but what it defines."""
+    for path, number in (parameters.values for parameters in EXERCISES):
+        _, solution = exercises(json.loads(path.read_text(encoding="utf-8")))[number]
+        *definitions, check = ast.parse(text(solution["source"])).body
+        assert all(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in definitions)
+        assert all(node.name.endswith("_solution") for node in definitions)
+        assert re.fullmatch(r"check\.[\w.]+\(\w+_solution\)\.passed", ast.unparse(check))
+
+
 def notebook_of(*cells):
     """A notebook of (source, tag) pairs."""
     code = [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}) for source, tag in cells]
