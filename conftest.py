@@ -1,6 +1,7 @@
 """What holds for every kind of test: their order, the seconds per notebook, and no silent skip in CI."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -18,13 +19,17 @@ def stage(path):
     return 3 if "browser" in path.parts else 2 if "slow" in path.parts else 0
 
 
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: stage(item.path))
+def pytest_collection_modifyitems(config, items):
+    """Of two at once (-n 2) one begins with the browser, whose tests take longest: then both end at the same time."""
+    first = 3 if hasattr(config, "workerinput") else 0
+    items.sort(key=lambda item: (stage(item.path) - first) % 4)
 
 
 def pytest_runtest_logreport(report):
     path = Path(report.nodeid.split("::")[0])
     name = ("unit tests", path.name, "slow tests", "browser tests")[stage(path)]
+    whole = re.search(r"_runs_in_jupyterlab.*\[(.*\.ipynb)\]", report.nodeid)
+    name = f"{whole[1]} in JupyterLab" if whole else name
     SECONDS[name] += report.duration  # set-up and teardown are reports of their own
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from small_copies import TEST, TRAIN
 
 from kdkit import data
-from kdkit.data import decoding, sources
+from kdkit.data import decoding, sources, text
 from kdkit.data.sources import CIFAR10_CLASSES, MNIST_FILES
 
 
@@ -33,6 +33,20 @@ def _real(reader, title):
         if os.environ.get("KDKIT_REQUIRE_DATA") == "1":
             pytest.fail(f"KDKIT_REQUIRE_DATA=1, but {error}")
         pytest.skip(f"real {title} not found: set KDKIT_DATA")
+
+
+@pytest.fixture(scope="session")
+def docstrings():
+    """Those of the standard library: pairs (module, text). To read them takes seconds."""
+    return list(text.docstrings())
+
+
+@pytest.fixture(scope="session")
+def python_texts(docstrings):
+    """What ``text.python()`` gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "docstrings", lambda: docstrings)
+        return text.python()
 
 
 @pytest.fixture

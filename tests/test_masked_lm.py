@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kdkit import losses, models, training, zoo
-from kdkit.data import text, tokens
+from kdkit.data import tokens
 from kdkit.models import bert
 from kdkit.training import masked_lm
 
@@ -241,10 +241,10 @@ def test_guesses_are_those_for_the_masked_tokens_in_order_whatever_the_batch(mon
     assert torch.allclose(masked_lm.guesses(network, batch), found, atol=1e-5)
 
 
-def test_the_shipped_teacher_is_as_good_as_its_card_says():
+def test_the_shipped_teacher_is_as_good_as_its_card_says(python_texts):
     """On the Python that it learnt from to the digit; another version brings slightly other texts."""
     card = zoo.card("python-teacher")
-    corpus = tokens.corpus(text.python(), zoo.tokenizer("python-teacher"))
+    corpus = tokens.corpus(python_texts, zoo.tokenizer("python-teacher"))
     found, said = masked_lm.report(zoo.load("python-teacher"), corpus), card["results"]
     assert found["perplexity"] == pytest.approx(said["perplexity"], rel=0.15)
     assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.03)

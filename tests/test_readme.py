@@ -15,7 +15,7 @@ from kdkit.cli import main as cli
 from kdkit.studies import Setting
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-FEW = ["--train-images", "100", "--epochs", "12", "--batch-size", "10"]
+FEW = ["--train-images", "100", "--epochs", "12", "--batch-size", "10", "--width", "8"]
 
 
 def blocks(language):

@@ -10,27 +10,15 @@ from hypothesis import strategies as st
 from kdkit.data import text
 
 
-@pytest.fixture(scope="module")
-def pairs():
-    return list(text.docstrings())
+def test_there_is_enough_english_on_this_machine(python_texts):
+    assert sum(map(len, python_texts.values())) > 1_000_000
+    assert "module io" in python_texts and not any("_pyio" in name for name in python_texts)
+    assert "JSON" in python_texts["module json"] and "lambda" in python_texts["topic lambda"].lower()
+    assert not any("site-packages" in name or "torch" in name for name in python_texts)
 
 
-@pytest.fixture(scope="module")
-def documents(pairs):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "docstrings", lambda: pairs)
-        return text.python()
-
-
-def test_there_is_enough_english_on_this_machine(documents):
-    assert sum(map(len, documents.values())) > 1_000_000
-    assert "module io" in documents and not any("_pyio" in name for name in documents)
-    assert "JSON" in documents["module json"] and "lambda" in documents["topic lambda"].lower()
-    assert not any("site-packages" in name or "torch" in name for name in documents)
-
-
-def test_each_docstring_comes_once(pairs):
-    found = [words for _, words in pairs]
+def test_each_docstring_comes_once(docstrings):
+    found = [words for _, words in docstrings]
     assert len(found) == len(set(found)) > 4_000
 
 
@@ -42,20 +30,20 @@ def test_a_broken_file_has_no_docstrings_and_stops_nothing(tmp_path):
     assert list(text._docstrings(path)) == ["Said.", "Also."]
 
 
-def test_each_document_is_in_one_part_or_was_all_known_before(documents):
-    parts = text.split(documents)
+def test_each_document_is_in_one_part_or_was_all_known_before(python_texts):
+    parts = text.split(python_texts)
     assert len({*parts.train, *parts.val, *parts.test}) == sum(map(len, parts))
-    others = {name: words for name, words in documents.items() if name not in parts.train}
-    assert {**parts.train, **others} == documents
+    others = {name: words for name, words in python_texts.items() if name not in parts.train}
+    assert {**parts.train, **others} == python_texts
     for name in set(others) - {*parts.val, *parts.test}:
-        assert text.unseen({name: others[name]}, {**documents, name: ""}) == {}
+        assert text.unseen({name: others[name]}, {**python_texts, name: ""}) == {}
     for part in (parts.val, parts.test):
-        assert 0.03 * len(documents) < len(part) < 0.2 * len(documents)
+        assert 0.03 * len(python_texts) < len(part) < 0.2 * len(python_texts)
 
 
-def test_nothing_that_was_learnt_from_or_chosen_by_stands_in_the_test_texts(documents):
-    parts = text.split(documents)
-    by_name = {name: words for name, words in documents.items() if name not in parts.train}
+def test_nothing_that_was_learnt_from_or_chosen_by_stands_in_the_test_texts(python_texts):
+    parts = text.split(python_texts)
+    by_name = {name: words for name, words in python_texts.items() if name not in parts.train}
     assert text.overlap(by_name, parts.train) > 0.01  # help topics repeat each other
     assert text.overlap(parts.val, parts.train) == 0
     assert text.overlap(parts.test, parts.train | parts.val) == 0

@@ -123,12 +123,76 @@ def test_each_notebook_and_each_build_exports_as_a_script_that_python_reads(stud
     ast.parse((tmp_path / f"{PATHS[0].stem}.py").read_text(encoding="utf-8"))
 
 
-def test_no_cell_of_the_students_copies_needs_a_solution(student):
-    for path in PATHS:
-        _, solutions = zip(*exercises(json.loads(path.read_text(encoding="utf-8"))), strict=True)
-        defined = {node.name for cell in solutions for node in ast.parse(text(cell["source"])).body[:-1]}
-        others = [c["source"] for c in nbformat.read(student / path.name, as_version=4)["cells"]]
-        assert not [name for name in defined if any(name in source for source in others)]
+def test_a_solution_does_nothing_but_define_what_it_hands_to_its_check():
+    """So nothing that it changes can be missed, but what it defines."""
+    for path, number in (parameters.values for parameters in EXERCISES):
+        _, solution = exercises(json.loads(path.read_text(encoding="utf-8")))[number]
+        *definitions, check = ast.parse(text(solution["source"])).body
+        assert all(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in definitions)
+        assert all(node.name.endswith("_solution") for node in definitions)
+        assert re.fullmatch(r"check\.[\w.]+\(\w+_solution\)\.passed", ast.unparse(check))
+
+
+def notebook_of(*cells):
+    """A notebook of (source, tag) pairs."""
+    code = [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}) for source, tag in cells]
+    return nbformat.v4.new_notebook(cells=code)
+
+
+STUB, SOLUTION = (
+    ("def f(x):\n    return ...\n\n\ncheck.f(f)", "exercise"),
+    (
+        "scale = 2\n\n\ndef f_solution(x):\n    return scale * x\n\n\ncheck.f(f_solution).passed",
+        "solution",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("later", "name"),
+    [
+        ("print(f_solution(1))", "f_solution"),
+        ("def g():\n    return [scale for _ in range(3)]", "scale"),
+        ("scale += 1", "scale"),
+        ("print(f'{scale:.1f}')", "scale"),
+    ],
+)
+def test_a_students_copy_that_would_miss_a_solution_is_refused_and_not_written(later, name, tmp_path, capsys):
+    nbformat.write(notebook_of(STUB, SOLUTION, (later, "core")), tmp_path / "made_up.ipynb")
+    assert versions.main(["student", "--to", str(tmp_path / "student"), str(tmp_path / "made_up.ipynb")]) == 1
+    assert capsys.readouterr().out == (
+        f"made_up.ipynb: cell 2 takes {name} from a solution, which the students do not have\n"
+    )
+    assert not (tmp_path / "student").exists()
+
+
+def test_what_a_solution_changes_for_others_is_found_too():
+    changes = ("options['T'] = 4\nnetwork.eval()\nnetwork.bias.data = 0", "solution")
+    book = notebook_of(("options, network = {}, net()", "core"), STUB, changes, ("run(network, options)", "core"))
+    assert list(versions.taken_from_solutions(book)) == [(3, "network"), (3, "options")]
+
+
+def test_a_name_that_the_cell_or_one_above_it_binds_anew_is_no_solutions():
+    cells = ("scale = 1\nprint(scale)", "core"), ("for scale in [1]:\n    print(scale)", "core"), ("scale", "core")
+    assert not list(versions.taken_from_solutions(notebook_of(STUB, SOLUTION, *cells)))
+
+
+def test_a_solved_copy_without_the_rest_keeps_what_a_solution_can_reach_and_what_that_needs():
+    book = notebook_of(
+        ("import torch\nx = torch.ones(3)", "core"),
+        ("long = train()", "core"),
+        ("y = 2 * x", "core"),
+        STUB,
+        SOLUTION,
+        ("z = f(y)", "core"),
+        ("plot(long)", "core"),
+        ("print(z)", "core"),
+        ("my_guess = ...\ncheck.guess(my_guess, long)", "exercise"),
+    )
+    book["cells"][0]["source"] += "\nfrom kdkit import check"
+    kept = versions.without_what_no_solution_reaches(versions.with_solutions(book))["cells"]
+    sources = [cell["source"].splitlines()[0] for cell in kept]
+    assert sources == ["import torch", "y = 2 * x", "scale = 2", "z = f(y)", "print(z)"]
 
 
 def test_links_of_a_build_lead_to_the_repository_on_the_web_and_none_to_the_solutions(student):
@@ -173,6 +237,15 @@ def test_a_solution_stands_in_the_place_of_its_stub_and_is_run(tmp_path):
     assert len(cells) == 2 and cells[1]["outputs"][0]["data"]["text/plain"].startswith("✓ right")
     assert "def soft_targets(logits" in cells[1]["source"] and "_solution" not in cells[1]["source"]
     assert not list(tmp_path.rglob("kdkit-progress.json"))
+
+
+def test_a_solution_that_breaks_a_cell_below_is_found_without_the_rest(tmp_path):
+    book = nbformat.read(made_up(tmp_path, "(logits / temperature).softmax(1)"), as_version=4)
+    book["cells"].append(nbformat.v4.new_code_cell("import torch\nassert soft_targets(torch.ones(1, 2), 1) is ..."))
+    path = tmp_path / "made_up.ipynb"
+    nbformat.write(versions.without_what_no_solution_reaches(versions.with_solutions(book)), path)
+    result = subprocess.run([sys.executable, "-m", "tools.notebooks", path], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1 and "AssertionError" in result.stdout
 
 
 def test_a_solution_that_its_check_refuses_is_named_and_not_written(tmp_path):

@@ -3,7 +3,8 @@
     python -m tools.versions student|solutions [--to FOLDER] [FILE ...]
 
 Without files: all of ``notebooks/``, which hold stub, hints and solution. The students' copies have no solutions and
-no outputs. In the solved ones each solution stands in the place of its stub; they are run, and each check must pass.
+no outputs, and no cell of them may depend on a solution. In the solved ones each solution stands in the place of its
+stub; they are run, and each check must pass.
 """
 
 import argparse
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import nbformat
 
-from tools.notebooks import ROOT, clean, executed, failure, portable, text
+from tools.dataflow import names, needed_for, reached_from
+from tools.notebooks import ROOT, clean, code_cells, executed, failure, portable, text
 
 
 def has_tag(cell, tag):
@@ -33,6 +35,18 @@ def without_solutions(notebook):
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
     return notebook
+
+
+def taken_from_solutions(notebook):
+    """(number of the cell, name) for what a cell takes from a solution above it: the students' copies lack that."""
+    left = set()
+    for number, cell in code_cells(notebook):
+        found = names(text(cell["source"]))
+        if has_tag(cell, "solution"):
+            left |= found.binds | found.touches
+        else:
+            yield from ((number, name) for name in sorted(found.needs & left))
+            left -= found.binds
 
 
 def exercises(notebook):
@@ -60,17 +74,36 @@ def with_solutions(notebook):
     return notebook
 
 
+def is_checked(cell):
+    return has_tag(cell, "exercise") and bool(re.search(r"^check\.(?!guess)", text(cell["source"]), re.MULTILINE))
+
+
+def without_what_no_solution_reaches(notebook):
+    """Keep the exercises of a solved copy, the cells that these can reach, and what all of them depend on."""
+    cells = [cell for _, cell in code_cells(notebook)]
+    sources = [text(cell["source"]) for cell in cells]
+    reached = reached_from({number for number, cell in enumerate(cells) if is_checked(cell)}, sources)
+    notebook["cells"] = [cells[number] for number in sorted(needed_for(reached, sources))]
+    return notebook
+
+
 def verdicts(notebook):
     """What each check of an exercise said, in a notebook that was run."""
     for cell in notebook["cells"]:
-        if has_tag(cell, "exercise") and re.search(r"^check\.(?!guess)", text(cell["source"]), re.MULTILINE):
+        if is_checked(cell):
             yield "".join(text(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
 
 
 def build_student(path, folder):
-    """Write the students' copy; what is wrong with it, in a list: nothing can be."""
-    write(without_solutions(nbformat.read(path, as_version=4)), folder / path.name)
-    return []
+    """Write the students' copy, unless a cell of it would miss a solution; what is wrong, in a list."""
+    notebook = nbformat.read(path, as_version=4)
+    broken = [
+        f"{path.name}: cell {number} takes {name} from a solution, which the students do not have"
+        for number, name in taken_from_solutions(notebook)
+    ]
+    if not broken:
+        write(without_solutions(notebook), folder / path.name)
+    return broken
 
 
 def build_solutions(path, folder):

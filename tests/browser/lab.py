@@ -13,6 +13,8 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
+import nbformat
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # What the console may say although nothing is wrong; each with its reason. Everything else fails the test.
@@ -61,7 +63,7 @@ def stop(process, seconds=20):
 def private_environment(folder):
     """Settings, workspaces and kernels of their own: nothing of the person's Jupyter is read or written.
 
-    Without real data, which is quicker: with it, nbval runs the notebooks.
+    Without real data, as for most readers; where it is there, nbval runs the notebooks that ask for it.
     """
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
@@ -205,6 +207,11 @@ CELLS = (
             .filter(words => /^(Error displaying|Error creating|Failed to load)/.test(words)),
     })); }"""
 )
+OUTPUTS = (
+    "() => "
+    + PANEL
+    + """.content.widgets.filter(({ model }) => model.type === 'code').map(({ model }) => model.outputs.toJSON())"""
+)
 RUN_CELL = (
     "async ([marker, source]) => { const { content } = "
     + PANEL
@@ -256,6 +263,13 @@ class Notebook:
 
     def cells(self):
         return self.page.evaluate(CELLS)
+
+    def outputs(self):
+        """What stands below each code cell, as nbformat's nodes."""
+        cells = nbformat.from_dict({"outputs": self.page.evaluate(OUTPUTS)})["outputs"]
+        for output in [output for outputs in cells for output in outputs if "text" in output]:
+            output["text"] = "".join(output["text"])
+        return cells
 
     def run_cell(self, marker, source=None):
         """Run the first cell with ``marker`` in its source, or with another ``source`` if given; its output as text."""

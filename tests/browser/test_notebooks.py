@@ -2,8 +2,12 @@
 
 import json
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
+import saved
 from lab import ROOT
 
 from kdkit.course.widgets.temperature import STOPS
@@ -30,8 +34,11 @@ def ran(lab):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_runs_in_jupyterlab_without_an_error(ran, name):
-    ran(name).check()
+def test_notebook_runs_in_jupyterlab_without_an_error_and_shows_what_was_saved(ran, lab, name, request):
+    notebook = ran(name)
+    notebook.check()
+    assert not list(saved.differences(request.session, ROOT / "notebooks" / name, notebook.outputs()))
+    assert not list(lab.files.glob("*progress*"))  # an untouched stub is no attempt, and a solution beside it is none
 
 
 @pytest.mark.parametrize("name", ["00_start_here.ipynb", "02_temperature.ipynb"])
@@ -161,6 +168,48 @@ def test_a_cell_that_raises_is_found_and_so_is_what_did_not_run_after_it(made_up
     notebook = made_up("1 / 0", "2")
     with pytest.raises(AssertionError, match=r"(?s)cell 0: ZeroDivisionError: division by zero.*cell 1 was not"):
         notebook.run_all()
+
+
+HTML = "<IPython.core.display.HTML object>"
+CELL = "# NBVAL_CHECK_OUTPUT\nprint('a {}')\nfrom IPython.display import HTML\nHTML('<b>{}</b>')"
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "said"), [("one", "one", None), ("two", "one", "a two"), ("one", "two", "<b>two</b>")]
+)
+def test_an_output_that_is_not_as_saved_is_found(made_up, tmp_path, request, text, page, said):
+    notebook = made_up("print('not compared')", CELL.replace("{}", text, 1).replace("{}", page))
+    notebook.run_all()
+    was = nbformat.v4.new_code_cell(CELL, execution_count=1)
+    was["outputs"] = [nbformat.v4.new_output("stream", text="a one\n")]
+    was["outputs"].append(nbformat.v4.new_output("execute_result", {"text/html": "<b>one</b>", "text/plain": HTML}))
+    first = nbformat.v4.new_code_cell("print('not compared')", execution_count=1)
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, was]), tmp_path / "was.ipynb")
+    found = list(saved.differences(request.session, tmp_path / "was.ipynb", notebook.outputs()))
+    assert len(found) == (said is not None) and all("cell 1" in line and said in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("browser", "data", "by_nbval"),
+    [
+        ("chromium", None, []),
+        ("chromium", "data", ["01_dark_knowledge.ipynb", "04_cifar_distillation.ipynb"]),
+        (None, "data", NOTEBOOKS),
+    ],
+)
+def test_each_notebook_is_run_in_jupyterlab_or_by_nbval_and_those_on_real_data_by_both(
+    monkeypatch, browser, data, by_nbval
+):
+    monkeypatch.setattr(saved.lab, "find_browser", lambda: browser)
+    monkeypatch.setenv("KDKIT_DATA", data or "")
+    cells = [SimpleNamespace(path=ROOT / "notebooks" / name) for name in NOTEBOOKS]
+    whole = [
+        SimpleNamespace(path=Path(__file__), originalname=saved.WHOLE_RUN, callspec=SimpleNamespace(params={"name": n}))
+        for n in NOTEBOOKS
+    ]
+    assert saved.WHOLE_RUN in globals()
+    assert [cell.path.name for cell in cells if cell not in saved.run_twice(cells + whole)] == by_nbval
+    assert saved.run_twice(cells) == []  # JupyterLab was not asked for
 
 
 def test_an_error_inside_an_output_widget_is_found(made_up):
