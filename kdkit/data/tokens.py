@@ -192,7 +192,7 @@ def mask_tokens(sequences: Sequences, tokenizer: "PreTrainedTokenizerBase", gene
     as [CLS]. Of these, 80 % are shown as [MASK], 10 % as any token of all, and 10 % as they are: so that a network
     cannot trust what it reads, either. Source: Devlin et al. 2019 (arXiv:1810.04805), section 3.1.
 
-    (transformers' ``DataCollatorForLanguageModeling`` takes no generator: before 4.51 it draws from the global one.)
+    (transformers' ``DataCollatorForLanguageModeling`` takes no generator, and may leave a short sequence unmasked.)
     """
     input_ids, attention_mask = sequences
     allowed = maskable(sequences, tokenizer)

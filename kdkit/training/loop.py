@@ -140,6 +140,7 @@ def _epoch(run: Run, batches: Iterator[Batch], one_step: Callable[..., tuple], s
         if bar.update():  # True if the bar has just been drawn: only then is a GPU waited for
             _show_on(bar, run, terms[0].item())
     values = torch.stack(seen).cpu().double()  # [steps, terms], read once an epoch
+    _show_on(bar, run, values[-1, 0].item())
     names = ["loss", *(f"{name}_loss" for name in names[1:])]  # the first term is the total, whatever its name
     return {"first_loss": values[0, 0].item(), **dict(zip(names, values.mean(0).tolist(), strict=True))}
 

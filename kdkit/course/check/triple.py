@@ -24,15 +24,15 @@ def _over_words(loss, scores, y):
 
 
 MASKED_LM_MISTAKES = {
-    "you divided by all tokens: the mean is over the hidden words alone, (labels != -100).sum() of them": (
+    "you divided by all tokens: the mean is over the masked tokens alone, (labels != -100).sum() of them": (
         lambda s, y: _each_word(s, y).mean()
     ),
     "tokens that are not hidden count in yours, as if their label were word 0: leave out those with label -100": (
         lambda s, y: _over_words(F.cross_entropy, s, y.clamp(min=0))  # -100 taken for a place from the end, or word 0
     ),
     "word 0 is a word too: hidden is where the label is not -100": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
-    "you added and did not divide: by the number of hidden words": lambda s, y: _each_word(s, y).sum(),
-    "you divided by the number of sentences: by that of the hidden words is wanted": (
+    "you added and did not divide: by the number of masked tokens": lambda s, y: _each_word(s, y).sum(),
+    "you divided by the number of sentences: by that of the masked tokens is wanted": (
         lambda s, y: _each_word(s, y).sum() / len(s)
     ),
     "you averaged each sentence first: then a word in a sentence with few hidden ones weighs more": (
@@ -47,8 +47,8 @@ MASKED_LM_MISTAKES = {
     "your softmax runs over the tokens of a sentence (dim=1): words are the last dimension, dim=-1": (
         lambda s, y: _over_words(F.nll_loss, s.log_softmax(1), y)
     ),
-    "one number is wanted: average over the hidden words": lambda s, y: _each_word(s, y)[y != -100],
-    "one number is wanted: average over the hidden words, which are those with another label than -100": _each_word,
+    "one number is wanted: average over the masked tokens": lambda s, y: _each_word(s, y)[y != -100],
+    "one number is wanted: average over the masked tokens, which are those with another label than -100": _each_word,
     "you took the student's logit where its log-probability belongs: log_softmax first": (
         lambda s, y: _over_words(F.nll_loss, s, y)
     ),
@@ -57,7 +57,7 @@ MASKED_LM_MISTAKES = {
 
 @exercise
 def masked_lm(function: Callable) -> Verdict:
-    """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of the hidden words, the
+    """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of the masked tokens, the
     mean over them; where nothing is hidden the label is -100.
     """
     cases = judging.cases(judging.sentences, hidden_labels)
