@@ -57,7 +57,7 @@ MASKED_LM_MISTAKES = {
 
 @exercise
 def masked_lm(function: Callable) -> Verdict:
-    """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of the masked tokens, the
+    """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of masked tokens, the
     mean over them; where nothing is hidden the label is -100.
     """
     cases = judging.cases(judging.sentences, hidden_labels)
