@@ -23,8 +23,8 @@ EXERCISES = {
         ],
         {
             "you divided by all tokens": lambda s, y: F.cross_entropy(s.transpose(1, 2), y, reduction="none").mean(),
-            "as if their label were word 0": lambda s, y: F.cross_entropy(s.flatten(0, 1), y.clamp(0).flatten()),
-            "word 0 is a word too": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
+            "as if their label were token 0": lambda s, y: F.cross_entropy(s.flatten(0, 1), y.clamp(0).flatten()),
+            "token 0 is a token too": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
             "make sentences and tokens one dimension first": lambda s, y: F.cross_entropy(s, y),
             "-100 is no word": lambda s, y: -s.log_softmax(-1).flatten(0, 1)[range(12), y.flatten()].mean(),
             "you added and did not divide": lambda s, y: F.cross_entropy(s.transpose(1, 2), y, reduction="sum"),

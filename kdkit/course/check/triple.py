@@ -27,15 +27,15 @@ MASKED_LM_MISTAKES = {
     "you divided by all tokens: the mean is over the masked tokens alone, (labels != -100).sum() of them": (
         lambda s, y: _each_word(s, y).mean()
     ),
-    "tokens that are not hidden count in yours, as if their label were word 0: leave out those with label -100": (
+    "tokens that are not masked count in yours, as if their label were token 0: leave out those with label -100": (
         lambda s, y: _over_words(F.cross_entropy, s, y.clamp(min=0))  # -100 taken for a place from the end, or word 0
     ),
-    "word 0 is a word too: hidden is where the label is not -100": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
+    "token 0 is a token too: masked is where the label is not -100": lambda s, y: F.cross_entropy(s[y > 0], y[y > 0]),
     "you added and did not divide: by the number of masked tokens": lambda s, y: _each_word(s, y).sum(),
     "you divided by the number of sentences: by that of the masked tokens is wanted": (
         lambda s, y: _each_word(s, y).sum() / len(s)
     ),
-    "you averaged each sentence first: then a word in a sentence with few hidden ones weighs more": (
+    "you averaged each sentence first: then a token in a sentence with few masked ones weighs more": (
         lambda s, y: (_each_word(s, y).sum(1) / (y != -100).sum(1)).mean()
     ),
     "you took the softmax before F.cross_entropy, which takes logits and does that itself": (
@@ -58,9 +58,9 @@ MASKED_LM_MISTAKES = {
 @exercise
 def masked_lm(function: Callable) -> Verdict:
     """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of masked tokens, the
-    mean over them; where nothing is hidden the label is -100.
+    mean over them; where nothing is masked the label is -100.
     """
-    cases = judging.cases(judging.sentences, hidden_labels)
+    cases = judging.cases(judging.sentences, masked_labels)
     verdict = judge(function, cases, losses.hard_cross_entropy, MASKED_LM_MISTAKES)
     return and_trains_alone(verdict, function, cases[0])
 
@@ -129,8 +129,8 @@ def cosine_distance(function: Callable) -> Verdict:
     return and_trains(verdict, function, cases[0], losses.cosine_distance, shielded=True)
 
 
-def hidden_labels(generator: torch.Generator) -> Tensor:
-    """Labels ``[3, 4]`` of 7 words: 1, 2 and 3 of them hidden in the sentences, in any order; -100 elsewhere."""
+def masked_labels(generator: torch.Generator) -> Tensor:
+    """Labels ``[3, 4]`` of 7 tokens: 1, 2 and 3 of them masked in the sentences, in any order; -100 elsewhere."""
     count = torch.tensor([1, 2, 3])[torch.randperm(3, generator=generator)]
     order = torch.rand(3, 4, generator=generator).argsort(1)
     return torch.randint(7, (3, 4), generator=generator).where(order < count[:, None], -100)
