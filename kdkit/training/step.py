@@ -209,7 +209,10 @@ def _check_finite(loss: float, student: Outputs, teacher: Outputs | None, batch:
 
 
 def _check_padding(batch: Batch) -> None:
-    """``ValueError`` where some tokens are padding: without a mask they would count in the soft term."""
+    """``ValueError`` where some tokens are padding: without a mask they would count in the soft term.
+
+    On a GPU the host waits for this; with a mask there is nothing to look for.
+    """
     attended = batch.inputs.get("attention_mask") if isinstance(batch.inputs, Mapping) else None
     if isinstance(attended, Tensor) and attended.ndim == 2 and not attended.all():
         where = "inputs['attention_mask'] has zeros"
