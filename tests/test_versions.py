@@ -206,13 +206,13 @@ def test_links_of_a_build_lead_to_the_repository_on_the_web_and_none_to_the_solu
 # ----------------------------------------------------------------------------- solved, with a kernel
 
 
-def solve(path, folder):
+def solve(folder, *paths):
     """In a process of its own, as ``make solutions`` does it."""
-    command = [sys.executable, "-m", "tools.versions", "solutions", "--to", folder, path]
+    command = [sys.executable, "-m", "tools.versions", "solutions", "--to", folder, *paths]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def made_up(folder, solution):
+def made_up(path, solution, *below):
     stub = nbformat.v4.new_code_cell(
         "from kdkit import check\n\ndef soft_targets(logits, temperature):\n    return ...\n\n\n"
         "check.soft_targets(soft_targets)",
@@ -224,14 +224,14 @@ def made_up(folder, solution):
         metadata={"tags": ["solution"]},
     )
     first = nbformat.v4.new_code_cell("from kdkit import check")
-    path = folder / "made_up.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[first, stub, solved]), path)
+    below = [nbformat.v4.new_code_cell(source) for source in below]
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, stub, solved, *below]), path)
     return path
 
 
 def test_a_solution_stands_in_the_place_of_its_stub_and_is_run(tmp_path):
-    path = made_up(tmp_path, "(logits / temperature).softmax(1)")
-    result = solve(path, tmp_path / "solved")
+    path = made_up(tmp_path / "made_up.ipynb", "(logits / temperature).softmax(1)")
+    result = solve(tmp_path / "solved", path)
     assert result.returncode == 0, result.stdout + result.stderr
     cells = nbformat.read(tmp_path / "solved" / path.name, as_version=4)["cells"]
     assert len(cells) == 2 and cells[1]["outputs"][0]["data"]["text/plain"].startswith("✓ right")
@@ -239,17 +239,28 @@ def test_a_solution_stands_in_the_place_of_its_stub_and_is_run(tmp_path):
     assert not list(tmp_path.rglob("kdkit-progress.json"))
 
 
-def test_a_solution_that_breaks_a_cell_below_is_found_without_the_rest(tmp_path):
-    book = nbformat.read(made_up(tmp_path, "(logits / temperature).softmax(1)"), as_version=4)
-    book["cells"].append(nbformat.v4.new_code_cell("import torch\nassert soft_targets(torch.ones(1, 2), 1) is ..."))
-    path = tmp_path / "made_up.ipynb"
-    nbformat.write(versions.without_what_no_solution_reaches(versions.with_solutions(book)), path)
-    result = subprocess.run([sys.executable, "-m", "tools.notebooks", path], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 1 and "AssertionError" in result.stdout
+@pytest.fixture(scope="module")
+def bad_ones(tmp_path_factory):
+    """What is said of a wrong solution and of one that breaks a cell below, which runs without the rest."""
+    folder = tmp_path_factory.mktemp("bad")
+    wrong = made_up(folder / "wrong.ipynb", "logits.softmax(1)")
+    below = made_up(
+        folder / "breaks.ipynb",
+        "(logits / temperature).softmax(1)",
+        "1 / 0",
+        "import torch\nassert soft_targets(torch.ones(1, 2), 1) is ...",
+    )
+    solved = versions.with_solutions(nbformat.read(below, as_version=4))
+    nbformat.write(versions.without_what_no_solution_reaches(solved), below)
+    return solve(folder / "solved", wrong, below), folder / "solved"
 
 
-def test_a_solution_that_its_check_refuses_is_named_and_not_written(tmp_path):
-    result = solve(made_up(tmp_path, "logits.softmax(1)"), tmp_path / "solved")
-    assert result.returncode == 1
-    assert "made_up.ipynb: ✗ not yet: the temperature makes no difference" in result.stdout
-    assert not (tmp_path / "solved").exists()
+def test_a_solution_that_its_check_refuses_is_named_and_not_written(bad_ones):
+    result, folder = bad_ones
+    assert result.returncode == 1 and not folder.exists()
+    assert "wrong.ipynb: ✗ not yet: the temperature makes no difference" in result.stdout
+
+
+def test_a_solution_that_breaks_a_cell_below_is_found_without_the_rest(bad_ones):
+    result, _ = bad_ones
+    assert re.search(r"(?s)breaks\.ipynb: .*AssertionError", result.stdout) and "ZeroDivision" not in result.stdout

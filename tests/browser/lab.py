@@ -241,7 +241,7 @@ class Notebook:
         if message.type == "error" and not any(text in complaint for text in HARMLESS):
             self.complaints.append(complaint)
 
-    def run_all(self, timeout=480):
+    def run_all(self, timeout=1200):
         """Run every cell from the top and wait for the end; an ``AssertionError`` that lists all that broke."""
         self.page.evaluate(START_RUN)
         # Every half second: asked in each frame, as is usual, the browser takes a core from what it waits for.

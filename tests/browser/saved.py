@@ -25,7 +25,7 @@ def run_twice(items):
     """
     if lab.find_browser() is None:
         return []
-    names = {item.callspec.params["name"] for item in items if getattr(item, "originalname", None) == WHOLE_RUN}
+    names = {item.callspec.params["ran"] for item in items if getattr(item, "originalname", None) == WHOLE_RUN}
     if os.environ.get("KDKIT_DATA"):
         names = {name for name in names if not asks_for_data(name)}
     return [item for item in items if item.path.suffix == ".ipynb" and item.path.name in names]

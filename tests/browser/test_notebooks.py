@@ -18,33 +18,32 @@ NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
-def ran(lab):
-    """``ran(name)``: a notebook, opened and run from top to bottom, once for all tests that move something in it."""
-    opened = {}
-
-    def open_and_run(name):
-        if name not in opened:
-            opened[name] = lab.open(name)
-            opened[name].run_all()
-        return opened[name]
-
-    yield open_and_run
-    for notebook in opened.values():
+def ran(lab, request):
+    """A notebook, run from top to bottom, once for all tests that ask for it; pytest puts these one after the other."""
+    notebook = lab.open(request.param)
+    try:
+        notebook.run_all()
+        yield notebook
+    finally:
         notebook.close()
+        for progress in lab.files.glob("*progress*"):
+            progress.unlink()
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_runs_in_jupyterlab_without_an_error_and_shows_what_was_saved(ran, lab, name, request):
-    notebook = ran(name)
-    notebook.check()
-    assert not list(saved.differences(request.session, ROOT / "notebooks" / name, notebook.outputs()))
+def notebooks(*names):
+    return pytest.mark.parametrize("ran", names, indirect=True)
+
+
+@notebooks(*NOTEBOOKS)
+def test_notebook_runs_in_jupyterlab_without_an_error_and_shows_what_was_saved(ran, lab, request):
+    ran.check()
+    assert not list(saved.differences(request.session, ROOT / "notebooks" / ran.name, ran.outputs()))
     assert not list(lab.files.glob("*progress*"))  # an untouched stub is no attempt, and a solution beside it is none
 
 
-@pytest.mark.parametrize("name", ["00_start_here.ipynb", "02_temperature.ipynb"])
-def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(ran, name):
-    notebook = ran(name)
-    slider, bars = notebook.slider(), notebook.page.locator(".kdkit-bars")
+@notebooks("00_start_here.ipynb", "02_temperature.ipynb")
+def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(ran):
+    slider, bars = ran.slider(), ran.page.locator(".kdkit-bars")
     sentence = bars.locator("p")
     assert "At T = 1" in sentence.inner_text()
     before = bars.locator("svg").inner_html()
@@ -53,14 +52,14 @@ def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(ra
         sentence.filter(has_text=re.compile(rf"At T = {expected}\b")).wait_for(timeout=5000)
     slider.drag(-2000)
     sentence.filter(has_text=re.compile(r"At T = 0.2[,:].*chair 1\.000,")).wait_for(timeout=5000)
-    slider.handle.and_(notebook.page.get_by_role("slider", name="Temperature")).wait_for(timeout=5000)
+    slider.handle.and_(ran.page.get_by_role("slider", name="Temperature")).wait_for(timeout=5000)
     assert slider.handle.get_attribute("aria-valuetext") == "T = 0.2"
     assert slider.handle.get_attribute("data-lm-suppress-shortcuts") == "true"  # Notebook 7 would take the arrow keys
     assert bars.locator("svg").inner_html() != before
     bars.get_by_role("button", name="T = 20").click()
     sentence.filter(has_text="At T = 20").wait_for(timeout=5000)
     assert slider.value == len(STOPS) - 1  # the preset moved the slider as well
-    notebook.check()
+    ran.check()
 
 
 def test_what_the_browser_moved_the_kernel_knows(made_up):
@@ -78,76 +77,76 @@ def test_what_the_browser_moved_the_kernel_knows(made_up):
     notebook.check()
 
 
+@notebooks("01_dark_knowledge.ipynb")
 def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(ran):
-    notebook = ran("01_dark_knowledge.ipynb")
-    slider, bars = notebook.slider(), notebook.page.locator(".kdkit-bars")
+    slider, bars = ran.slider(), ran.page.locator(".kdkit-bars")
     assert not bars.locator("svg").is_visible()
     picture = bars.locator("img").get_attribute("src")
     for _ in range(3):
         slider.press("ArrowRight")
-    notebook.page.get_by_role("button", name="I would switch here").click()
+    ran.page.get_by_role("button", name="I would switch here").click()
     sentence = bars.locator("p")
     sentence.filter(has_text="0.06 of the way from chair to armchair").filter(has_text="you said 0.06").wait_for(
         timeout=5000
     )
     assert bars.locator("svg").is_visible() and bars.locator("img").get_attribute("src") != picture
     assert bars.locator("img").get_attribute("alt") == "0.06 of the way from chair to armchair."
-    slider.handle.and_(notebook.page.get_by_role("slider", name="How far")).wait_for(timeout=5000)
+    slider.handle.and_(ran.page.get_by_role("slider", name="How far")).wait_for(timeout=5000)
     slider.drag(3000)
     sentence.filter(has_text=re.compile("1.00 of the way.*: armchair 0.9")).wait_for(timeout=5000)
-    notebook.page.locator(".widget-dropdown select").nth(1).select_option("stool")
+    ran.page.locator(".widget-dropdown select").nth(1).select_option("stool")
     sentence.filter(has_text="What will the network say?").wait_for(timeout=5000)
-    field = notebook.page.get_by_label("state to share")
+    field = ran.page.get_by_label("state to share")
     field.fill("stool>chair at 1.00 seed=5 guess=none")
     field.press("Enter")
     sentence.filter(has_text="1.00 of the way from stool to chair: chair").wait_for(timeout=5000)
-    notebook.check()
+    ran.check()
 
 
+@notebooks("02_temperature.ipynb")
 def test_the_flip_book_of_02_turns(ran):
-    notebook = ran("02_temperature.ipynb")
-    slider = notebook.slider(1)
-    sentence = notebook.page.locator(".jp-OutputArea p")
+    slider = ran.slider(1)
+    sentence = ran.page.locator(".jp-OutputArea p")
     slider.press("ArrowRight", times=2)
     sentence.filter(has_text=re.compile("^100 pictures of each class, alone")).wait_for(timeout=5000)
-    slider.handle.and_(notebook.page.get_by_role("slider", name="Labelled pictures")).wait_for(timeout=5000)
+    slider.handle.and_(ran.page.get_by_role("slider", name="Labelled pictures")).wait_for(timeout=5000)
     assert slider.handle.get_attribute("aria-valuetext") == "100 a class"
     slider.drag(-2000)
     sentence.filter(has_text=re.compile("^10 pictures of each class, alone")).wait_for(timeout=5000)
-    notebook.check()
+    ran.check()
 
 
+@notebooks("05_smaller_is_not_faster.ipynb")
 def test_the_sliders_of_05_measure_another_network(ran):
-    notebook = ran("05_smaller_is_not_faster.ipynb")
-    sentence = notebook.page.locator(".jp-OutputArea p")
-    depth, width = notebook.slider(0), notebook.slider(1)
+    sentence = ran.page.locator(".jp-OutputArea p")
+    depth, width = ran.slider(0), ran.slider(1)
     sentence.filter(has_text=re.compile(r"^3 layers of width 256: 2\.37 million .* measured [\d.]+ ms\.$")).wait_for(
         timeout=20_000
     )
     depth.press("ArrowRight", times=2)
     sentence.filter(has_text=re.compile(r"^5 layers of width 256: .* measured [\d.]+ ms\.$")).wait_for(timeout=20_000)
-    depth.handle.and_(notebook.page.get_by_role("slider", name="Depth")).wait_for(timeout=5000)
-    width.handle.and_(notebook.page.get_by_role("slider", name="Width")).wait_for(timeout=5000)
+    depth.handle.and_(ran.page.get_by_role("slider", name="Depth")).wait_for(timeout=5000)
+    width.handle.and_(ran.page.get_by_role("slider", name="Width")).wait_for(timeout=5000)
     assert depth.handle.get_attribute("aria-valuetext") == "5"  # not the number of the stop
     assert depth.handle.get_attribute("data-lm-suppress-shortcuts") == "true"  # Notebook 7 would take the arrow keys
     width.drag(2000)
     sentence.filter(has_text=re.compile(r"^5 layers of width 384: .* measured [\d.]+ ms\.$")).wait_for(timeout=20_000)
-    notebook.check()
+    ran.check()
 
 
+@notebooks("03_the_loss.ipynb")
 def test_a_reader_mends_an_exhibit_of_03_and_the_symptom_goes(ran, lab):
-    notebook = ran("03_the_loss.ipynb")
-    assert notebook.run_cell("bugs.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.96\n"
-    saved = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
-    mended = [solved_source(solution) for _, solution in exercises(saved) if "never_zero" in text(solution["source"])]
-    assert notebook.run_cell("check.bugs.never_zero(never_zero)", mended[0]).startswith("✓ right")
-    assert notebook.run_cell("bugs.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.00\n"
-    assert "03 The bug museum  1 of 9" in notebook.run_cell("check.progress()")
-    notebook.page.locator("td").filter(has_text="✓ never_zero").wait_for(timeout=5000)
+    assert ran.run_cell("bugs.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.96\n"
+    book = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
+    mended = [solved_source(solution) for _, solution in exercises(book) if "never_zero" in text(solution["source"])]
+    assert ran.run_cell("check.bugs.never_zero(never_zero)", mended[0]).startswith("✓ right")
+    assert ran.run_cell("bugs.never_zero(never_zero):") == "loss of an exact copy of the teacher: 0.00\n"
+    assert "03 The bug museum  1 of 9" in ran.run_cell("check.progress()")
+    ran.page.locator("td").filter(has_text="✓ never_zero").wait_for(timeout=5000)
     assert json.loads((lab.files / "kdkit-progress.json").read_text()) == {
         "never_zero": {"attempts": 1, "solved": True}
     }
-    notebook.check()
+    ran.check()
 
 
 @pytest.fixture
@@ -204,7 +203,7 @@ def test_each_notebook_is_run_in_jupyterlab_or_by_nbval_and_those_on_real_data_b
     monkeypatch.setenv("KDKIT_DATA", data or "")
     cells = [SimpleNamespace(path=ROOT / "notebooks" / name) for name in NOTEBOOKS]
     whole = [
-        SimpleNamespace(path=Path(__file__), originalname=saved.WHOLE_RUN, callspec=SimpleNamespace(params={"name": n}))
+        SimpleNamespace(path=Path(__file__), originalname=saved.WHOLE_RUN, callspec=SimpleNamespace(params={"ran": n}))
         for n in NOTEBOOKS
     ]
     assert saved.WHOLE_RUN in globals()
