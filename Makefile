@@ -6,6 +6,7 @@ VENV = .venv
 PY = $(VENV)/bin/python
 STAMP = $(VENV)/installed
 NOTEBOOKS =
+DEPTH = all
 LAB_FLAGS =
 PYTEST_FLAGS =
 REPO =
@@ -44,17 +45,18 @@ lint: $(STAMP) ## ruff, over the code and the notebooks
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
-notebooks: $(STAMP) ## run the notebooks and keep their outputs (all, or NOTEBOOKS="one.ipynb another.ipynb")
+notebooks: $(STAMP) ## run the notebooks, keep their outputs and say how long they take (all, or NOTEBOOKS="one.ipynb another.ipynb")
 	$(PY) -m tools.notebooks $(NOTEBOOKS)
+	$(PY) -m tools.minutes --write
 
 html: $(STAMP) ## HTML copies and a gallery in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
 	$(PY) -m tools.pages $(NOTEBOOKS)
 
-student: $(STAMP) ## copies for a class in build/student: without solutions and outputs
-	$(PY) -m tools.versions student $(NOTEBOOKS)
+student: $(STAMP) ## copies for a class in build/student: without solutions and outputs (DEPTH=short: nor parts marked ◆)
+	$(PY) -m tools.versions student --depth $(DEPTH) $(NOTEBOOKS)
 
-solutions: $(STAMP) ## solved copies in build/solutions, run, each check passed
-	$(PY) -m tools.versions solutions $(NOTEBOOKS)
+solutions: $(STAMP) ## solved copies in build/solutions, run, each check passed (DEPTH=short: without parts marked ◆)
+	$(PY) -m tools.versions solutions --depth $(DEPTH) $(NOTEBOOKS)
 
 links: $(STAMP) ## move badges and set-up cells to another repository: make links REPO=owner/name
 	$(PY) tools/links.py "$(REPO)" "$(REF)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.dataflow import names, needed_for, reached_from
+from tools.dataflow import names, needed_for, reached_from, taken_from
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,12 @@ def test_what_cells_depend_on():
     assert needed_for({5}, CELLS) == {0, 1, 2, 4, 5}  # the list, and the cell that fills it
     assert needed_for({6}, CELLS) == {0, 1, 3, 6}
     assert needed_for({7}, CELLS) == {7}
+
+
+def test_what_cells_take_from_others():
+    assert list(taken_from({1, 2}, CELLS)) == [(3, "a"), (4, "a"), (4, "b")]
+    assert list(taken_from({5}, CELLS)) == []  # calling a function of m has not changed m
+    assert list(taken_from({0}, ["x = 1", "x = 2", "x"])) == []
 
 
 def test_what_a_cell_can_reach():

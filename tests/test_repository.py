@@ -318,6 +318,11 @@ def test_a_second_call_installs_nothing_and_changed_requirements_do(makefile):
         os.utime(makefile / name, (before.st_atime, before.st_mtime))
 
 
+def test_make_student_hands_its_depth_to_the_tool(makefile):
+    assert "tools.versions student --depth all" in make(makefile, "-n", "student").stdout
+    assert "tools.versions student --depth short" in make(makefile, "-n", "student", "DEPTH=short").stdout
+
+
 def test_make_lab_hands_its_flags_to_jupyterlab(makefile):
     said = make(makefile, "-n", "lab", "LAB_FLAGS=--no-browser --allow-root").stdout
     assert "default_url=/lab/tree/notebooks/00_start_here.ipynb --no-browser --allow-root\n" in said

@@ -8,8 +8,9 @@ import sys
 
 import nbformat
 import pytest
+from test_repository import dead_links
 
-from tools import versions
+from tools import minutes, versions
 from tools.links import repository
 from tools.notebooks import LANGUAGE, ROOT, text
 from tools.versions import exercises, has_tag, solved_source
@@ -203,12 +204,53 @@ def test_links_of_a_build_lead_to_the_repository_on_the_web_and_none_to_the_solu
     assert not any("](../" in source or "colab.research" in source or "/notebooks/0" in source for source in sources)
 
 
+# ------------------------------------------------------------------------------------ the short path alone
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build") / "workshop"
+    assert versions.main(["student", "--depth", "short", "--to", str(folder)]) == 0
+    return folder
+
+
+def test_a_workshops_copies_have_nothing_that_is_marked_and_say_their_own_time(workshop, student):
+    shorter = []
+    for path in sorted(workshop.glob("*")):
+        short, whole = (nbformat.read(folder / path.name, as_version=4) for folder in (workshop, student))
+        assert not minutes.has_depth(short) and not any(has_tag(cell, "solution") for cell in short["cells"])
+        assert len(minutes.said(short)) == 2  # minutes to read, minutes to compute
+        assert minutes.load(short).minutes <= minutes.load(whole).minutes
+        shorter += [path.stem[:2]] * (len(short["cells"]) < len(whole["cells"]))
+    assert shorter == ["03", "04", "06"]
+
+
+def test_links_of_a_workshops_copies_lead_somewhere(workshop):
+    assert sorted(path.name for path in workshop.glob("*")) == [path.name for path in PATHS]
+    assert [dead for path in workshop.glob("*") for dead in dead_links(path)] == []
+
+
+def test_a_workshops_copy_that_would_miss_a_marked_part_is_refused_and_not_written(tmp_path, capsys):
+    book = notebook_of(("x = 1", "core"), ("y = 2", "extra"), ("print(x)", "core"), ("print(x + y)", "core"))
+    book["cells"].insert(0, nbformat.v4.new_markdown_cell("## ◆ Deeper"))
+    book["cells"].insert(1, nbformat.v4.new_code_cell("x = z = 0"))
+    book["cells"].insert(2, nbformat.v4.new_markdown_cell("## And on"))
+    nbformat.write(book, tmp_path / "made_up.ipynb")
+    command = ["--to", str(tmp_path / "short"), str(tmp_path / "made_up.ipynb")]
+    assert versions.main(["student", "--depth", "short", *command]) == 1
+    assert capsys.readouterr().out == (
+        "made_up.ipynb: cell 4 takes y from a part marked ◆, which the short path does not have\n"
+    )
+    assert not (tmp_path / "short").exists()
+    assert versions.main(["student", *command]) == 0
+
+
 # ----------------------------------------------------------------------------- solved, with a kernel
 
 
-def solve(folder, *paths):
+def solve(folder, *arguments):
     """In a process of its own, as ``make solutions`` does it."""
-    command = [sys.executable, "-m", "tools.versions", "solutions", "--to", folder, *paths]
+    command = [sys.executable, "-m", "tools.versions", "solutions", "--to", folder, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -231,7 +273,10 @@ def made_up(path, solution, *below):
 
 def test_a_solution_stands_in_the_place_of_its_stub_and_is_run(tmp_path):
     path = made_up(tmp_path / "made_up.ipynb", "(logits / temperature).softmax(1)")
-    result = solve(tmp_path / "solved", path)
+    book = nbformat.read(path, as_version=4)
+    book["cells"].append(nbformat.v4.new_code_cell("1 / 0", metadata={"tags": ["extra"]}))  # not on the short path
+    nbformat.write(book, path)
+    result = solve(tmp_path / "solved", "--depth", "short", path)
     assert result.returncode == 0, result.stdout + result.stderr
     cells = nbformat.read(tmp_path / "solved" / path.name, as_version=4)["cells"]
     assert len(cells) == 2 and cells[1]["outputs"][0]["data"]["text/plain"].startswith("✓ right")

@@ -35,6 +35,17 @@ def names(source):
     return Names((needs | (later - bound)) - ALWAYS_THERE, bound, imports, touches)
 
 
+def taken_from(origins, sources):
+    """(number of a cell, name) for what the others take from the cells ``origins`` above them."""
+    left = set()
+    for number, (needs, changes) in enumerate(_cells(sources)):
+        if number in origins:
+            left |= changes
+        else:
+            yield from ((number, name) for name in sorted(needs & left))
+            left -= changes
+
+
 def reached_from(origins, sources):
     """The numbers of the cells ``origins`` and of those that what they change can reach, directly or not."""
     cells, reached, changed = _cells(sources), set(), set()

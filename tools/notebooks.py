@@ -4,7 +4,8 @@
     python -m tools.notebooks --check [FILE ...]   check only
 
 Without files: all of ``notebooks/``. Running twice gives the same file, byte for byte, where the outputs are
-stable: nothing that a machine or a moment leaves behind (widget ids, times, the kernel's name) is written.
+stable: nothing that a machine or a moment leaves behind (widget ids, times, the kernel's name) is written. How long
+the code took in all is, where it is another figure than before: see tools/minutes.py.
 """
 
 import argparse
@@ -17,10 +18,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools.cells import code_cells, has_tag, text
 from tools.drawing import drawn_by
-from tools.links import repository
+from tools.links import ROOT, repository
+from tools.minutes import note_seconds
 
-ROOT = Path(__file__).resolve().parents[1]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\d+%\|.*\| \d+/\d+ \[")  # as tqdm writes it
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -34,17 +36,6 @@ LANGUAGE = {  # what "export as script" and colours need; a kernel adds its vers
 }
 
 
-def text(value):
-    """The format allows a string or a list of lines; here it is always a string."""
-    return value if isinstance(value, str) else "".join(value)
-
-
-def code_cells(notebook):
-    """(number, cell) of all code cells that hold something; numbers as nbval gives them, from 0."""
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    return [(number, cell) for number, cell in enumerate(cells) if text(cell["source"]).strip()]
-
-
 def outputs(notebook):
     """(number of the cell, output) of all outputs."""
     return [(number, output) for number, cell in code_cells(notebook) for output in cell["outputs"]]
@@ -52,7 +43,7 @@ def outputs(notebook):
 
 def raises_on_purpose(cell):
     """The tag is what nbval, nbclient and JupyterLab's Run All know; a comment would only reach nbval."""
-    return "raises-exception" in cell["metadata"].get("tags", [])
+    return has_tag(cell, "raises-exception")
 
 
 # ------------------------------------------------------------------------------------------------- rules
@@ -129,7 +120,7 @@ def no_tag_twice(notebook, size):
 def solutions_are_folded(notebook, size):
     for number, cell in code_cells(notebook):
         folded = cell["metadata"].get("jupyter", {}).get("source_hidden", False)
-        if "solution" in cell["metadata"].get("tags", []) and not folded:
+        if has_tag(cell, "solution") and not folded:
             yield f"cell {number} is a solution that stands open: set metadata.jupyter.source_hidden"
 
 
@@ -152,7 +143,7 @@ def enough_compared_cells(notebook, size, least=5):
     compared = [
         number
         for number, cell in code_cells(notebook)
-        if marker.search(text(cell["source"])) or "nbval-check-output" in cell["metadata"].get("tags", [])
+        if marker.search(text(cell["source"])) or has_tag(cell, "nbval-check-output")
     ]
     if len(compared) < least:
         yield f"{len(compared)} cells are compared by nbval (NBVAL_CHECK_OUTPUT), fewer than {least}"
@@ -238,7 +229,7 @@ def check(path):
 
 
 def executed(path):
-    """A copy of the notebook with fresh outputs and the state of its widgets, by the Python that runs this."""
+    """A copy of the notebook with fresh outputs, times and the state of its widgets, by the Python that runs this."""
     import nbformat  # slow to import, and checks do without it
     from nbclient import NotebookClient
 
@@ -248,7 +239,6 @@ def executed(path):
         km=_kernel_manager(),
         resources={"metadata": {"path": str(path.parent)}},
         timeout=600,
-        record_timing=False,
         coalesce_streams=True,
     )
     client.execute(stderr=subprocess.DEVNULL)  # there a kernel only grumbles about its transport
@@ -257,10 +247,12 @@ def executed(path):
 
 
 def run(path):
-    """Execute a notebook in place, in its own folder; see ``clean``."""
+    """Execute a notebook in place, in its own folder; see ``note_seconds`` and ``clean``."""
     import nbformat
 
-    path.write_text(nbformat.writes(clean(executed(path))) + "\n", encoding="utf-8")
+    notebook = executed(path)
+    note_seconds(notebook)
+    path.write_text(nbformat.writes(clean(notebook)) + "\n", encoding="utf-8")
 
 
 def failure(path, work=run):
@@ -313,7 +305,7 @@ def clean(notebook):
     notebook["metadata"].pop("widgets", None)
     notebook["metadata"]["kernelspec"] = dict(KERNELSPEC)
     notebook["metadata"]["language_info"] = dict(LANGUAGE)
-    notebook["metadata"]["kdkit"] = {"drawn_by": _drawn_by(notebook)}
+    notebook["metadata"].setdefault("kdkit", {})["drawn_by"] = _drawn_by(notebook)
     for cell in notebook["cells"]:
         for key in ("execution", "trusted", "collapsed", "scrolled"):
             cell["metadata"].pop(key, None)

@@ -1,10 +1,10 @@
 """Make two versions of the course: one to hand out, without solutions, and one that is solved.
 
-    python -m tools.versions student|solutions [--to FOLDER] [FILE ...]
+    python -m tools.versions student|solutions [--depth all|short] [--to FOLDER] [FILE ...]
 
 Without files: all of ``notebooks/``, which hold stub, hints and solution. The students' copies have no solutions and
 no outputs, and no cell of them may depend on a solution. In the solved ones each solution stands in the place of its
-stub; they are run, and each check must pass.
+stub; they are run, and each check must pass. ``--depth short`` leaves out what is marked ◆, for a workshop.
 """
 
 import argparse
@@ -15,13 +15,10 @@ from pathlib import Path
 
 import nbformat
 
-from tools.dataflow import names, needed_for, reached_from
-from tools.notebooks import ROOT, clean, code_cells, executed, failure, portable, text
-
-
-def has_tag(cell, tag):
-    return tag in cell["metadata"].get("tags", [])
-
+from tools.cells import code_cells, divided, has_tag, is_checked, short_path, text
+from tools.dataflow import needed_for, reached_from, taken_from
+from tools.minutes import with_sentence
+from tools.notebooks import ROOT, clean, executed, failure, portable
 
 BADGE = re.compile(r"\[!\[Open in Colab\].*\n+")  # leads to the notebook with its solutions
 
@@ -39,14 +36,18 @@ def without_solutions(notebook):
 
 def taken_from_solutions(notebook):
     """(number of the cell, name) for what a cell takes from a solution above it: the students' copies lack that."""
-    left = set()
-    for number, cell in code_cells(notebook):
-        found = names(text(cell["source"]))
-        if has_tag(cell, "solution"):
-            left |= found.binds | found.touches
-        else:
-            yield from ((number, name) for name in sorted(found.needs & left))
-            left -= found.binds
+    return _taken(notebook, lambda cell, short: has_tag(cell, "solution"))
+
+
+def taken_from_depth(notebook):
+    """(number of the cell, name) for what a cell of the short path takes from the depth above it."""
+    return _taken(notebook, lambda cell, short: short is None)
+
+
+def _taken(notebook, is_left_out):
+    code = [(cell, short) for cell, short in divided(notebook) if cell["cell_type"] == "code"]
+    origins = {number for number, pair in enumerate(code) if is_left_out(*pair)}
+    return list(taken_from(origins, [text(cell["source"]) for cell, _ in code]))
 
 
 def exercises(notebook):
@@ -74,10 +75,6 @@ def with_solutions(notebook):
     return notebook
 
 
-def is_checked(cell):
-    return has_tag(cell, "exercise") and bool(re.search(r"^check\.(?!guess)", text(cell["source"]), re.MULTILINE))
-
-
 def without_what_no_solution_reaches(notebook):
     """Keep the exercises of a solved copy, the cells that these can reach, and what all of them depend on."""
     cells = [cell for _, cell in code_cells(notebook)]
@@ -94,31 +91,38 @@ def verdicts(notebook):
             yield "".join(text(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
 
 
-def build_student(path, folder):
+def lacking_depth(notebook, name):
+    """What the short path would miss of the depth, in a list of sentences."""
+    return [
+        f"{name}: cell {number} takes {taken} from a part marked ◆, which the short path does not have"
+        for number, taken in taken_from_depth(notebook)
+    ]
+
+
+def build_student(notebook, name, folder):
     """Write the students' copy, unless a cell of it would miss a solution; what is wrong, in a list."""
-    notebook = nbformat.read(path, as_version=4)
     broken = [
-        f"{path.name}: cell {number} takes {name} from a solution, which the students do not have"
-        for number, name in taken_from_solutions(notebook)
+        f"{name}: cell {number} takes {taken} from a solution, which the students do not have"
+        for number, taken in taken_from_solutions(notebook)
     ]
     if not broken:
-        write(without_solutions(notebook), folder / path.name)
+        write(without_solutions(notebook), folder / name)
     return broken
 
 
-def build_solutions(path, folder):
+def build_solutions(notebook, name, folder):
     """Run the solved copy, where its progress file disturbs nobody; write it unless a check refuses a solution."""
     refused = []
 
     def run(copy):
         notebook = executed(copy)
-        refused.extend(f"{path.name}: {said}" for said in verdicts(notebook) if not said.startswith("✓"))
+        refused.extend(f"{name}: {said}" for said in verdicts(notebook) if not said.startswith("✓"))
         if not refused:
-            write(clean(notebook), folder / path.name)
+            write(clean(notebook), folder / name)
 
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / path.name
-        nbformat.write(with_solutions(nbformat.read(path, as_version=4)), copy)
+        copy = Path(scratch) / name
+        nbformat.write(with_solutions(notebook), copy)
         return failure(copy, run) or refused
 
 
@@ -136,12 +140,17 @@ BUILDS = {"student": build_student, "solutions": build_solutions}
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("version", choices=BUILDS)
-    parser.add_argument("--to", type=Path, help="default: build/student or build/solutions", metavar="FOLDER")
+    parser.add_argument("--depth", choices=["all", "short"], default="all", help="short: without what is marked ◆")
+    parser.add_argument("--to", type=Path, help="default: build/student, build/student-short …", metavar="FOLDER")
     parser.add_argument("files", nargs="*", type=Path, help="default: all of notebooks/")
     options = parser.parse_intermixed_args(arguments)  # FILE may come after --to
-    folder, broken = options.to or ROOT / "build" / options.version, []
+    build = BUILDS[options.version]
+    short, broken = options.depth == "short", []
+    folder = options.to or ROOT / "build" / (options.version + "-short" * short)
     for path in options.files or sorted((ROOT / "notebooks").glob("*.ipynb")):
-        broken += BUILDS[options.version](path.resolve(), folder)
+        notebook = nbformat.read(path, as_version=4)
+        lacking = lacking_depth(notebook, path.name) if short else []
+        broken += lacking or build(with_sentence(short_path(notebook)) if short else notebook, path.name, folder)
     print("\n".join(broken) or f"the notebooks lie in {folder}")
     return bool(broken)
 
