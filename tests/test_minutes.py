@@ -1,11 +1,14 @@
 """How long a notebook takes: the formula, by hand, and the sentence in the opening that is held against it."""
 
 import copy
+import json
+import re
 
 import pytest
 
 from tools import minutes
 from tools.cells import divided, short_path, text
+from tools.links import ROOT
 from tools.minutes import Load
 
 OPENING = "# Title\n\n**You need** nothing. **Time**: five minutes, or ten. Close the window."
@@ -183,3 +186,21 @@ def test_a_machine_with_more_cores_does_not_change_the_figure_for_two(monkeypatc
     notebook = just_run(small(), 30)
     minutes.note_seconds(notebook)
     assert notebook["metadata"]["kdkit"]["seconds"] == {"short": 40, "depth": 50}
+
+
+# -------------------------------------------------------------------------------------------- the course itself
+
+NOTEBOOKS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def test_each_notebook_says_how_long_it_takes_and_has_measured_its_computing():
+    assert [f"{name}: {lie}" for name, notebook in NOTEBOOKS.items() for lie in minutes.lies(notebook)] == []
+    for notebook in NOTEBOOKS.values():
+        parts = {"short", "depth"} if minutes.has_depth(notebook) else {"short"}
+        assert minutes.seconds(notebook).keys() == parts
+
+
+def test_the_readmes_table_says_the_same():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert minutes.with_minutes(readme, NOTEBOOKS) == readme
+    assert len(re.findall(r"\| \d+(?: \(\d+\))? \| \[!\[Open in Colab", readme)) == len(NOTEBOOKS)
