@@ -41,9 +41,10 @@ lowest: ## the unit tests with the lowest versions that are allowed (6 GB for a 
 newest: ## the unit tests with the newest versions that there are (6 GB for a while)
 	$(PYTHON) tools/floors.py newest $(PYTEST_FLAGS)
 
-lint: $(STAMP) ## ruff, over the code and the notebooks
+lint: $(STAMP) ## ruff, over the code and the notebooks, and mypy, over the types of the package
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m mypy
 
 notebooks: $(STAMP) ## run the notebooks, keep their outputs and say how long they take (all, or NOTEBOOKS="one.ipynb another.ipynb")
 	$(PY) -m tools.notebooks $(NOTEBOOKS)

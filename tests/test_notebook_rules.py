@@ -165,8 +165,10 @@ def test_a_change_of_what_draws_a_notebooks_pictures_is_seen(drawn_with, was, be
         ("x, y):\n    r", "x,  y):\n\n    r"),
         ("return 1", "return 2"),
         ("(x, y):", "(x: float, y: int) -> int:"),
+        ("SIZE = 10", "SIZE: int = 10"),
+        ("    return S", "    kept: int\n    return S"),
     ],
-    ids=["docstring", "comment", "layout", "a figure that it does not show", "types"],
+    ids=["docstring", "comment", "layout", "a figure that it does not show", "types", "type of a name", "a type alone"],
 )
 def test_a_change_that_draws_no_other_picture_is_not(drawn_with, was, becomes):
     assert was in FIGURES and drawn_with(FIGURES) == drawn_with(FIGURES.replace(was, becomes))

@@ -40,8 +40,9 @@ def _defined(node):
     """The names that a statement of a module defines."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return {node.name}
-    if isinstance(node, ast.Assign):
-        return {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
     return set()
 
 
@@ -54,7 +55,9 @@ def _names(node):
 def _plain(node):
     """A syntax tree as tuples, without docstrings and types, and without what only some releases of Python write."""
     if isinstance(node, list):
-        return tuple(map(_plain, node))
+        return tuple(_plain(part) for part in node if not (isinstance(part, ast.AnnAssign) and part.value is None))
+    if isinstance(node, ast.AnnAssign):
+        node = ast.Assign([node.target], node.value)
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}

@@ -71,7 +71,7 @@ def fit(
         training.fit(
             student,
             Shuffled(seed),
-            None,
+            None,  # type: ignore[arg-type]  # the step has a loss of its own
             optimizer,
             epochs=epochs,
             teacher=teacher(),
@@ -124,7 +124,7 @@ def step_with(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable:
 
 def soft_and_hard(soft_weight: float) -> Callable:
     """A step with kdkit's loss at T = 4: ``soft_weight`` T^2 KL + (1 - ``soft_weight``) cross-entropy."""
-    weights = {"temperature": TEMPERATURE, "soft_weight": soft_weight, "hard_weight": 1 - soft_weight}
+    weights: dict[str, Any] = {"temperature": TEMPERATURE, "soft_weight": soft_weight, "hard_weight": 1 - soft_weight}
     return step_with(lambda student, teacher, labels: losses.kd_loss(student, teacher, labels, **weights))
 
 

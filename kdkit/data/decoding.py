@@ -87,7 +87,8 @@ def decode_files(listing: Listing, side: int, decoder: Decoder) -> tuple[Tensor,
     """
     pixels = np.empty((len(listing), side, side, 3), dtype=np.uint8)
     sizes, moving = np.zeros((len(listing), 2), int), np.zeros(len(listing), bool)
-    reading, doubted = threading.local(), set()
+    reading = threading.local()
+    doubted: set[int] = set()
 
     def decode_some(start):
         for place in range(start, min(start + FILES_A_TASK, len(listing))):

@@ -72,7 +72,7 @@ def class_folders(path: Path) -> dict[str, Path]:
     Raises ``ValueError`` for two names that differ only in how their accents are stored, and for names that no card
     could hold.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for folder in layout.folders(path):
         name = unicodedata.normalize("NFC", folder)
         if {unicodedata.category(letter) for letter in name} & {"Cc", "Cs", "Zl", "Zp"}:

@@ -9,8 +9,7 @@ import hashlib
 import re
 import sysconfig
 import unicodedata
-from collections.abc import Iterator
-from os import PathLike
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,14 +68,15 @@ def _docstrings(path: Path) -> Iterator[str]:
                 yield text
 
 
-def folder(path: str | PathLike) -> dict[str, str]:
+def folder(path: str | Path) -> dict[str, str]:
     """Your own documents: a dict of name to text of all ``.txt`` files below ``path``, in UTF-8.
 
     Warns once of all that was left out, counted by kind: hidden and other files, links that lead nowhere or to folders.
     Raises ``FileNotFoundError`` where there is none, and ``ValueError`` that names a file which is not UTF-8, or which
     the system does not let us read.
     """
-    path, left, documents = expanded(path), walk.LeftOut(), {}
+    path, left = expanded(path), walk.LeftOut()
+    documents: dict[str, str] = {}
     if path.is_file():
         raise FileNotFoundError(f"{path} is a file, not a folder. Give the folder that holds it.")
     for file in sorted(walk.files(path, (".txt",), left)) if path.exists() else ():
@@ -163,7 +163,7 @@ def _repeated(words, known):
     return found
 
 
-def split(documents: dict[str, str]) -> Texts:
+def split(documents: Mapping[str, str]) -> Texts:
     """``Texts``: about a tenth of the documents for ``val``, a tenth for ``test``, the rest for ``train``.
 
     Which part a document falls to depends on a hash of its name alone, whatever else comes or goes. But documents

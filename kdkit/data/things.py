@@ -136,8 +136,8 @@ def morph(start: str, end: str, amounts: Sequence[float] | Tensor, seed: int = 0
     amounts = _checked_amounts(amounts)[:, None]
     random = generator(seed)
     quantiles = torch.rand(1, len(_MEASURES), generator=random)
-    scene = vars(draw_scene(1, random))
-    scene = SimpleNamespace(**{name: value.expand(len(amounts), *value.shape[1:]) for name, value in scene.items()})
+    drawn = vars(draw_scene(1, random))
+    scene = SimpleNamespace(**{name: value.expand(len(amounts), *value.shape[1:]) for name, value in drawn.items()})
     measures = (1 - amounts) * _measures(start, quantiles) + amounts * _measures(end, quantiles)
     return _render(measures, scene)
 
@@ -164,7 +164,7 @@ def _checked_count(per_class):
     return whole(per_class, "per_class", 1, _MOST, advice="So many images of each class are drawn. Try per_class=100.")
 
 
-def _checked_amounts(amounts):
+def _checked_amounts(amounts: Sequence[float] | Tensor) -> Tensor:
     try:
         amounts = torch.as_tensor(amounts, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):

@@ -5,7 +5,7 @@ A tokenizer here is one of Hugging Face's: ours (``tokenizer``), or whatever ``A
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,7 +73,8 @@ def learn_vocabulary(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> list
     learner.train_from_iterator(
         texts, WordPieceTrainer(vocab_size=vocab_size, special_tokens=[*SPECIAL], show_progress=False)
     )
-    return sorted(learner.get_vocab(), key=learner.get_vocab().get)
+    numbers = learner.get_vocab()
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def tokenizer(vocabulary: list[str]) -> "PreTrainedTokenizerBase":
@@ -135,11 +136,11 @@ def encode(
     return Sequences(input_ids, attention_mask)
 
 
-def _as_texts(texts: Iterable[str]) -> list[str]:
+def _as_texts(texts: Any) -> list[str]:
     """``texts`` as a list. ``ValueError`` unless they are several strings."""
     if isinstance(texts, str):
         raise ValueError("texts must be several strings, such as a list; got one string.")
-    texts = [*texts] if isinstance(texts, Iterable) and getattr(texts, "ndim", 1) else [texts]
+    texts = [*texts] if isinstance(texts, Iterable) and getattr(texts, "ndim", 1) != 0 else [texts]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("texts must be several strings, such as a list; got something else.")
     return texts

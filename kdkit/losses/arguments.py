@@ -8,6 +8,7 @@ wait for the device, once a step. While ``torch.compile`` traces, nothing is loo
 import math
 import numbers
 import operator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ IGNORE_INDEX = -100  # the label that PyTorch and Hugging Face give to tokens th
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
-def whole(value: object, name: str, least: int | None = None, most: int | None = None, advice: str = "") -> int:
+def whole(value: Any, name: str, least: int | None = None, most: int | None = None, advice: str = "") -> int:
     """``value`` as an int: anything that counts as a whole number, NumPy's too, but neither True nor 1.0.
 
     Raises ``ValueError`` that names ``name``, what it must be and what was got.
@@ -33,7 +34,7 @@ def whole(value: object, name: str, least: int | None = None, most: int | None =
 
 def positive(name: str, value: object, otherwise: str = "") -> float:
     """``value`` as a float; ``ValueError`` unless it is a finite number above 0. ``otherwise``: what else it may be."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value <= 0 or not value < math.inf:
         otherwise = otherwise and f", or {otherwise}"
         raise ValueError(f"{name} must be a finite number above 0{otherwise}; got {value!r}.")
     return float(value)

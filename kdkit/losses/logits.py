@@ -158,6 +158,7 @@ def kd_terms(
     if soft_weight > 0:
         soft = temperature**2 * _kl(student_logits, teacher_logits, temperature, mask)
     if hard_weight > 0:
+        assert labels is not None  # resolve_weights has refused that
         hard = hard_cross_entropy(student_logits, labels)
     return KDTerms(_weighted_sum((soft_weight, soft), (hard_weight, hard)), soft, hard)
 

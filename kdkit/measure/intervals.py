@@ -94,18 +94,18 @@ def rank_correlation(first: Sequence[float] | Tensor, second: Sequence[float] | 
     """
     from scipy import stats
 
-    first, second = _finite("first", first), _finite("second", second)
-    if len(first) != len(second) or len(first) < 3:
+    one, other = _finite("first", first), _finite("second", second)
+    if len(one) != len(other) or len(one) < 3:
         raise ValueError(
-            f"a rank correlation takes two lists of the same three or more numbers; got {len(first)} and "
-            f"{len(second)} of them."
+            f"a rank correlation takes two lists of the same three or more numbers; got {len(one)} and "
+            f"{len(other)} of them."
         )
-    if min(np.ptp(first), np.ptp(second)) == 0:
+    if min(np.ptp(one), np.ptp(other)) == 0:
         raise ValueError("all numbers of one list are the same: they have no order.")
     # Not stats.bootstrap, which gives NaN as soon as one draw has no order, and would call spearmanr draw by draw: 2 s.
-    drawn = torch.randint(len(first), (RESAMPLES, len(first)), generator=torch.Generator().manual_seed(0)).numpy()
-    low, high = np.nanquantile(_rank_correlations(first[drawn], second[drawn]), [0.025, 0.975])
-    return Correlation(float(stats.spearmanr(first, second).statistic), float(low), float(high))
+    drawn = torch.randint(len(one), (RESAMPLES, len(one)), generator=torch.Generator().manual_seed(0)).numpy()
+    low, high = np.nanquantile(_rank_correlations(one[drawn], other[drawn]), [0.025, 0.975])
+    return Correlation(float(stats.spearmanr(one, other).statistic), float(low), float(high))
 
 
 def _rank_correlations(first, second):

@@ -134,7 +134,7 @@ class Ratio(NamedTuple):
         return f"{said}; noise {least:.2f} to {most:.2f}{'' if self.shown else ': no difference shown'}"
 
 
-def latency(contenders: dict[str, Callable[[], Any]], rounds: int = 11) -> dict[str, Latency]:
+def latency(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[Any, Latency]:
     """How long each of several calls takes, in seconds: a ``Latency`` for each of ``contenders``, by name.
 
     They take turns, there and back, so that what slows the machine for a moment slows all of them, and nobody always
@@ -155,14 +155,14 @@ def latency(contenders: dict[str, Callable[[], Any]], rounds: int = 11) -> dict[
         name: _timer_class()("call()", globals={"call": call}, num_threads=threads) for name, call in contenders.items()
     }
     calls = {name: max(1, round(SHORTEST / timer.timeit(3).mean)) for name, timer in timers.items()}
-    times = {name: [] for name in timers}
+    times: dict[Any, list[float]] = {name: [] for name in timers}
     for number in range(rounds):
         for name in list(timers)[:: -1 if number % 2 else 1]:
             times[name].append(timers[name].timeit(calls[name]).mean)
     return {name: Latency(tuple(taken)) for name, taken in times.items()}
 
 
-def compare(contenders: dict[str, Callable[[], Any]], rounds: int = 11) -> dict[str, Ratio]:
+def compare(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[Any, Ratio]:
     """How many times as long as the first of ``contenders`` the others take: a ``Ratio`` each, by name.
 
     ``contenders``: as ``latency`` takes them. The first has two turns a round, which tells the noise. Its own ratio is

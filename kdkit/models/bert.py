@@ -4,6 +4,8 @@ What holds for the small ones here holds for the real ones: ``student`` and ``co
 as well.
 """
 
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 from transformers import (
@@ -22,10 +24,12 @@ from kdkit.data.tokens import MAX_LENGTH, VOCAB_SIZE
 from kdkit.losses.arguments import whole
 
 HEADS = 4
-CLASSIFIERS = {
+CLASSIFIERS: dict[type[PreTrainedModel], type[PreTrainedModel]] = {
     BertForMaskedLM: BertForSequenceClassification,
     DistilBertForMaskedLM: DistilBertForSequenceClassification,
 }
+
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def teacher(
@@ -60,7 +64,7 @@ def teacher(
     )
     network = _seeded(BertForMaskedLM, config, seed)
     sizes = {"width": width, "depth": depth, "vocab_size": vocab_size, "max_length": max_length}
-    network.architecture = sizes
+    network.architecture = sizes  # type: ignore[assignment]  # no tensor or module, as torch would have it
     return network
 
 
@@ -91,7 +95,7 @@ def student(teacher: BertForMaskedLM, depth: int | None = None, seed: int = 0) -
     return _seeded(DistilBertForMaskedLM, config, seed)
 
 
-def _seeded(kind: type[PreTrainedModel], config: PretrainedConfig, seed: int) -> PreTrainedModel:
+def _seeded(kind: type[Model], config: PretrainedConfig, seed: int) -> Model:
     with models.seeded(seed):
         return kind(config)
 
@@ -222,9 +226,10 @@ def classifier(network: PreTrainedModel, classes: int, seed: int = 0) -> PreTrai
     if kind is None:
         known = " or a ".join(known.__name__ for known in CLASSIFIERS)
         raise ValueError(f"the body of a {known} is wanted; got {type(network).__name__}.")
-    known = {name: value for name, value in network.config.to_dict().items() if name not in ("id2label", "label2id")}
-    config = type(network.config)(**known, num_labels=classes)
-    made = _seeded(kind, config, seed)
+    settings: dict[str, Any] = {**network.config.to_dict(), "num_labels": classes}
+    for name in "id2label", "label2id":  # of the head that it had
+        settings.pop(name, None)
+    made = _seeded(kind, type(network.config)(**settings), seed)
     kept = made.base_model.load_state_dict(network.base_model.state_dict(), strict=False)
     if kept.unexpected_keys or any(not name.startswith("pooler.") for name in kept.missing_keys):
         raise ValueError(f"{type(network).__name__} has another body than its config says: {kept}.")

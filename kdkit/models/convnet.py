@@ -24,6 +24,10 @@ class Whiten(nn.Module):
     weights are buffers, not parameters: no optimiser touches them, and no gradient is computed for them.
     """
 
+    weight: Tensor
+    bias: Tensor
+    fitted: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         self.features = channels * PATCH**2

@@ -56,7 +56,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def every_module(model: nn.Module) -> list[nn.Module]:
     """``model`` and all modules in it, also those in a plain list, tuple or dict, where torch does not look."""
-    found, waiting = {}, [model]
+    found: dict[nn.Module, None] = {}
+    waiting = [model]
     while waiting:
         for module in waiting.pop().modules():
             if module not in found:

@@ -114,7 +114,7 @@ def _in_dtype_of(model: nn.Module | Callable, inputs: Inputs) -> Inputs:
     weights = (weight for module in modules for weight in module.parameters(recurse=False))
     dtype = next((weight.dtype for weight in weights if weight.dtype in NUMBERS), None)
 
-    def fit(value: object) -> object:
+    def fit(value: Any) -> Any:
         other = isinstance(value, Tensor) and value.dtype in NUMBERS and dtype not in (None, value.dtype)
         return value.to(dtype) if other else value
 

@@ -62,7 +62,7 @@ class _Tap:
         self.output: Tensor | None = None
         self.version: int | None = None  # how often the tensor had been written over; torch counts
 
-    def __call__(self, module: nn.Module, inputs: tuple, output: object) -> None:
+    def __call__(self, module: nn.Module, inputs: tuple, output: Any) -> None:
         values = output.values() if isinstance(output, Mapping) else output
         if isinstance(values, Tensor):
             values = [values]

@@ -18,7 +18,6 @@ the validation images; and nothing but the rate was tuned for learning from few.
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from os import PathLike
 from pathlib import Path
 
 import torch
@@ -87,7 +86,7 @@ class Comparison:
         data: Splits,
         teacher: nn.Module,
         teacher_test: Tensor,
-        folder: str | PathLike,
+        folder: str | Path,
         ledger: Ledger,
     ):
         self.name, self.setting, self.teacher_test, self.ledger = name, setting, teacher_test, ledger
@@ -165,9 +164,9 @@ def run(
     teacher: nn.Module,
     *,
     seeds: int,
-    folder: str | PathLike,
+    folder: str | Path,
     about: dict | None = None,
-    path: str | PathLike | None = None,
+    path: str | Path | None = None,
     say: Callable[[dict], object] = print,
 ) -> Ledger:
     """Make all comparisons called ``name`` ("cifar" or "things") with ``seeds`` students an arm.

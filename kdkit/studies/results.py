@@ -38,15 +38,15 @@ def comparisons(result: dict, measure: str = "accuracy") -> dict[tuple[str, str,
     The budget is None where neither of the two takes a label. What has not been trained yet is left out.
     Raises ``ValueError`` where an arm has a seed twice.
     """
-    found = {}
+    found: dict[tuple[str, str, float | None, str], metrics.Paired] = {}
     for setting, student in dict.fromkeys((row["setting"], row["student"]) for row in result["rows"]):
         own = _reported(result, setting, student)
         budgets = list(dict.fromkeys(row["budget"] for row in own if row["arm"] == "labels"))
         for question, (first, second) in QUESTIONS.items():
             for budget in budgets if "labels" in (first, second) else [None]:
-                arms = [(arm, budget if arm == "labels" else None) for arm in (first, second)]
-                if set.intersection(*({row["seed"] for row in _ended(own, *arm)} for arm in arms)):
-                    found[setting, student, budget, question] = compare(result, setting, student, *arms, measure)
+                one, other = ((arm, budget if arm == "labels" else None) for arm in (first, second))
+                if set.intersection(*({row["seed"] for row in _ended(own, *arm)} for arm in (one, other))):
+                    found[setting, student, budget, question] = compare(result, setting, student, one, other, measure)
     return found
 
 
@@ -55,7 +55,7 @@ def summary(result: dict) -> Iterator[dict]:
 
     ``diverged`` says how many of the ``seeds`` did; the means are over the others, and None where there are none.
     """
-    arms = {}
+    arms: dict[tuple, list[dict]] = {}
     for row in result["rows"]:
         if row["seed"] != TUNING_SEED:
             arms.setdefault((row["setting"], row["student"], row["arm"], row["budget"]), []).append(row)
@@ -103,7 +103,7 @@ def tuned(result: dict, setting: str, student: str) -> dict[str, float]:
 
 def tuning(result: dict, setting: str, student: str) -> dict[str, dict[float, float]]:
     """How those rates were found: arm to (rate to accuracy on validation images). Empty for an unknown student."""
-    found = {}
+    found: dict[str, dict[float, float]] = {}
     for row in sorted(_rows(result, setting, student), key=lambda row: row["lr"]):
         if row["seed"] == TUNING_SEED and row["budget"] in (None, 1.0):
             found.setdefault(row["arm"], {})[row["lr"]] = row["val_accuracy"]

@@ -140,11 +140,12 @@ class ViewCache:
 
     def argmax(self) -> "ViewCache":
         """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
-        answers = ViewCache(models.Argmax(self.teacher), self.data)
+        teacher = models.Argmax(self.teacher)
+        answers = ViewCache(teacher, self.data)
         for some in torch.arange(self._entries).split(100_000):
             bits, good = self._read(some)
             logits = self._unpacked(bits[good].view(torch.float32))["logits"]
-            answers._store(some[good], answers.teacher.of(logits))
+            answers._store(some[good], teacher.of(logits))
         return answers
 
     def check_belongs(self, teacher: nn.Module, data: Splits) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdkit import models
 from kdkit.data import text, tokens
@@ -59,7 +59,9 @@ def which_module(tokenizer: "PreTrainedTokenizerBase", pairs: list[tuple[str, st
     ``pairs``: (module, docstring), as ``unseen_docstrings`` gives them. ``seed``: which are learnt from. What the
     others repeat of these is cut out. Raises ``ValueError`` for a module of which nothing would be left to test.
     """
-    drawn, learnt, tested = generator(seed), [], []
+    drawn = generator(seed)
+    learnt: list[tuple[int, str]] = []
+    tested: list[tuple[int, str]] = []
     for label, module in enumerate(MODULES):
         texts = [words for name, words in pairs if name == module]
         chosen = [(label, texts[number]) for number in torch.randperm(len(texts), generator=drawn)[:PER_MODULE]]
@@ -72,7 +74,9 @@ def which_module(tokenizer: "PreTrainedTokenizerBase", pairs: list[tuple[str, st
                 f"{module} has {count} docstrings: {LABELLED} are learnt from, and nothing else is left to test. "
                 "Give more of them."
             )
-    return Task(*_encoded(learnt, tokenizer), *_encoded(tested, tokenizer), MODULES)
+    train, train_labels = _encoded(learnt, tokenizer)
+    test, test_labels = _encoded(tested, tokenizer)
+    return Task(train, train_labels, test, test_labels, MODULES)
 
 
 def _encoded(pairs, tokenizer):
@@ -111,7 +115,8 @@ def fine_tune(
     length, longest = task.train.input_ids.shape[1], network.config.max_position_embeddings
     if length > longest:
         raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
-    model = bert.classifier(network, len(task.classes), seed).to(models.device_of(network))
+    model: nn.Module = bert.classifier(network, len(task.classes), seed)
+    model.to(models.device_of(network))
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     batches = TaskBatches(task, seed, models.device_of(network))
     fit(model, batches, Distillation(), optimizer, epochs=epochs, seed=seed, progress=False)

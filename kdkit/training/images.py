@@ -140,17 +140,19 @@ class ImageBatches:
         size = len(order) // self.batches
         dealt, left_over = order[: self.batches * size], len(order) - self.batches * size
         for image in dealt.view(self.batches, size):  # [batches, size]
-            yield self._batch(image, view[image])
+            inputs, labels = self._taken(image, view[image])
+            yield Batch(inputs, labels, image=image, view=view[image])
         if self.cache is not None and left_over:
             more = -(-left_over // size)
             for image in order[len(order) - more * size :].view(more, size):  # [more, size]
-                last = self._batch(image, view[image])
-                self.cache.outputs(last.image, last.view, last.inputs)
+                inputs, _ = self._taken(image, view[image])
+                self.cache.outputs(image, view[image], inputs)
 
-    def _batch(self, image: Tensor, view: Tensor) -> Batch:
+    def _taken(self, image: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of images ``image`` ``[B]`` in their views ``view`` ``[B]``, on the device."""
         on_device = image.to(self.device, non_blocking=True)
         inputs = self.views.take(self.padded, on_device, view.to(self.device, non_blocking=True))
-        return Batch(inputs, self.labels[on_device], image=image, view=view)
+        return inputs, self.labels[on_device]
 
 
 class Validation:
@@ -158,16 +160,16 @@ class Validation:
 
     def __init__(self, val: ImageSet, teacher: nn.Module | None, cache: ViewCache | None) -> None:
         self.val, self.teacher, self.cache = val, teacher, cache
-        self.teacher_logits = None
+        self.teacher_logits: Tensor | None = None
 
     def __call__(self, student: nn.Module) -> dict[str, float | None]:
         logits = metrics.predict(student, self.val.images)
         if not answered(logits).all():
             return {"val_accuracy": math.nan, "val_agreement": None}  # it has diverged, as ``fit`` then says
         if self.teacher is not None and self.teacher_logits is None:  # asked once, and only if an epoch is left
-            cached = self.cache is not None
-            self.teacher_logits = self.cache.val_logits() if cached else metrics.predict(self.teacher, self.val.images)
-        agreement = None if self.teacher is None else metrics.agreement(logits, self.teacher_logits)
+            images, cache = self.val.images, self.cache
+            self.teacher_logits = metrics.predict(self.teacher, images) if cache is None else cache.val_logits()
+        agreement = None if self.teacher_logits is None else metrics.agreement(logits, self.teacher_logits)
         return {"val_accuracy": metrics.accuracy(logits, self.val.labels), "val_agreement": agreement}
 
 
@@ -176,15 +178,15 @@ def fit_input(student: nn.Module, data: Splits) -> None:
 
     From images drawn from all of ``data.train``: folders are sorted by class, and the first 5,000 may be all airplanes.
     """
-    network = models.unwrapped(student)
+    network: Any = models.unwrapped(student)
     if hasattr(network, "fit_input"):
         network.fit_input(models.as_input(data.train.sample(STATISTICS_IMAGES).images))
 
 
 def _optimizer(student: nn.Module, loss: Loss, lr: float) -> torch.optim.Optimizer:
     learning = [*student.parameters(), *(loss.parameters() if isinstance(loss, nn.Module) else ())]
-    settings = {"momentum": MOMENTUM, "nesterov": True, "weight_decay": WEIGHT_DECAY}
-    return torch.optim.SGD([weight for weight in learning if weight.requires_grad], lr=lr, **settings)
+    learning = [weight for weight in learning if weight.requires_grad]
+    return torch.optim.SGD(learning, lr=lr, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
 
 
 def _peak_lr(lr: float | None, batch_size: int) -> float:

@@ -8,7 +8,7 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,9 +43,13 @@ class Batches(Protocol):
         ...
 
 
+class SizedIterable(Sized, Iterable, Protocol):
+    """What has a ``len`` and can be gone through again, such as a ``DataLoader``."""
+
+
 def fit(
     student: nn.Module,
-    batches: Batches | Iterable,
+    batches: Batches | SizedIterable,
     loss: Loss,
     optimizer: Optimizer,
     *,
@@ -94,8 +98,7 @@ def fit(
     """
     files.refuse_several_processes()  # started by torchrun, each would train on everything
     check_roles(teacher, student, optimizer)
-    if not callable(getattr(batches, "epoch", None)):
-        batches = Loader(batches, models.device_of(student))
+    batches = _as_batches(batches, models.device_of(student))
     settings = {**(about or {}), **_fingerprints(student, teacher), **check_numbers(epochs, seed)}
     settings |= {"lr": optimizer.param_groups[0]["lr"], "warm_up": warm_up, "max_grad_norm": max_grad_norm}
     run = Run(student, {**settings, "steps": _number_of(batches)})
@@ -123,6 +126,10 @@ def fit(
     return run
 
 
+def _as_batches(batches: Any, device: torch.device) -> Batches:
+    return batches if callable(getattr(batches, "epoch", None)) else Loader(batches, device)
+
+
 def _number_of(batches: Batches) -> int:
     if len(batches) == 0:
         raise ValueError("there is no batch to learn from: too few samples for a DataLoader with drop_last=True?")
@@ -131,7 +138,8 @@ def _number_of(batches: Batches) -> int:
 
 def _epoch(run: Run, batches: Iterator[Batch], one_step: Callable[..., tuple], schedule: LambdaLR, bar: tqdm) -> dict:
     """A step for each batch; the first loss, and the mean of each term, by its name in the history."""
-    seen, names = [], ()
+    seen: list[Tensor] = []
+    names: Sequence = ()
     for batch in batches:
         terms = one_step(run.student, batch)
         schedule.step()
@@ -228,7 +236,7 @@ class Loader:
     ``device``, where they go. ``ValueError`` for batches of another kind.
     """
 
-    def __init__(self, loader: Iterable, device: torch.device) -> None:
+    def __init__(self, loader: SizedIterable, device: torch.device) -> None:
         self.loader, self.device = loader, device
 
     def __len__(self) -> int:
@@ -238,7 +246,8 @@ class Loader:
         """The batches, on the device. In which order is the loader's affair."""
         for batch in self.loader:
             inputs, labels, mask, image, view = _as_batch(batch)
-            yield Batch(*(_moved(part, self.device) for part in (inputs, labels, mask)), image, view)
+            inputs, labels, mask = (_moved(part, self.device) for part in (inputs, labels, mask))
+            yield Batch(inputs, labels, mask, image, view)
 
 
 def _as_batch(batch: Any) -> Batch:

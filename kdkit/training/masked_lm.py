@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from transformers import PreTrainedModel
 
 from kdkit import losses, models
 from kdkit.data import tokens
@@ -109,15 +110,20 @@ class TripleDistillation:
 
     def __call__(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> TripleLoss:
         if teacher is not None:
-            pairs = [(outputs["logits"], outputs["hidden"]) for outputs in (student, teacher)]
-            return triple_loss(*pairs, batch.labels, batch.mask, **self.weights)
-        hard = losses.hard_cross_entropy(student["logits"], batch.labels)
+            ours, theirs = ((outputs["logits"], outputs["hidden"]) for outputs in (student, teacher))
+            # there labels that are missing are refused, and without a mask all tokens count
+            return triple_loss(ours, theirs, batch.labels, batch.mask, **self.weights)  # type: ignore[arg-type]
+        hard = losses.hard_cross_entropy(student["logits"], batch.labels)  # type: ignore[arg-type]  # refused there
         nothing = hard.new_zeros(())
         return TripleLoss(hard, nothing, hard, nothing)
 
 
 def step(
-    teacher: nn.Module, student: nn.Module, batch: tokens.MaskedBatch, optimizer: Optimizer, **weights: float
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    batch: tokens.MaskedBatch,
+    optimizer: Optimizer,
+    **weights: float,
 ) -> TripleLoss:
     """One step of distillation on ``batch``: a ``TripleLoss`` of plain numbers.
 
@@ -125,8 +131,9 @@ def step(
     gradients cleared. Raises ``ValueError`` where the weights or the networks do not fit.
     """
     check(teacher, student, **weights)
-    settings = {"teacher": teacher, "max_grad_norm": MAX_GRAD_NORM, "read": True}
-    return core.step(student, as_batch(batch), TripleDistillation(**weights), optimizer, **settings)
+    inputs, loss = as_batch(batch), TripleDistillation(**weights)
+    terms = core.step(student, inputs, loss, optimizer, teacher=teacher, max_grad_norm=MAX_GRAD_NORM, read=True)
+    return TripleLoss(*terms)
 
 
 def as_batch(batch: tokens.MaskedBatch) -> Batch:
@@ -136,10 +143,10 @@ def as_batch(batch: tokens.MaskedBatch) -> Batch:
 
 
 def train(
-    student: nn.Module,
+    student: PreTrainedModel,
     corpus: tokens.Corpus,
     *,
-    teacher: nn.Module | None = None,
+    teacher: PreTrainedModel | None = None,
     temperature: float = DEFAULTS["temperature"],
     soft_weight: float = DEFAULTS["soft_weight"],
     hard_weight: float = DEFAULTS["hard_weight"],
@@ -182,12 +189,12 @@ def train(
         check_reads(teacher, corpus)
         check(teacher, student, **weights)
     identity = _identity(corpus) | (dict.fromkeys(weights) if teacher is None else weights)
-    adam = {"lr": positive("lr", lr), "betas": BETAS, "weight_decay": WEIGHT_DECAY}
+    optimizer = torch.optim.AdamW(student.parameters(), lr=positive("lr", lr), betas=BETAS, weight_decay=WEIGHT_DECAY)
     return fit(
         student,
         TextBatches(corpus, batch_size, seed, models.device_of(student)),
         TripleDistillation(**weights),
-        torch.optim.AdamW(student.parameters(), **adam),
+        optimizer,
         epochs=epochs,
         teacher=teacher,
         seed=seed,
@@ -224,7 +231,8 @@ class Validation:
 
     def __init__(self, corpus: tokens.Corpus, teacher: nn.Module | None) -> None:
         self.corpus, self.teacher = corpus, teacher
-        self.batch, self.teacher_answers = None, None
+        self.batch: tokens.MaskedBatch | None = None
+        self.teacher_answers: Tensor | None = None
 
     def __call__(self, student: nn.Module) -> dict[str, float | None]:
         if self.batch is None:  # once, and only if an epoch is left
@@ -235,7 +243,8 @@ class Validation:
         if not answered(logits).all():  # it has diverged, as ``fit`` then says
             return {"val_perplexity": math.nan, "val_accuracy": math.nan, "val_agreement": None}
         found = {f"val_{name}": value for name, value in judge(logits, self.batch).items()}
-        same = None if self.teacher is None else (logits.argmax(-1) == self.teacher_answers).double().mean().item()
+        theirs = self.teacher_answers
+        same = None if theirs is None else (logits.argmax(-1) == theirs).double().mean().item()
         return {**found, "val_agreement": same}
 
 
@@ -286,7 +295,9 @@ def report(network: nn.Module, corpus: tokens.Corpus) -> dict:
     batch = mask_for_evaluation(corpus.test, corpus.tokenizer)
     logits = guesses(network, batch)
     common = tokens.log_frequencies(corpus.train, corpus.tokenizer).float().expand_as(logits)
-    untrained = bert.teacher(**network.architecture).to(models.device_of(network))
+    sizes: Any = network.architecture
+    untrained: nn.Module = bert.teacher(**sizes)
+    untrained.to(models.device_of(network))
     others = {"by_frequency": judge(common, batch), "untrained": judge(guesses(untrained, batch), batch)}
     return {**judge(logits, batch), "masked_tokens": len(logits), **others}
 
@@ -294,7 +305,7 @@ def report(network: nn.Module, corpus: tokens.Corpus) -> dict:
 # --------------------------------------------------------------------------------------------- checks
 
 
-def check(teacher: nn.Module, student: nn.Module, **weights: float) -> None:
+def check(teacher: PreTrainedModel, student: PreTrainedModel, **weights: float) -> None:
     """``ValueError`` for settings of ``triple_loss`` that contradict each other, or do not fit these two networks."""
     check_networks(student, teacher)
     weights = DEFAULTS | weights
@@ -302,7 +313,7 @@ def check(teacher: nn.Module, student: nn.Module, **weights: float) -> None:
     bert.check_fit(teacher, student, hidden=weights["cosine_weight"] > 0)
 
 
-def check_reads(network: nn.Module, corpus: tokens.Corpus) -> None:
+def check_reads(network: PreTrainedModel, corpus: tokens.Corpus) -> None:
     """``ValueError`` unless ``network`` can read ``corpus``: its tokens, its length, and a mark for masked ones."""
     bert.check_text_model("a student or teacher", network)
     if not isinstance(corpus, tokens.Corpus):

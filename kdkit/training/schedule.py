@@ -1,5 +1,7 @@
 """When a training does how much: its learning rate over the steps, and how many steps suit how many images."""
 
+from collections.abc import Mapping
+
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -63,7 +65,7 @@ def check_numbers(epochs: object, seed: object) -> dict[str, int]:
     return {"epochs": whole(epochs, "epochs", 1, MOST_EPOCHS), "seed": whole(seed, "seed")}
 
 
-def check_unused(weights: dict[str, object], defaults: dict[str, object], where: str, advice: str) -> None:
+def check_unused(weights: Mapping[str, object], defaults: Mapping[str, object], where: str, advice: str) -> None:
     """``ValueError`` for ``weights`` other than the ``defaults``, ``where`` they would do nothing."""
     unused = ", ".join(f"{name}={value!r}" for name, value in weights.items() if value != defaults[name])
     if unused:

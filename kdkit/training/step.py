@@ -94,6 +94,7 @@ def run_teacher(teacher: nn.Module | None, batch: Batch, cache: Any = None) -> O
     """
     if cache is not None:
         return cache.outputs(batch.image, batch.view, batch.inputs)
+    assert teacher is not None  # one of the two is there
     models.eval_mode(teacher)
     return models.outputs(teacher, batch.inputs, "teacher")
 
@@ -112,11 +113,17 @@ class Distillation:
 
     def __call__(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> losses.KDTerms:
         if teacher is None:
-            hard = losses.hard_cross_entropy(student["logits"], batch.labels)
+            hard = losses.hard_cross_entropy(student["logits"], batch.labels)  # type: ignore[arg-type]  # refused there
             return losses.KDTerms(hard, hard.new_zeros(()), hard)
-        weights = {"soft_weight": self.soft_weight, "hard_weight": self.hard_weight}
-        settings = {"temperature": self.temperature, "mask": batch.mask, **weights}
-        terms = losses.kd_terms(student["logits"], teacher["logits"], batch.labels, **settings)
+        terms = losses.kd_terms(
+            student["logits"],
+            teacher["logits"],
+            batch.labels,
+            temperature=self.temperature,
+            soft_weight=self.soft_weight,
+            hard_weight=self.hard_weight,
+            mask=batch.mask,
+        )
         if batch.mask is None and student["logits"].ndim == 3 and self.soft_weight != 0:
             _check_padding(batch)
         return terms

@@ -7,7 +7,6 @@ SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, its
 
 import hashlib
 import json
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ def tokenizer(name: str) -> "PreTrainedTokenizerBase":
     return read_tokenizer(_shipped(name))
 
 
-def save(model: nn.Module, path: str | PathLike, card: dict) -> None:
+def save(model: nn.Module, path: str | Path, card: dict) -> None:
     """Write a course network to ``path`` (``.safetensors``) and its ``card``, a dict for people, beside it.
 
     Raises ``ValueError``, before anything is written, for a card that is no JSON, and for a network of another make.
@@ -83,7 +82,7 @@ def _card_text(card):
         raise ValueError(f"the card cannot be written as JSON ({error}): give texts, numbers, lists, dicts.") from error
 
 
-def check_path(path: str | PathLike) -> Path:
+def check_path(path: str | Path) -> Path:
     """``path`` as a ``Path``; ``ValueError`` unless it can be a network's: its name ends in .safetensors."""
     path = files.expanded(path)
     if path.suffix != ".safetensors":
@@ -91,7 +90,7 @@ def check_path(path: str | PathLike) -> Path:
     return path
 
 
-def read(path: str | PathLike) -> nn.Module:
+def read(path: str | Path) -> nn.Module:
     """The network that ``save`` wrote to ``path``, in eval mode, float32.
 
     Raises ``FileNotFoundError`` if the file or its card is missing, ``ValueError`` if the weights do not match the
@@ -119,20 +118,20 @@ def read(path: str | PathLike) -> nn.Module:
     return model.eval()
 
 
-def save_vocabulary(vocabulary: list[str], path: str | PathLike) -> None:
+def save_vocabulary(vocabulary: list[str], path: str | Path) -> None:
     """Keep the tokens that a tokenizer knows, in order, beside the network at ``path``."""
     with files.replacing(check_path(path).with_suffix(".txt")) as text:
         text.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
 
 
-def read_tokenizer(path: str | PathLike) -> "PreTrainedTokenizerBase":
+def read_tokenizer(path: str | Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of the network at ``path``. Raises ``FileNotFoundError`` and ``ValueError`` as ``read`` does."""
     from kdkit.data import tokens
 
     return tokens.tokenizer(read_vocabulary(path, read_card(path)["architecture"].get("vocab_size")))
 
 
-def read_vocabulary(path: str | PathLike, vocab_size: int) -> list[str]:
+def read_vocabulary(path: str | Path, vocab_size: int) -> list[str]:
     """The ``vocab_size`` tokens that ``save_vocabulary`` kept beside ``path``.
 
     Raises ``FileNotFoundError`` where there is no such file, and ``ValueError`` where it holds more or fewer.
@@ -149,7 +148,7 @@ def read_vocabulary(path: str | PathLike, vocab_size: int) -> list[str]:
     return vocabulary
 
 
-def read_card(path: str | PathLike) -> dict:
+def read_card(path: str | Path) -> dict:
     """The card beside ``path``.
 
     Raises ``FileNotFoundError`` if the weights or the card are missing, and ``ValueError`` for what is no card, or one

@@ -3,6 +3,7 @@
 Where the bug is still there, whatever else was changed, the verdict is neither right nor wrong: there is more to find.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -120,10 +121,10 @@ def coin_tosser(function: Callable) -> Verdict:
             False, f"not yet: one row of logits for each picture is wanted, {list(wanted.shape)}; got {shape}"
         )
     kept, wanted = judging.plain(kept), wanted.double()
-    close = {"rtol": 1e-2, "atol": 1e-2}  # half precision will do for a cache
-    if torch.allclose(kept, wanted, **close):
+    close = functools.partial(torch.allclose, rtol=1e-2, atol=1e-2)  # half precision will do for a cache
+    if close(kept, wanted):
         return Verdict(True, "right: row i belongs to picture i")
-    if torch.allclose(kept.sort(0).values, wanted.sort(0).values, **close):
+    if close(kept.sort(0).values, wanted.sort(0).values):
         return Verdict(None, AS_FOUND)
     return Verdict(False, "not yet: these are other logits than the teacher's")
 

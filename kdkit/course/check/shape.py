@@ -42,7 +42,7 @@ def student_in_budget(function: Callable) -> Verdict:
     if low > SHARE:
         return Verdict(False, f"{took}: more than {SHARE}. {_advice(shape, taken)}")
     kept = [other for other in learnt if other != REFERENCE and taken[other].quartiles[1] <= SHARE]
-    best = max([*kept, shape], key=learnt.get)
+    best = max([*kept, shape], key=learnt.__getitem__)
     reached = f"{took}, and its students reached {learnt[shape]:.1%}"
     within = "Within the budget" if high <= SHARE else "Perhaps within the budget"
     if learnt[best] - learnt[shape] > CLOSE:
@@ -52,12 +52,12 @@ def student_in_budget(function: Callable) -> Verdict:
         return Verdict(
             True, f"{reached}. But this clock is so noisy that no shape surely keeps the budget: check again"
         )
-    best = max(kept, key=learnt.get)
+    best = max(kept, key=learnt.__getitem__)
     return Verdict(True, f"{reached}; the best that surely keeps the budget is {_name(best)} with {learnt[best]:.1%}")
 
 
 @functools.cache
-def accuracies() -> dict[tuple[int, int], float]:
+def accuracies() -> dict[tuple[int, ...], float]:
     """Mean test accuracy of each shape's students, from 0 to 1, by (width, depth)."""
     kept = measured.load("shapes-learnt")
     names = dict.fromkeys(row["student"] for row in kept["rows"])
@@ -65,7 +65,7 @@ def accuracies() -> dict[tuple[int, int], float]:
     return {shape: statistics.mean(values) for shape, values in seeds.items()}
 
 
-def shares() -> dict[tuple[int, int], profiling.Spread]:
+def shares() -> dict[tuple[int, ...], profiling.Spread]:
     """Time of each shape in shares of the reference's, as measured now, all in turns: a ``Spread`` each."""
     calls = {REFERENCE: _call(REFERENCE), **{shape: _call(shape) for shape in accuracies()}}
     return {shape: ratio.spread for shape, ratio in profiling.compare(calls, ROUNDS).items()}

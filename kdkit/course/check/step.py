@@ -83,7 +83,7 @@ class Scene:
             )
             self.inputs, self.labels = torch.randn(2, 5, 6), torch.randint(7, (2, 5))
             with torch.no_grad():
-                self.teacher[-1].weight.mul_(6)  # a teacher that is sure of what it says
+                self.teacher.get_parameter("4.weight").mul_(6)  # a teacher that is sure of what it says
         self.teacher.train()
         self.student.eval()
         self.optimizer = torch.optim.SGD(self.student.parameters(), lr=0.2)

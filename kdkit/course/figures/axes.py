@@ -19,7 +19,7 @@ LOOKS = (  # one for each curve: colour, marker and line style say the same thin
     {"color": BLACK, "marker": "D", "linestyle": ":"},
     {"color": ORANGE, "marker": "v", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
 )
-STYLE = {
+STYLE: dict[Any, Any] = {  # the keys are of a type that only some releases of matplotlib have
     "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def lines(
     x: Sequence[float] | Tensor,
-    curves: dict[str, Sequence[float] | Tensor],
+    curves: Mapping[str, Sequence[float] | Tensor],
     xlabel: str,
     ylabel: str,
     *,
@@ -54,7 +54,7 @@ def learning_curves(runs: dict[str, Run]) -> Figure:
     epochs = [h["epoch"] for h in next(iter(runs.values())).history]
     curves = {name: [h["val_accuracy"] for h in run.history] for name, run in runs.items()}
     fig = lines(epochs, curves, "epoch", "validation accuracy")
-    fig.axes[0].xaxis.get_major_locator().set_params(integer=True)
+    fig.axes[0].xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]  # the usual locator has it
     return fig
 
 
@@ -64,6 +64,9 @@ class LiveCurves:
     ``epochs``: how many the x axis has. The picture stands in the output of the cell that trains, with all curves so
     far. Make a new one in that cell.
     """
+
+    runs: dict[str, Run]
+    _shown: Any
 
     def __init__(self, epochs: int):
         self.epochs, self.runs, self._shown = epochs, {}, None

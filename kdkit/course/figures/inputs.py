@@ -62,7 +62,7 @@ def check_label(label: int | None, classes: Sequence[str]) -> None:
         whole(label, "label", 0, len(classes) - 1, "It is the number of the true class.")
 
 
-def check_dict(name: str, values: dict) -> None:
+def check_dict(name: str, values: object) -> None:
     """Raises ``ValueError`` unless ``values`` is a dict with something in it."""
     if not isinstance(values, dict) or not values:
         raise ValueError(f"{name} must be a dict of name to numbers; got {values!r}.")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -63,8 +64,10 @@ def _name_points(axis: Axes, named, points):
 
     Each name in turn takes the place that breaks this least, given where the others stand, until none moves any more.
     """
-    axis.figure.draw_without_rendering()  # places everything, so that names have sizes
-    look = {"textcoords": "offset points", "fontsize": 10, "in_layout": False}  # so that no name moves the axes again
+    # places everything, so that names have sizes; none of our axes are in a subfigure, which could not do that
+    axis.figure.draw_without_rendering()  # type: ignore[union-attr]
+    # not in the layout, so that no name moves the axes again
+    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 10, "in_layout": False}
     written = [[axis.annotate(name, point, (x, y), ha=side, **look) for x, y, side in BESIDE] for name, point in named]
     boxes = [[text.get_window_extent().padded(2) for text in texts] for texts in written]
     places = axis.transData.transform(points)

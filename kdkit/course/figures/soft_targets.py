@@ -1,6 +1,7 @@
 """Bars of probabilities: a soft target, beside a hard label, or several side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,7 +65,7 @@ def hard_and_soft(probabilities: Sequence[float] | Tensor, classes: Sequence[str
     return fig
 
 
-def side_by_side(panels: dict[str, Sequence[float] | Tensor], classes: Sequence[str], label: int | None) -> Figure:
+def side_by_side(panels: Mapping[str, Sequence[float] | Tensor], classes: Sequence[str], label: int | None) -> Figure:
     """Bars of several distributions ``[C]``, a dict of title to values, on one scale; ``label`` is the true class.
 
     Raises ``ValueError`` for what is no probability or class.
@@ -94,7 +95,7 @@ def in_words(probabilities: Sequence[float] | Tensor, classes: Sequence[str]) ->
 def _draw_bars(axis: Axes, values, classes, label, student=None):
     """Bars; that of the true class is hatched, and a student's stand beside, dotted."""
     places, width = range(len(classes)), 0.8 if student is None else 0.4
-    look = {"edgecolor": BLACK, "linewidth": 0.8}
+    look: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 0.8}
     left = [place - (0.4 - width / 2) for place in places]
     drawn = axis.bar(left, values, width, color=SKY, label="teacher", **look)
     if student is not None:

@@ -1,6 +1,7 @@
 """Tables of numbers as coloured squares, each with its number: soft targets by class, changes, ratios; and a tree."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def change(before: Tensor, after: Tensor, classes: Sequence[str]) -> Figure:
     """
     fig, axes = new_axes(1, 1, (8.6, 6.4))
     axis, difference = axes[0, 0], (after - before).numpy()
-    limit = max(1, abs(difference).max())
+    limit: Any = max(1, abs(difference).max())  # a number; the types of some NumPys say less
     shown = axis.imshow(difference, cmap="PuOr_r", vmin=-limit, vmax=limit)
     for row, column in np.ndindex(*difference.shape):
         value = int(difference[row, column])
@@ -70,13 +71,13 @@ def ratios(
     """
     fig, axes = new_axes(1, 1, (1.15 * len(columns) + 2.6, 0.62 * len(rows) + 1.6))
     axis, powers = axes[0, 0], np.log2(values)
-    limit = max(0.5, abs(powers).max())
+    limit: Any = max(0.5, abs(powers).max())  # a number, as above
     drawn = axis.imshow(powers, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
     for row, column in np.ndindex(*powers.shape):
         text, dark = f"{values[row][column]:.2f}", abs(powers[row, column]) > 0.6 * limit
         if not shown[row][column]:
             text = f"({text})"
-            look = {"fill": False, "hatch": "//", "edgecolor": "grey", "linewidth": 0}
+            look: dict[str, Any] = {"fill": False, "hatch": "//", "edgecolor": "grey", "linewidth": 0}
             axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
         _write(axis, row, column, text, "white" if dark else "black", fontsize=12)
     if border is not None:

@@ -20,14 +20,14 @@ class Bars(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("bars.js")
 
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    teacher = traitlets.List().tag(sync=True)  # logits, [N][C]
-    student = traitlets.List().tag(sync=True)  # the same, or empty
-    labels = traitlets.List().tag(sync=True)  # the true class of each picture, or -1
+    teacher: traitlets.List = traitlets.List().tag(sync=True)  # logits, [N][C]
+    student: traitlets.List = traitlets.List().tag(sync=True)  # the same, or empty
+    labels: traitlets.List = traitlets.List().tag(sync=True)  # the true class of each picture, or -1
     pictures = traitlets.List(traitlets.Unicode()).tag(sync=True)  # addresses of images, or empty
     picture = traitlets.Int(0).tag(sync=True)
     stops = traitlets.List([1.0]).tag(sync=True)
     stop = traitlets.Int(0).tag(sync=True)
-    presets = traitlets.List().tag(sync=True)
+    presets: traitlets.List = traitlets.List().tag(sync=True)
     sentence = traitlets.Unicode().tag(sync=True)  # words from Python instead of the view's own
     covered = traitlets.Bool(False).tag(sync=True)  # the bars are hidden until the reader has guessed
     slider_name = traitlets.Unicode().tag(sync=True)  # what a screen reader calls the slider above, and its place:

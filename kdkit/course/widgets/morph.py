@@ -2,6 +2,7 @@
 
 import html
 import re
+from typing import Any
 
 import ipywidgets
 import torch
@@ -31,6 +32,8 @@ class MorphPanel(Panel):
     ``panel.keep(0.4)`` or ``panel.keep(None)``; ``panel.state`` is a text that can be shared, and takes it back.
     Raises ``ValueError`` for unknown names and for states that are none.
     """
+
+    guess: float | None
 
     def __init__(
         self,
@@ -138,7 +141,7 @@ class MorphPanel(Panel):
     @state.setter
     def state(self, text: str):
         form = r"\s*(\w+)>(\w+) at (0|1|[01]\.\d+) seed=(\d+)(?: guess=(none|0|1|[01]\.\d+))?\s*"
-        parts = re.fullmatch(form, str(text))
+        parts: Any = re.fullmatch(form, str(text))
         amounts = [float(part) for part in parts.group(3, 5) if part not in (None, "none")] if parts else [2]
         if max(amounts) > 1:
             raise ValueError(f'a state looks like "chair>armchair at 0.34 seed=0 guess=0.50"; got {text!r}.')
