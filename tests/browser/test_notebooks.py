@@ -108,11 +108,11 @@ def test_the_flip_book_of_02_turns(ran):
     slider = ran.slider(1)
     sentence = ran.page.locator(".jp-OutputArea p")
     slider.press("ArrowRight", times=2)
-    sentence.filter(has_text=re.compile("^100 pictures of each class, alone")).wait_for(timeout=5000)
-    slider.handle.and_(ran.page.get_by_role("slider", name="Labelled pictures")).wait_for(timeout=5000)
+    sentence.filter(has_text=re.compile("^100 images of each class, alone")).wait_for(timeout=5000)
+    slider.handle.and_(ran.page.get_by_role("slider", name="Labelled images")).wait_for(timeout=5000)
     assert slider.handle.get_attribute("aria-valuetext") == "100 a class"
     slider.drag(-2000)
-    sentence.filter(has_text=re.compile("^10 pictures of each class, alone")).wait_for(timeout=5000)
+    sentence.filter(has_text=re.compile("^10 images of each class, alone")).wait_for(timeout=5000)
     ran.check()
 
 
