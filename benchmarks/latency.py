@@ -24,7 +24,7 @@ import lab
 PREPARE = """
 from kdkit import metrics, profiling, zoo
 from kdkit.data import things
-from kdkit.widgets import MorphPanel, TemperaturePanel
+from kdkit.course.widgets import MorphPanel, TemperaturePanel
 import ipywidgets, matplotlib.pyplot as plt, torch
 teacher = zoo.load("things-teacher")
 pictures = things.make(1)

@@ -64,7 +64,7 @@ def test_the_temperature_bars_follow_the_arrow_keys_the_mouse_and_the_presets(ra
 
 def test_what_the_browser_moved_the_kernel_knows(made_up):
     notebook = made_up(
-        "import torch\nfrom kdkit.widgets import TemperaturePanel\n"
+        "import torch\nfrom kdkit.course.widgets import TemperaturePanel\n"
         "panel = TemperaturePanel(torch.arange(6.0).view(2, 3), list('abc'), labels=[2, 2])\npanel",
         "print(panel.state)",
     )
@@ -108,11 +108,11 @@ def test_the_flip_book_of_02_turns(ran):
     slider = ran.slider(1)
     sentence = ran.page.locator(".jp-OutputArea p")
     slider.press("ArrowRight", times=2)
-    sentence.filter(has_text=re.compile("^100 pictures of each class, alone")).wait_for(timeout=5000)
-    slider.handle.and_(ran.page.get_by_role("slider", name="Labelled pictures")).wait_for(timeout=5000)
+    sentence.filter(has_text=re.compile("^100 images of each class, alone")).wait_for(timeout=5000)
+    slider.handle.and_(ran.page.get_by_role("slider", name="Labelled images")).wait_for(timeout=5000)
     assert slider.handle.get_attribute("aria-valuetext") == "100 a class"
     slider.drag(-2000)
-    sentence.filter(has_text=re.compile("^10 pictures of each class, alone")).wait_for(timeout=5000)
+    sentence.filter(has_text=re.compile("^10 images of each class, alone")).wait_for(timeout=5000)
     ran.check()
 
 

@@ -15,7 +15,9 @@ from kdkit.course.widgets import TemperaturePanel
 from tools.pages import gallery
 
 LOGITS, CLASSES, LABELS = [[4.0, 2.5, -6.0], [1.0, 3.0, 0.5]], ["chair", "sofa", "mushroom"], [0, 1]
-PANEL = f"import torch\nfrom kdkit.widgets import *\nTemperaturePanel(torch.tensor({LOGITS}), {CLASSES}, {LABELS})"
+PANEL = (
+    f"import torch\nfrom kdkit.course.widgets import *\nTemperaturePanel(torch.tensor({LOGITS}), {CLASSES}, {LABELS})"
+)
 KERNEL_PANEL = "MorphPanel(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10)))"
 
 # What stands behind a CDN's address, in node_modules: the page asks for ranges of versions, and any will do here.
@@ -147,8 +149,8 @@ def test_the_page_of_notebook_02_moves_and_leads_to_other_pages(open_page, packa
     bars.wait_for()
     Slider(page.get_by_role("slider", name="Temperature")).press("ArrowRight")
     bars.filter(has_text="At T = 1.2").wait_for(timeout=5000)
-    Slider(page.get_by_role("slider", name="Labelled pictures")).press("ArrowRight")
-    pages.filter(has_text=re.compile("^30 pictures of each class")).wait_for(timeout=5000)
+    Slider(page.get_by_role("slider", name="Labelled images")).press("ArrowRight")
+    pages.filter(has_text=re.compile("^30 images of each class")).wait_for(timeout=5000)
     assert page.locator("a[href='00_start_here.html']").count() == 1
     assert page.locator("a[href$='.ipynb']").count() == 1  # the badge's, to Colab
 
