@@ -143,13 +143,13 @@ def card(path):
     opening = text(notebook["cells"][0]["source"])
     pages = [text(output.get("data", {}).get("text/html", "")) for _, output in outputs(notebook)]
     pictures = [found[0] for page in pages if (found := re.search(r"<img [^>]*>", page))]
-    [line] = [part for part in opening.split("\n\n")[1:] if "Afterwards you can" in part]
+    [line] = [part for part in opening.split("\n\n")[1:] if "By the end you can" in part]
     [_, time] = opening.split("**Time**: ")
     return CARD.format(
         picture=re.sub(r' style="[^"]*"', "", pictures[0]) if pictures else "",
         page=f"{path.stem}.html",
         title=escape(re.match(r"# (.*)", opening)[1]),
-        line=escape(" ".join(line.split("Afterwards you can")[0].split())),
+        line=escape(" ".join(line.split("By the end you can")[0].split())),
         time="Time: " + escape(" ".join(time.split("\n\n")[0].split())),
     )
 
