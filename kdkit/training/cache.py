@@ -184,7 +184,9 @@ class ViewCache:
     def _largest_difference(self, teacher, chosen, tolerance):
         index, view = chosen // self.data.views.count, chosen % self.data.views.count
         views = self.data.views
-        fresh = self._ask(teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view))
+        fresh = self._packed(
+            teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view)
+        )
         kept = self._unpacked(self._read(chosen)[0].view(torch.float32))
         differences = torch.zeros(len(chosen))
         for name, found in self._unpacked(fresh).items():
@@ -204,7 +206,7 @@ class ViewCache:
             return bits.view(torch.float32)
         inputs = inputs()
         self.teacher_images += len(inputs)
-        answer = self._ask(self.teacher, inputs)
+        answer = self._packed(self.teacher, inputs)
         self._store(entries, answer)
         return answer
 
@@ -214,9 +216,9 @@ class ViewCache:
         return bits, self._rows.checks(entries) == self._check_values(entries, bits)
 
     @torch.no_grad()
-    def _ask(self, teacher, inputs):
+    def _packed(self, teacher, inputs):
         """What the teacher answers, packed: float32 ``[N, width]``, each row all its outputs, one after another."""
-        found = _asked(teacher, inputs)
+        found = _outputs_of(teacher, inputs)
         for name, output in found.items():
             if output.shape[1:] != self._shapes.get(name) or len(output) != len(inputs):
                 raise ValueError(
@@ -244,7 +246,8 @@ class ViewCache:
         if part is None:
             return {"logits": classes}
         shapes = {
-            name: tuple(output.shape[1:]) for name, output in _asked(teacher, models.as_input(part.images[:1])).items()
+            name: tuple(output.shape[1:])
+            for name, output in _outputs_of(teacher, models.as_input(part.images[:1])).items()
         }
         if shapes["logits"] != classes:
             raise ValueError(
@@ -316,7 +319,7 @@ class ViewCache:
 
 
 @torch.no_grad()
-def _asked(teacher, inputs):
+def _outputs_of(teacher, inputs):
     """What the teacher, in eval mode, answers: float32 on the CPU, by name, in the order of the names."""
     models.eval_mode(teacher)
     found = models.outputs(teacher, inputs.to(models.device_of(teacher)), "teacher")
