@@ -59,7 +59,7 @@ PLACES = {
     "while the cache file is created": (ViewCache, "_create", 1, gone),
     "between the writing and the renaming of the cache file": (files.os, "replace", 1, gone),
     "half-way through a cache fill": (ViewCache, "_store", 6, half_an_entry),
-    "in the teacher's forward": (ViewCache, "_ask", 5, gone),
+    "in the teacher's forward": (ViewCache, "_packed", 5, gone),
     "in an evaluation": (metrics, "predict", 3, gone),
 }
 
