@@ -132,7 +132,7 @@ def check_features(student: Tensor, teacher: Tensor, shape: str = "[B, ...]", al
     if alike and ours != theirs:
         raise ValueError(
             f"the features must be alike in shape; got {ours} of the student, {theirs} of the teacher. Put a projector "
-            "between (models.projector), or take a loss that compares the samples of a batch (losses.pkt)."
+            "between (models.Projector), or take a loss that compares the samples of a batch (losses.pkt)."
         )
 
 

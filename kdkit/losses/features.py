@@ -18,7 +18,7 @@ def hint(student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
     """The mean squared error between two features: 0 where the student's is the teacher's.
 
     Parameters: ``student_feature`` and ``teacher_feature``, ``[B, ...]``, alike in shape. Where the student is
-    narrower, put a projector between (``models.projector``), and let its weights learn with the student's.
+    narrower, put a projector between (``models.Projector``), and let its weights learn with the student's.
     Returns a scalar tensor: the mean over all entries. The teacher gets no gradient. Raises ``ValueError`` where shapes
     are not as said. Source: Romero et al. 2015, FitNets (arXiv:1412.6550), equation 3, which has half of the sum.
 
@@ -34,7 +34,7 @@ def log_sum(student_feature: Tensor, teacher_feature: Tensor, power: float = 4.0
     """log of the sum of |student - teacher|^power over a batch: large differences count most, their scale hardly.
 
     Parameters: ``student_feature`` and ``teacher_feature``, ``[B, ...]``, alike in shape, and both normalised, as
-    ``models.projector(..., normalised=True)`` makes them; ``power``, a finite number above 0.
+    ``models.Projector(..., normalised=True)`` makes them; ``power``, a finite number above 0.
     Returns a scalar tensor; where both are equal, the logarithm of the smallest normal number of its dtype. Raises
     ``ValueError`` as ``hint``. Source: Miles and Mikolajczyk 2024 (arXiv:2303.11098), section 4.3.
 
