@@ -24,7 +24,7 @@ Knowledge distillation from the command line.
   python -m kdkit caches                          what is kept to save time, and how large it is
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
-on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
+on where it was when the same command is given again. `python -m kdkit COMMAND --help` says more.
 """
 
 COMMANDS = (doctor, train_teacher, distill, evaluate, experiments, train_bert, caches)
