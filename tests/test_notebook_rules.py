@@ -145,6 +145,7 @@ def test_where_the_right_option_stands_is_read_from_its_explanation(heading):
     rows = [(wrong, right), (right, wrong), (wrong, wrong), (wrong, right)]
     quiz = f"{heading}\n" + "".join(f"\n**{n}. Why?**\n" + "\n".join(row) + "\n" for n, row in enumerate(rows, 1))
     assert list(notebooks.quiz_places(with_text(quiz))) == [[2], [1], [], [2]]
+    assert list(notebooks.quiz_places(with_text(quiz.replace("## Quiz", "## ◆ Quiz")))) == [[2], [1], [], [2]]
     assert share_of_the_commonest([[2], [1], [2], [2]]) == 0.75
 
 
