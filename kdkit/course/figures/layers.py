@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdkit.course.figures.axes import BLACK, ORANGE, SKY, new_axes
+from kdkit.course.figures.axes import BLACK, ORANGE, SKY, WIDTH, describe, new_axes
 from kdkit.course.figures.inputs import check_names
 from kdkit.losses.arguments import whole
 
@@ -38,7 +38,7 @@ def layer(
     """
     check_names("tokens", tokens, len(trace.before))
     place = whole(place, "place", 0, len(tokens) - 1, "It is the number of a token.")
-    fig, axes = new_axes(1, 2, (9, 5), width_ratios=[1, 2])
+    fig, axes = new_axes(1, 2, (WIDTH, 5), width_ratios=[1, 2])
     looks, way = axes[0]
     _draw_looks(looks, trace.looks_at[place].tolist(), tokens)
     looks.set_title(f"{tokens[place]} looks at", fontsize=12)
@@ -47,8 +47,11 @@ def layer(
     for height, when, words in zip((0.07, 0.93), ("before", "after"), says, strict=True):
         said = [f"{when} it the classifier says", *(f"{word} {share:.0%}" for word, share in words.items())]
         way.text(0.57, height, "\n".join(said), **TEXT)
-    fig.suptitle(title, fontsize=13)
-    return fig
+    ranked = sorted(zip(trace.looks_at[place].tolist(), tokens, strict=True), reverse=True)
+    seen = ", ".join(f"{token} {share:.0%}" for share, token in ranked[:3])
+    before, after = (" ".join(f"{word} {share:.0%}" for word, share in words.items()) for words in says)
+    words = f"{tokens[place]} looks most at {seen}. The classifier says before the layer: {before}; after it: {after}."
+    return describe(fig, title, words)
 
 
 def _vectors(trace: LayerTrace):
