@@ -40,6 +40,7 @@ def test_a_figure_says_its_title_and_its_numbers_unless_told_otherwise():
     assert f'<img alt="{said}"' in figures.image_tag(figure) and figure.get_suptitle() == "a peaks at 2."
     assert '<img alt="in short"' in figures.image_tag(figure, "in short")
     with pytest.raises(ValueError, match="title must be a text"):
+        (figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),)
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc", title=3)
 
 
@@ -208,6 +209,7 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         figures.hard_and_soft([0.9, 0.1], ["a", "b"], 0),
         figures.matrix(torch.eye(3), ["a", "b", "c"]),
         figures.lines([1, 2], {"a": [1, 2]}, xlabel="x", ylabel="y", marks={"here": 1.5}),
+        figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc"),
         figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[0, 1]),
         figures.ratios([[2.0, 1.0], [0.5, 1.1]], [[True, False]] * 2, **NAMES),
