@@ -1,4 +1,4 @@
-"""The fair fight: what it promises to hold fixed is held fixed, and its results are kept and compared rightly."""
+"""The fair comparison: what it promises to hold fixed is held fixed, and its results are kept and compared rightly."""
 
 import json
 from dataclasses import asdict, replace
