@@ -50,8 +50,8 @@ def layer(
     ranked = sorted(zip(trace.looks_at[place].tolist(), tokens, strict=True), reverse=True)
     seen = ", ".join(f"{token} {share:.0%}" for share, token in ranked[:3])
     before, after = (" ".join(f"{word} {share:.0%}" for word, share in words.items()) for words in says)
-    words = f"{tokens[place]} looks most at {seen}. The classifier says before the layer: {before}; after it: {after}."
-    return describe(fig, title, words)
+    told = f"{tokens[place]} looks most at {seen}. The classifier says before the layer: {before}; after it: {after}."
+    return describe(fig, title, told)
 
 
 def _vectors(trace: LayerTrace):
