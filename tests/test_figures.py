@@ -21,6 +21,7 @@ from kdkit.data.things import CLASSES
 from kdkit.measure import metrics
 from kdkit.measure.metrics import paired_interval
 from kdkit.measure.profiling import Spread
+from kdkit.models import bert
 
 
 def some_figure():
@@ -40,6 +41,7 @@ def test_a_figure_says_its_title_and_its_numbers_unless_told_otherwise():
     assert f'<img alt="{said}"' in figures.image_tag(figure) and figure.get_suptitle() == "a peaks at 2."
     assert '<img alt="in short"' in figures.image_tag(figure, "in short")
     with pytest.raises(ValueError, match="title must be a text"):
+        (figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),)
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc", title=3)
 
 
@@ -208,6 +210,7 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         figures.hard_and_soft([0.9, 0.1], ["a", "b"], 0),
         figures.matrix(torch.eye(3), ["a", "b", "c"]),
         figures.lines([1, 2], {"a": [1, 2]}, xlabel="x", ylabel="y", marks={"here": 1.5}),
+        figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc"),
         figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[0, 1]),
         figures.ratios([[2.0, 1.0], [0.5, 1.1]], [[True, False]] * 2, **NAMES),
@@ -331,3 +334,34 @@ def test_predictors_share_their_y_and_differ_in_marker_by_group():
     for axis in fig.axes:
         assert sorted(y for line in axis.lines for y in line.get_ydata()) == [5, 6, 7]
         assert len({line.get_marker() for line in axis.lines}) == 2
+
+
+def some_trace():
+    looks_at = torch.tensor([[0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
+    before, attention, network = torch.tensor([[3.0, 4.0]] * 3), torch.tensor([[0.0, 2.0]] * 3), torch.ones(3, 2)
+    return bert.LayerTrace(before, looks_at, attention, torch.zeros(3, 8), network, 2 * before)
+
+
+def test_a_layer_is_drawn_with_the_numbers_of_one_token():
+    fig = figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b")
+    looks, way = fig.axes
+    assert [bar.get_width() for bar in looks.patches] == pytest.approx([0.2, 0.5, 0.3])
+    assert [bool(bar.get_hatch()) for bar in looks.patches] == [False, True, False]
+    said = [text.get_text() for text in way.texts if text.get_text() not in ("", "+")]
+    assert said[:4] == [
+        "2 numbers, length 5.0",
+        "2 numbers, length 10.0",
+        "attention adds length 2.0",
+        "small network 2 → 8 → 2\nadds length 1.4",
+    ]
+    assert said[4:] == ["before it the classifier says\nx 50%", "after it the classifier says\ny 75%"]
+    assert fig.get_label() == (
+        "It looks at b. b looks most at b 50%, c 30%, a 20%. "
+        "The classifier says before the layer: x 50%; after it: y 75%."
+    )
+
+
+@pytest.mark.parametrize(("tokens", "place", "name"), [(["a", "b"], 0, "tokens"), (["a", "b", "c"], 3, "place")])
+def test_a_layer_of_other_tokens_is_refused(tokens, place, name):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        figures.layer(some_trace(), tokens, place, says=({}, {}))

@@ -44,6 +44,13 @@ def test_what_was_not_measured_is_refused_with_the_names_of_what_was():
         measured.load("luck")
 
 
+def test_values_come_in_the_order_of_seeds_and_nothing_found_is_refused():
+    rows = [{"arm": arm, "seed": seed, "gain": 10 * seed + len(arm)} for seed in (2, 0, 1) for arm in ("a", "bb")]
+    assert measured.values({"rows": rows}, "gain", arm="bb") == [2, 12, 22]
+    with pytest.raises(ValueError, match="no row of this result has"):
+        measured.values({"rows": rows}, "gain", arm="c")
+
+
 def test_teacher():
     teacher = measured.load("cifar10-teacher")
     assert f"**{teacher['results']['accuracy']:.2%}**".replace("%", " %") in PAGE

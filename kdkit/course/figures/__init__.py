@@ -7,6 +7,7 @@ from kdkit.course.figures.axes import LOOKS
 from kdkit.course.figures.bars import bars
 from kdkit.course.figures.curves import LiveCurves, learning_curves, lines
 from kdkit.course.figures.images import pictures
+from kdkit.course.figures.layers import layer
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
@@ -24,6 +25,7 @@ __all__ = [
     "image_tag",
     "in_words",
     "intervals",
+    "layer",
     "learning_curves",
     "lines",
     "matrix",
