@@ -56,6 +56,17 @@ def test_soft_target_draws_each_probability_and_hatches_the_label():
     assert [bool(bar.get_hatch()) for bar in bars] == [number == 3 for number in range(10)]
 
 
+def test_bars_stand_in_their_order_with_their_numbers():
+    figure = figures.bars({"tree": 10.6, "table": 1.84}, xlabel="mushroom, %", title="Trees lead")
+    axis = figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [10.6, 1.84]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["tree", "table"]
+    assert [text.get_text() for text in axis.texts] == ["11", "1.8"] and axis.yaxis_inverted()
+    assert figure.get_label() == "Trees lead. mushroom, %: tree 11, table 1.8."
+    with pytest.raises(ValueError, match="values must be at least 0; got -1"):
+        figures.bars({"tree": -1.0}, xlabel="x")
+
+
 def test_a_probability_of_zero_does_not_break_the_log_scale():
     low, high = figures.soft_target([1.0, 0.0], ["a", "b"]).axes[0].get_xlim()
     assert 0 < low < high

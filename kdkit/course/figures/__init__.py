@@ -9,13 +9,14 @@ from kdkit.course.figures.images import pictures
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
-from kdkit.course.figures.soft_targets import hard_and_soft, in_words, side_by_side, soft_target
+from kdkit.course.figures.soft_targets import bars, hard_and_soft, in_words, side_by_side, soft_target
 from kdkit.course.figures.tables import change, matrix, ratios, tree
 
 __all__ = [
     "LOOKS",
     "LiveCurves",
     "Table",
+    "bars",
     "change",
     "gains",
     "hard_and_soft",

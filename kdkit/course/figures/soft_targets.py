@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdkit.course.figures.axes import BLACK, ORANGE, SKY, SMALL, VERMILION, WIDTH, describe, new_axes, use_plain_ticks
 from kdkit.course.figures.images import draw_image
-from kdkit.course.figures.inputs import check_dict, check_images, check_label, distribution
+from kdkit.course.figures.inputs import check_dict, check_images, check_label, distribution, finite
 
 
 def soft_target(
@@ -88,6 +88,23 @@ def side_by_side(
         axis.tick_params(labelleft=number == 0)  # the names stand once, on the left
     told = " ".join(f"{' '.join(name.split())}: {in_words(values, classes)}" for name, values in panels.items())
     return describe(fig, title, told)
+
+
+def bars(values: Mapping[str, float], *, xlabel: str, title: str = "") -> Figure:
+    """One bar for each entry of ``values``, a dict of name to a number of at least 0, in their order, from the top.
+
+    Raises ``ValueError`` for numbers below 0 and such as are not finite.
+    """
+    check_dict("values", values)
+    numbers = finite("values", list(values.values()))
+    if min(numbers) < 0:
+        raise ValueError(f"values must be at least 0; got {min(numbers):g}.")
+    fig, axes = new_axes(1, 1, (8, 0.3 * len(values) + 1.2))
+    _draw_bars(axes[0, 0], numbers, list(values), None)
+    _write_values(axes[0, 0], numbers)
+    axes[0, 0].set(xlabel=xlabel, xlim=(0, 1.1 * max(*numbers, 1e-12)))
+    told = ", ".join(f"{name} {number:.2g}" for name, number in zip(values, numbers, strict=True))
+    return describe(fig, title, f"{xlabel}: {told}.")
 
 
 def in_words(probabilities: Sequence[float] | Tensor, classes: Sequence[str]) -> str:
