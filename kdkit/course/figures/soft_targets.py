@@ -90,20 +90,21 @@ def side_by_side(
     return describe(fig, title, told)
 
 
-def bars(values: Mapping[str, float], *, xlabel: str, title: str = "") -> Figure:
-    """One bar for each entry of ``values``, a dict of name to a number of at least 0, in their order, from the top.
+def ranking(values: Mapping[str, float], *, xlabel: str, title: str = "") -> Figure:
+    """One bar with its number for each entry of ``values``, a dict of name to a number of at least 0, from the highest.
 
     Raises ``ValueError`` for numbers below 0 and such as are not finite.
     """
     check_dict("values", values)
-    numbers = finite("values", list(values.values()))
+    ranked = sorted(zip(finite("values", list(values.values())), values, strict=True), reverse=True)
+    numbers, names = [number for number, _ in ranked], [name for _, name in ranked]
     if min(numbers) < 0:
         raise ValueError(f"values must be at least 0; got {min(numbers):g}.")
-    fig, axes = new_axes(1, 1, (8, 0.3 * len(values) + 1.2))
-    _draw_bars(axes[0, 0], numbers, list(values), None)
+    fig, axes = new_axes(1, 1, (8, 0.3 * len(names) + 1.2))
+    _draw_bars(axes[0, 0], numbers, names, None)
     _write_values(axes[0, 0], numbers)
     axes[0, 0].set(xlabel=xlabel, xlim=(0, 1.1 * max(*numbers, 1e-12)))
-    told = ", ".join(f"{name} {number:.2g}" for name, number in zip(values, numbers, strict=True))
+    told = ", ".join(f"{name} {number:.2g}" for number, name in ranked)
     return describe(fig, title, f"{xlabel}: {told}.")
 
 
