@@ -11,7 +11,7 @@ from kdkit.course.figures.layers import layer
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
-from kdkit.course.figures.soft_targets import hard_and_soft, in_words, side_by_side, soft_target
+from kdkit.course.figures.soft_targets import hard_and_soft, in_words, ranking, side_by_side, soft_target
 from kdkit.course.figures.tables import change, matrix, ratios, tree
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "pairs",
     "pictures",
     "predictors",
+    "ranking",
     "ratios",
     "scatter",
     "show",
