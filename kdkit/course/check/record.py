@@ -43,7 +43,10 @@ def exercise(check: Callable[[Callable], judging.Verdict]) -> Callable[[Callable
     """
 
     @functools.wraps(check)
-    def checked(function):
+    def checked(*handed_in):
+        if len(handed_in) != 1 or not callable(handed_in[0]):
+            return _no_function(check.__name__, handed_in)
+        [function] = handed_in
         try:
             with torch.enable_grad():  # a notebook may have switched it off
                 verdict = check(function)
@@ -58,6 +61,16 @@ def exercise(check: Callable[[Callable], judging.Verdict]) -> Callable[[Callable
         return verdict
 
     return checked
+
+
+def _no_function(name, handed_in):
+    """The verdict on numbers, say, in place of the function that returns them."""
+    got = " and ".join(shown if len(shown := repr(value)) <= 40 else type(value).__name__ for value in handed_in)
+    return judging.Verdict(
+        False,
+        f"hand in the function that you wrote, by its name alone: `check.{name}(my_function)`, without a call in the "
+        f"brackets. You handed in {got or 'nothing'}",
+    )
 
 
 def progress() -> "Progress":
