@@ -183,7 +183,7 @@ def table(result):
             means = {
                 m: statistics.mean(values(result, setting, arm, m)) for m in ("perplexity", "agreement", "transfer")
             }
-            pair = metrics.paired_interval(values(result, setting, "triple loss", "accuracy"), words)
+            pair = metrics.paired_interval(words, baseline=values(result, setting, "triple loss", "accuracy"))
             gap = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
             yield (
                 f"| {arm} | {values(result, setting, arm, 'lr')[0]:g} | {means['perplexity']:.2f} | "

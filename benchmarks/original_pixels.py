@@ -99,12 +99,12 @@ def table(result):
     rows = {kind: [row for row in result["rows"] if row["kind"] == kind] for kind in WORDS}
     for kind, words in WORDS.items():
         yield _row(f"small, {words}, mean of {len(rows[kind])} seeds", rows[kind])
-    losses = [[row["copies"] - row["originals"] for row in rows[kind]] for kind in ("worn", "plain")]
+    worn, plain = ([row["copies"] - row["originals"] for row in rows[kind]] for kind in ("worn", "plain"))
     yield ""
-    saved = metrics.paired_interval(*losses).verdict
+    saved = metrics.paired_interval(plain, baseline=worn).verdict
     yield f"- What corrupted copies save on originals (loss of plain minus loss with them): {saved}."
-    tests = [[row["test"] for row in rows[kind]] for kind in ("plain", "worn")]
-    cost = metrics.paired_interval(*tests).verdict
+    worn, plain = ([row["test"] for row in rows[kind]] for kind in ("worn", "plain"))
+    cost = metrics.paired_interval(worn, baseline=plain).verdict
     yield f"- What they do on JPEG copies (test accuracy with them, minus plain): {cost}."
 
 

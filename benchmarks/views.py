@@ -43,7 +43,7 @@ def main():
     options = parser.parse_args()
     splits = data.load(options.data)
     runs = [{"seed": seed, **both(options, splits, seed)} for seed in range(options.seeds)]
-    pair = metrics.paired_interval([run["random"] for run in runs], [run["fixed"] for run in runs])
+    pair = metrics.paired_interval([run["fixed"] for run in runs], baseline=[run["random"] for run in runs])
     print(f"fixed schedule against random views: {pair.verdict}")
     if options.json:
         result = {"data": splits.name, "runs": runs, "verdict": pair.verdict, "versions": machine.versions()}

@@ -95,7 +95,7 @@ def table():
     logits, labels = random(4, 3), torch.tensor([0, 1, 2, 1])
     pair = {"student_logits": logits, "teacher_logits": logits + 1}
     weighted = {"labels": labels, "temperature": 2.0, "soft_weight": 0.5, "hard_weight": 0.5, "mask": labels > 0}
-    scores = {"first": [0.1, 0.5, 0.3], "second": [0.2, 0.4, 0.6]}
+    scores = {"values": [0.2, 0.4, 0.6], "baseline": [0.1, 0.5, 0.3]}
     images = torch.zeros(2, 3, 12, 12, dtype=torch.uint8)
     sizes = {"width": 2, "classes": 3, "channels": 3, "seed": 0}
     return {
@@ -121,7 +121,7 @@ def table():
         "bias_for_prior": (metrics.bias_for_prior, {"logits": logits, "label": 1, "prior": 0.2}),
         "paired_interval": (metrics.paired_interval, scores),
         "bootstrap_interval": (metrics.bootstrap_interval, scores),
-        "rank_correlation": (metrics.rank_correlation, scores),
+        "rank_correlation": (metrics.rank_correlation, {"first": [0.1, 0.5, 0.3], "second": [0.2, 0.4, 0.6]}),
         "student": (models.student, {**sizes, "depth": 3}),
         "teacher": (models.teacher, sizes),
         "encoder": (models.encoder, {"width": 8, "depth": 1, "seed": 0}),

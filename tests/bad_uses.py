@@ -56,7 +56,7 @@ def checked_cache(sample, seed, tolerance):
     cache, index = ViewCache(teacher(), splits()), torch.arange(8)
     views = splits().views
     cache.outputs(index, index, views.take(views.pad(splits().train.images[:8]), index, index))
-    return cache.check(sample, seed, tolerance)
+    return cache.check(sample, seed=seed, tolerance=tolerance)
 
 
 def train_reader(student, **given):

@@ -23,7 +23,7 @@ def test_examples_in_docstrings_are_true():
 @given(st.integers(1, 48), st.data())
 def test_layers_are_spread_from_the_first_to_the_last_and_none_comes_twice(depth, data):
     few = data.draw(st.integers(1, depth))
-    layers = bert.layers_to_copy(depth, few)
+    layers = bert.layers_to_copy(teacher_depth=depth, student_depth=few)
     assert len(set(layers)) == few and list(layers) == sorted(layers) and layers[0] == 0
     assert few == 1 or layers[-1] == depth - 1
     gaps = {later - earlier for earlier, later in itertools.pairwise(layers)}
@@ -33,7 +33,7 @@ def test_layers_are_spread_from_the_first_to_the_last_and_none_comes_twice(depth
 @pytest.mark.parametrize("depth", [0, 5])
 def test_a_student_with_no_layer_or_more_than_its_teacher_is_refused(depth):
     with pytest.raises(ValueError, match=f"1 to 4 layers can be made of 4; got {depth}"):
-        bert.layers_to_copy(4, depth)
+        bert.layers_to_copy(teacher_depth=4, student_depth=depth)
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone():

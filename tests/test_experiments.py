@@ -183,8 +183,8 @@ def made_up(**accuracies):
 
 def test_differences_are_taken_within_a_seed_and_leave_out_tuning():
     result = made_up(labels=[0.5, 0.6, 0.7], argmax=[0.52, 0.61, 0.73], soft=[0.55, 0.65, 0.75])
-    pair = studies.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))
-    assert pair == metrics.paired_interval([0.5, 0.6, 0.7], [0.55, 0.65, 0.75])
+    pair = studies.compare(result, "full", "8x3", ("soft", None), baseline=("labels", 1.0))
+    assert pair == metrics.paired_interval([0.55, 0.65, 0.75], baseline=[0.5, 0.6, 0.7])
     found = studies.comparisons(result)
     assert len(found) == 3 and {budget for _, _, budget, _ in found} == {1.0, None}
     assert studies.tuned(result, "full", "8x3") == {"labels": 0.4, "argmax": 0.4, "soft": 0.4}
@@ -205,8 +205,8 @@ def test_tuning_tells_what_each_rate_gave_on_validation_images(whole):
 
 def test_unfinished_results_are_compared_as_far_as_they_go():
     result = made_up(labels=[0.5, 0.6, 0.7], argmax=[], soft=[0.55, 0.66])
-    pair = studies.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))
-    assert pair == metrics.paired_interval([0.5, 0.6], [0.55, 0.66])
+    pair = studies.compare(result, "full", "8x3", ("soft", None), baseline=("labels", 1.0))
+    assert pair == metrics.paired_interval([0.55, 0.66], baseline=[0.5, 0.6])
     assert len(studies.comparisons(result)) == 1
 
 
@@ -216,8 +216,8 @@ def test_a_diverged_seed_is_counted_said_and_left_out_of_what_is_compared():
         if row["arm"] == "argmax" or (row["arm"], row["seed"]) == ("soft", 1):
             row.update(val_accuracy=0.0, diverged=True)
             row.pop("accuracy")
-    pair = studies.compare(result, "full", "8x3", ("labels", 1.0), ("soft", None))
-    assert pair == metrics.paired_interval([0.5, 0.7], [0.55, 0.75]) and len(studies.comparisons(result)) == 1
+    pair = studies.compare(result, "full", "8x3", ("soft", None), baseline=("labels", 1.0))
+    assert pair == metrics.paired_interval([0.55, 0.75], baseline=[0.5, 0.7]) and len(studies.comparisons(result)) == 1
     for row in result["rows"]:
         row.update(dict.fromkeys(studies.MEASURES[1:], 1.0))
     rows = {row["arm"]: row for row in studies.summary(result)}

@@ -4,13 +4,14 @@ import base64
 import io
 import math
 import statistics
-from itertools import combinations
+from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import matplotlib.image
 import pytest
 import torch
 from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import linkage
 
 from kdkit import studies, zoo
@@ -25,10 +26,20 @@ def some_figure():
     return figures.soft_target(torch.softmax(torch.arange(10.0), 0), CLASSES, label=9)
 
 
-@pytest.mark.parametrize("alt", ["", "  ", None])
-def test_a_picture_without_a_text_is_refused(alt):
+@pytest.mark.parametrize(("figure", "alt"), [(some_figure(), ""), (some_figure(), "  "), (Figure(), None)])
+def test_a_picture_without_a_text_is_refused(figure, alt):
     with pytest.raises(ValueError, match="needs a text for those who cannot see it"):
-        figures.show(some_figure(), alt=alt)
+        figures.show(figure, alt=alt)
+
+
+def test_a_figure_says_its_title_and_its_numbers_unless_told_otherwise():
+    curves = {"a": [1, 5, 3], "b": [4, 2, 4]}
+    figure = figures.lines([1, 2, 4], curves, xlabel="T", ylabel="gain", title="a peaks at 2.", marks={"here": 3})
+    said = "a peaks at 2. gain over T: a from 1 to 3, highest 5 at 2; b from 4 to 4, lowest 2 at 2. Marked at 3: here."
+    assert f'<img alt="{said}"' in figures.image_tag(figure) and figure.get_suptitle() == "a peaks at 2."
+    assert '<img alt="in short"' in figures.image_tag(figure, "in short")
+    with pytest.raises(ValueError, match="title must be a text"):
+        figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc", title=3)
 
 
 def test_tag_holds_the_escaped_text_and_a_readable_picture():
@@ -41,12 +52,12 @@ def test_tag_holds_the_escaped_text_and_a_readable_picture():
 def test_soft_target_draws_each_probability_and_hatches_the_label():
     p = torch.softmax(torch.arange(10.0), 0)
     bars = figures.soft_target(p, CLASSES, label=3).axes[0].patches
-    assert [bar.get_height() for bar in bars] == pytest.approx(p.tolist())
+    assert [bar.get_width() for bar in bars] == pytest.approx(p.tolist())
     assert [bool(bar.get_hatch()) for bar in bars] == [number == 3 for number in range(10)]
 
 
 def test_a_probability_of_zero_does_not_break_the_log_scale():
-    low, high = figures.soft_target([1.0, 0.0], ["a", "b"]).axes[0].get_ylim()
+    low, high = figures.soft_target([1.0, 0.0], ["a", "b"]).axes[0].get_xlim()
     assert 0 < low < high
 
 
@@ -78,10 +89,10 @@ def test_a_student_stands_beside_in_another_pattern():
     p, q = torch.softmax(torch.arange(10.0), 0), torch.full((10,), 0.1)
     axis = figures.soft_target(p, CLASSES, label=3, student=q).axes[0]
     teacher, student = axis.patches[:10], axis.patches[10:]
-    assert [bar.get_height() for bar in student] == pytest.approx(q.tolist())
+    assert [bar.get_width() for bar in student] == pytest.approx(q.tolist())
     assert all(bar.get_hatch() == ".." for bar in student)
     assert all(
-        one.get_x() + one.get_width() <= other.get_x() + 1e-9 for one, other in zip(teacher, student, strict=True)
+        one.get_y() + one.get_height() <= other.get_y() + 1e-9 for one, other in zip(teacher, student, strict=True)
     )
 
 
@@ -89,8 +100,8 @@ def test_hard_and_soft_has_the_label_the_target_and_the_target_without_the_label
     p = torch.tensor([0.7, 0.25, 0.05])
     label, soft, small = figures.hard_and_soft(p, ["a", "b", "c"], label=0).axes
     for axis, heights in (label, [1, 0, 0]), (soft, p.tolist()), (small, [0, 0.25, 0.05]):
-        assert [bar.get_height() for bar in axis.patches] == pytest.approx(heights)
-    assert label.get_ylim() == pytest.approx((0, 1.05)) and small.get_ylim() == pytest.approx((0, 0.2625))
+        assert [bar.get_width() for bar in axis.patches] == pytest.approx(heights)
+    assert label.get_xlim() == pytest.approx((0, 1.05)) and small.get_xlim() == pytest.approx((0, 0.2625))
     assert "4 times" in small.get_title()
 
 
@@ -105,22 +116,44 @@ def test_tree_names_every_class():
 
 
 def test_lines_draw_what_they_are_given_with_marks_and_log_axes():
-    axis = figures.lines([1, 10], {"a": [1, 2], "b": [3, 4]}, "x", "y", log="xy", marks={"here": 3}).axes[0]
+    curves = {"a": [1, 2], "b": [3, 4]}
+    axis = figures.lines([1, 10], curves, xlabel="x", ylabel="y", log="xy", marks={"here": 3}).axes[0]
     assert [line.get_ydata().tolist() for line in axis.lines[:2]] == [[1, 2], [3, 4]]
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log") and list(axis.lines[2].get_xdata()) == [3, 3]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b", "here"]
+    assert [text.get_text() for text in axis.texts] == ["here", "a", "b"] and axis.get_legend() is None
+
+
+def test_names_at_the_ends_of_curves_keep_their_order_and_do_not_meet():
+    ends = {"low": 0.1, "middle": 0.1001, "same": 0.1002, "high": 0.9}
+    figure = figures.lines([1, 2], {name: [0.5, end] for name, end in ends.items()}, xlabel="x", ylabel="y")
+    figures.image_tag(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert [text.get_text() for text in figure.axes[0].texts] == list(ends)
+    assert all(one.y1 <= other.y0 + 2 for one, other in pairwise(boxes))
+    top = figure.axes[0].transData.transform((2, 0.9))[1]
+    assert boxes[3].y0 < top < boxes[3].y1, "one that meets no other stands at its end"
+
+
+def test_pairs_that_rise_and_fall_look_otherwise_and_the_title_counts_them():
+    figure = figures.pairs({"alone": [0.5, 0.6], "distilled": [0.7, 0.55]})
+    assert figure.get_suptitle() == "Distilled is higher in 1 of 2 pairs"
+    assert [line.get_linestyle() for line in figure.axes[0].lines] == ["-", "--", "-"]
+    assert list(figure.axes[0].lines[2].get_ydata()) == pytest.approx([55, 62.5])
+    assert "from alone to distilled: 50.0 to 70.0, 60.0 to 55.0." in figure.get_label()
+    with pytest.raises(ValueError, match="two arms to be compared"):
+        figures.pairs({"alone": [0.5]})
 
 
 def test_gains_are_means_with_their_intervals():
-    pair = paired_interval([0.5, 0.5, 0.5], [0.52, 0.53, 0.54])
-    axis = figures.gains([1, 4], {"a": [pair, pair]}, "title", (-1, 9)).axes[0]
-    (bars,) = axis.containers
+    pair = paired_interval([0.52, 0.53, 0.54], baseline=[0.5, 0.5, 0.5])
+    axis = figures.gains([1, 4], {"a": [pair, pair]}, title="title", ylim=(-1, 9)).axes[0]
+    bars, _ = axis.containers
     low, high = bars.lines[2][0].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((100 * pair.low, 100 * pair.high)) and axis.get_ylim() == (-1, 9)
 
 
 def test_scatter_names_the_points_that_it_is_told_to():
-    axis = figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], "x", "y", named=[1]).axes[0]
+    axis = figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[1]).axes[0]
     assert [text.get_text() for text in axis.texts] == ["two"] and len(axis.collections[0].get_offsets()) == 2
 
 
@@ -157,7 +190,7 @@ def apart(box, point):
 @pytest.mark.parametrize("given", [likeness_of_things, quickness_of_shapes, crowd])
 def test_scatter_writes_no_name_over_another_or_beside_a_point_that_is_not_its_own(given):
     x, y, names, named = given()
-    figure = figures.scatter(x, y, names, "x", "y", named)
+    figure = figures.scatter(x, y, names, xlabel="x", ylabel="y", named=named)
     figures.image_tag(figure, "as a reader gets it")
     [axis] = figure.axes
     boxes = [text.get_window_extent() for text in axis.texts]
@@ -168,20 +201,24 @@ def test_scatter_writes_no_name_over_another_or_beside_a_point_that_is_not_its_o
         assert min(range(len(points)), key=lambda number: apart(box, points[number])) == names.index(text.get_text())
 
 
-def test_no_text_is_smaller_than_nine_points():
+def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
     some = [
-        *(some_figure(), figures.pairs([0.1, 0.2], [0.3, 0.1], ["a", "b"])),
+        *(some_figure(), figures.pairs({"a": [0.1, 0.2], "b": [0.3, 0.1]}, title="A claim that takes a line")),
         figures.hard_and_soft([0.9, 0.1], ["a", "b"], 0),
         figures.matrix(torch.eye(3), ["a", "b", "c"]),
-        figures.lines([1, 2], {"a": [1, 2]}, "x", "y"),
+        figures.lines([1, 2], {"a": [1, 2]}, xlabel="x", ylabel="y", marks={"here": 1.5}),
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc"),
-        figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], "x", "y", named=[0, 1]),
-        figures.gains([1, 4], {"a": [paired_interval([0, 0], [1, 2])] * 2}, "title", (-1, 9)),
+        figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[0, 1]),
+        figures.ratios([[2.0, 1.0], [0.5, 1.1]], [[True, False]] * 2, **NAMES),
+        figures.predictors({"layers": [1, 2]}, [5.0, 6.0], ["a", "b"], ylabel="ms"),
+        figures.soft_target([0.1, 0.9], ["a", "b"], student=[0.2, 0.8]),
+        figures.gains([1, 4], {"a": [paired_interval([1, 2], baseline=[0, 0])] * 2}, title="title", ylim=(-1, 9)),
     ]
     for figure in some:
         figure.draw_without_rendering()
-        sizes = [text.get_fontsize() for axis in figure.axes for text in axis.findobj(match=matplotlib.text.Text)]
-        assert min(sizes) >= 9
+        texts = [text for text in figure.findobj(match=matplotlib.text.Text) if text.get_text()]
+        assert min(text.get_fontsize() for text in texts) >= 11
+        assert figure.get_figwidth() <= figures.axes.WIDTH
 
 
 def test_no_figure_is_left_open_in_pyplot():
@@ -217,11 +254,11 @@ def test_live_curves_are_one_picture_that_is_replaced(monkeypatch):
     live.of("distilled")(run_with(0.7))
     assert len(shown) == 1 and "alone 50.0% after 1 of 3 epochs" in shown[0]
     assert len(replaced) == 2 and "alone 60.0% after 2 of 3 epochs; distilled 70.0% after 1 of 3" in replaced[1]
-    assert [list(curve.get_ydata()) for curve in live._figure().axes[0].lines] == [[0.5, 0.6], [0.7]]
+    assert [list(curve.get_ydata()) for curve in live._figure().axes[0].lines] == [[50, 60], [70]]
 
 
 def test_intervals_that_contain_0_look_otherwise():
-    shown, not_shown = paired_interval([0.5, 0.6], [0.6, 0.701]), paired_interval([0.5, 0.6], [0.6, 0.5])
+    shown, not_shown = (paired_interval(values, baseline=[0.5, 0.6]) for values in ([0.6, 0.701], [0.6, 0.5]))
     axis = figures.intervals({"a": shown, "b": not_shown}).axes[0]
     styles = [line.get_linestyle() for line in axis.lines if len(line.get_xdata()) == 2 and line.get_xdata()[0] != 0]
     assert styles[:1] == ["-"] and "--" in styles
@@ -230,14 +267,15 @@ def test_intervals_that_contain_0_look_otherwise():
 
 def test_a_change_is_written_with_its_sign():
     before, after = torch.tensor([[5, 0], [2, 3]]), torch.tensor([[4, 1], [2, 3]])
-    texts = [text.get_text() for text in figures.change(before, after, ["cat", "dog"]).axes[0].texts]
+    texts = [text.get_text() for text in figures.change(after, ["cat", "dog"], before=before).axes[0].texts]
     assert texts == ["-1", "+1", "0", "0"]
 
 
+NAMES = {"rows": ["1", "2"], "columns": ["a", "b"], "xlabel": "x", "ylabel": "y", "title": "t"}
+
+
 def test_ratios_within_the_noise_are_hatched_and_bracketed():
-    fig = figures.ratios(
-        [[2.0, 1.0], [0.5, 1.1]], [[True, False], [True, False]], ["1", "2"], ["a", "b"], "y", "x", "t"
-    )
+    fig = figures.ratios([[2.0, 1.0], [0.5, 1.1]], [[True, False], [True, False]], **NAMES)
     axis = fig.axes[0]
     assert [text.get_text() for text in axis.texts] == ["2.00", "(1.00)", "0.50", "(1.10)"]
     assert len([patch for patch in axis.patches if patch.get_hatch()]) == 2
@@ -246,12 +284,11 @@ def test_ratios_within_the_noise_are_hatched_and_bracketed():
 
 
 def test_a_border_runs_between_ratios_above_and_below_it():
-    names = ["1", "2"], ["a", "b"]
     table = [[2.0, 1.5], [1.4, 1.0]], [[True, True]] * 2
-    drawn = figures.ratios(*table, *names, "y", "x", "t", border=1.5).axes[0].lines
+    drawn = figures.ratios(*table, **NAMES, border=1.5).axes[0].lines
     ends = {tuple(line.get_xdata()) + tuple(line.get_ydata()) for line in drawn}
     assert ends == {(-0.5, 0.5, 0.5, 0.5), (0.5, 1.5, 0.5, 0.5)}
-    assert not figures.ratios(*table, *names, "y", "x", "t", border=0.5).axes[0].lines
+    assert not figures.ratios(*table, **NAMES, border=0.5).axes[0].lines
 
 
 @pytest.mark.parametrize(
@@ -264,7 +301,7 @@ def test_a_border_runs_between_ratios_above_and_below_it():
     ],
 )
 def test_logarithmic_axes_say_numbers_as_people_write_them(x, ticks):
-    fig = figures.lines(x, {"a": range(len(x))}, "x", "y", log="x")
+    fig = figures.lines(x, {"a": range(len(x))}, xlabel="x", ylabel="y", log="x")
     fig.draw_without_rendering()
     axis = fig.axes[0].xaxis
     low, high = axis.get_view_interval()
@@ -273,7 +310,8 @@ def test_logarithmic_axes_say_numbers_as_people_write_them(x, ticks):
 
 
 def test_predictors_share_their_y_and_differ_in_marker_by_group():
-    fig = figures.predictors({"layers": [1, 2, 3], "FLOPs": [10, 20, 30]}, [5.0, 6.0, 7.0], ["a", "b", "a"], "ms")
+    columns = {"layers": [1, 2, 3], "FLOPs": [10, 20, 30]}
+    fig = figures.predictors(columns, [5.0, 6.0, 7.0], ["a", "b", "a"], ylabel="ms")
     assert [axis.get_xlabel() for axis in fig.axes] == ["layers", "FLOPs"]
     for axis in fig.axes:
         assert sorted(y for line in axis.lines for y in line.get_ydata()) == [5, 6, 7]

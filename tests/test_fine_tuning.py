@@ -66,7 +66,7 @@ def test_this_machine_has_enough_of_them(docstrings, python_texts, monkeypatch):
     found = fine_tuning.unseen_docstrings(python_texts)
     task = fine_tuning.which_module(reading.tokenizer(), found)
     assert task.train_labels.bincount().tolist() == [10] * 8 and task.test_labels.bincount().min() >= 10
-    assert text.overlap(dict(enumerate(words for _, words in found)), text.split(python_texts).train) == 0
+    assert text.overlap(dict(enumerate(words for _, words in found)), others=text.split(python_texts).train) == 0
 
 
 def test_fine_tuning_learns_what_can_be_learnt_and_leaves_the_network_alone():

@@ -31,8 +31,8 @@ def test_a_sample_holds_no_image_twice_and_its_seed_decides():
     labels = torch.arange(50)
     everything = ImageSet(labels.byte().view(-1, 1, 1, 1), labels, tuple(map(str, range(50))))
     assert everything.sample(1000).labels.sort().values.tolist() == list(range(50))
-    assert torch.equal(everything.sample(9, 4).labels, everything.sample(np.int64(9), np.int64(4)).labels)
-    assert not torch.equal(everything.sample(50, 4).labels, everything.sample(50, 5).labels)
+    assert torch.equal(everything.sample(9, seed=4).labels, everything.sample(np.int64(9), seed=np.int64(4)).labels)
+    assert not torch.equal(everything.sample(50, seed=4).labels, everything.sample(50, seed=5).labels)
 
 
 @pytest.mark.parametrize("count", [0, -1, True, 2.0, None, "9"])

@@ -22,6 +22,11 @@ PAGE = " ".join(TEXT.split())
 README = (measured.FOLDER.parents[2] / "README.md").read_text(encoding="utf-8")
 
 
+def gain(first, second):
+    """Of the second over the first, seed by seed."""
+    return paired_interval(second, baseline=first)
+
+
 def as_now(command):
     """The command on a card, which is kept as it was typed then, as one has to type it now."""
     return command.replace("--worn", "--corrupted").replace("kdkit/weights/", "kdkit/zoo/weights/")
@@ -53,7 +58,7 @@ def test_pairs_of_students():
         row = f"| {run['seed']} | {100 * run['student_alone']:.2f} % | {100 * run['student_distilled']:.2f} % |"
         assert f"{row} {run['seconds_alone']:.0f} | {run['seconds_distilled']:.0f}" in PAGE
     arms = [[run[arm] for run in result["runs"]] for arm in ("student_alone", "student_distilled")]
-    assert paired_interval(*arms).verdict == result["verdict"] and result["verdict"] in PAGE
+    assert gain(*arms).verdict == result["verdict"] and result["verdict"] in PAGE
 
 
 def test_views():
@@ -61,7 +66,7 @@ def test_views():
     for run in result["runs"]:
         assert f"| {run['seed']} | {100 * run['fixed']:.2f} % | {100 * run['random']:.2f} % |" in PAGE
     arms = [[run[arm] for run in result["runs"]] for arm in ("random", "fixed")]
-    assert paired_interval(*arms).verdict == result["verdict"] and result["verdict"] in PAGE
+    assert gain(*arms).verdict == result["verdict"] and result["verdict"] in PAGE
 
 
 def test_the_fixed_arm_is_as_the_student_alone_of_the_other_table():
@@ -307,7 +312,7 @@ def test_notebook_06_says_no_more_than_these_results():
 
     def missed(setting, arm, measure="accuracy"):
         arms = [ablation.values(result, setting, name, measure) for name in ("triple loss", arm)]
-        return paired_interval(*arms)
+        return gain(*arms)
 
     for setting in ablation.EPOCHS:
         assert missed(setting, "no distillation loss").high < 0
@@ -328,17 +333,15 @@ def test_notebook_06_says_no_more_than_these_results():
     # on the task a teacher helps random weights, and is not shown to help copied layers
     for setting in ablation.EPOCHS:
         arms = [ablation.values(result, setting, arm, "transfer") for arm in ("no teacher at all", "random weights")]
-        assert paired_interval(*arms).low > 0
+        assert gain(*arms).low > 0
         for arm in "layers, no teacher", "no distillation loss":
             gap = missed(setting, arm, "transfer")
             assert gap.low < 0 < gap.high
     ends = [ablation.values(result, "none", name, "transfer") for name in ("untrained teacher", "teacher")]
-    assert paired_interval(*ends).low > 0.09
+    assert gain(*ends).low > 0.09
 
     def beside_untrained(setting, arm):
-        return paired_interval(
-            *(ablation.values(result, *at, "transfer") for at in (("none", "untrained"), (setting, arm)))
-        )
+        return gain(*(ablation.values(result, *at, "transfer") for at in (("none", "untrained"), (setting, arm))))
 
     for setting in ablation.EPOCHS:
         assert (

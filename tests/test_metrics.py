@@ -161,17 +161,17 @@ def test_interval_equals_that_of_scipy(seed):
     generator = np.random.default_rng(seed)
     first = generator.normal(0.7, 0.01, 2 + seed)
     second = first + generator.normal(0.005 * (seed - 5), 0.01, 2 + seed)
-    found = paired_interval(first.tolist(), second.tolist())
+    found = paired_interval(second.tolist(), baseline=first.tolist())
     expected = stats.ttest_rel(second, first).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-12)
     assert found.mean == pytest.approx((second - first).mean(), abs=1e-12)
     assert found.differences == pytest.approx(second - first, abs=1e-12)
-    assert paired_interval(first, second) == found, "arrays do as well as lists"
+    assert paired_interval(second, baseline=first) == found, "arrays do as well as lists"
 
 
 def test_interval_by_hand():
     # Differences 0.01, 0.02, 0.03: mean 0.02, standard deviation 0.01, t(0.975, 2) = 4.3027, margin of error 0.0248.
-    found = paired_interval([0.5, 0.5, 0.5], [0.51, 0.52, 0.53])
+    found = paired_interval([0.51, 0.52, 0.53], baseline=[0.5, 0.5, 0.5])
     assert (found.mean, found.low, found.high) == pytest.approx((0.02, -0.004841, 0.044841), abs=1e-6)
 
 
@@ -185,17 +185,17 @@ def test_interval_by_hand():
     ],
 )
 def test_verdict_claims_no_more_than_the_interval_shows(second, verdict):
-    assert re.search(verdict, paired_interval([0.7, 0.7, 0.7], second).verdict)
+    assert re.search(verdict, paired_interval(second, baseline=[0.7, 0.7, 0.7]).verdict)
 
 
 @pytest.mark.parametrize("interval", [metrics.paired_interval, metrics.bootstrap_interval])
 def test_differences_that_are_all_the_same_are_a_sure_result_and_no_warning(interval):
-    found = interval([0.70, 0.71, 0.72], [0.71, 0.72, 0.73])  # the same but for rounding, of which scipy's t test warns
+    found = interval([0.71, 0.72, 0.73], baseline=[0.70, 0.71, 0.72])  # but for rounding, of which scipy's t test warns
     assert (found.low, found.high) == pytest.approx((0.01, 0.01), abs=1e-9)
 
 
 def test_one_seed_shows_nothing_however_large_the_difference():
-    found = paired_interval([0.1], [0.9])
+    found = paired_interval([0.9], baseline=[0.1])
     assert (found.low, found.high) == (-math.inf, math.inf)
     assert found.verdict.startswith("no difference shown: +80.00 points (95 % interval -inf to +inf, higher in 1 of 1")
 
@@ -214,18 +214,21 @@ BAD = {
     "one answer": (lambda: agreement(LOGITS, LOGITS[:1]), r"teacher_logits must have shape \[200, 5\].*got \[1, 5\]"),
     "answers": (lambda: agreement(LOGITS, LOGITS.argmax(1)), r"teacher_logits must have shape \[200, 5\].*got \[200\]"),
     "calibration": (lambda: expected_calibration_error(LOGITS, LABELS[:, None]), r"labels must have shape \[200\]"),
-    "pairs": (lambda: paired_interval([1.0], [1.0, 2.0]), "paired runs come in pairs; got 1 and 2 of them"),
-    "no pair": (lambda: paired_interval([], []), "paired runs come in pairs; got 0 and 0 of them"),
+    "pairs": (lambda: paired_interval([1.0], baseline=[1.0, 2.0]), "come in pairs; got 1 values and a baseline of 2"),
+    "no pair": (lambda: paired_interval([], baseline=[]), "come in pairs; got 0 values and a baseline of 0"),
     "no number of bins": (lambda: expected_calibration_error(LOGITS, LABELS, 0), "bins must be a whole number from 1"),
     "label 5 of 5": (lambda: accuracy(LOGITS, LABELS + 1), r"labels must lie in 0\.\.4 for 5 classes; got 5"),
     "an ignored label": (lambda: accuracy(LOGITS, LABELS - 100), r"labels must lie in 0\.\.4 for 5 classes; got -100"),
     "labels that are no numbers of classes": (lambda: accuracy(LOGITS, LABELS / 2), "labels must be whole numbers"),
     "a list of labels": (lambda: accuracy(LOGITS, LABELS.tolist()), "labels must be a tensor; got list"),
     "NaN of a run that diverged": (
-        lambda: paired_interval([0.5, 0.6], [0.5, math.nan]),
-        "second must hold finite numbers; got nan",
+        lambda: paired_interval([0.5, math.nan], baseline=[0.5, 0.6]),
+        "values must hold finite numbers; got nan",
     ),
-    "infinite numbers": (lambda: metrics.bootstrap_interval([math.inf, 1.0], [1.0, 1.0]), "first must hold finite"),
+    "infinite numbers": (
+        lambda: metrics.bootstrap_interval([1.0, 1.0], baseline=[math.inf, 1.0]),
+        "baseline must hold finite",
+    ),
     "NaN in a ranking": (lambda: metrics.rank_correlation([1, 2, 3], [1, math.nan, 3]), "second must hold finite"),
     "names in a ranking": (lambda: metrics.rank_correlation(["a", "b", "c"], [1, 2, 3]), "first must be a list of num"),
     "raw logits": (lambda: entropy(LOGITS), "probabilities must be at least 0 and add up to 1.*take their softmax"),
@@ -336,26 +339,29 @@ def test_confusion_counts_answers_by_true_class():
 def test_bootstrap_interval_of_many_pairs_is_that_of_t_and_of_few_is_narrower():
     generator = torch.Generator().manual_seed(0)
     first, second = torch.rand(400, generator=generator), torch.rand(400, generator=generator)
-    by_t, by_bootstrap = metrics.paired_interval(first, second), metrics.bootstrap_interval(first, second)
+    by_t, by_bootstrap = (
+        metrics.paired_interval(second, baseline=first),
+        metrics.bootstrap_interval(second, baseline=first),
+    )
     assert by_bootstrap.mean == by_t.mean and by_bootstrap.low == pytest.approx(by_t.low, abs=0.003)
-    few = metrics.bootstrap_interval(first[:5], second[:5])
-    assert few.high - few.low < 0.8 * (metrics.paired_interval(first[:5], second[:5]).high - few.mean) * 2
-    assert metrics.bootstrap_interval(first, second) == by_bootstrap
+    few = metrics.bootstrap_interval(second[:5], baseline=first[:5])
+    assert few.high - few.low < 0.8 * (metrics.paired_interval(second[:5], baseline=first[:5]).high - few.mean) * 2
+    assert metrics.bootstrap_interval(second, baseline=first) == by_bootstrap
 
 
 def test_bootstrap_interval_is_that_of_drawing_by_hand():
     first, second = np.array([0.71, 0.73, 0.70, 0.74, 0.72]), np.array([0.73, 0.73, 0.74, 0.75, 0.73])
     draws = (second - first)[np.random.default_rng(5).integers(5, size=(40_000, 5))].mean(1)
-    found = metrics.bootstrap_interval(first, second)
+    found = metrics.bootstrap_interval(second, baseline=first)
     assert (found.low, found.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=5e-4)
 
 
 def test_one_pair_has_no_bootstrap_interval_either():
-    assert "no difference shown" in metrics.bootstrap_interval([0.5], [0.6]).verdict
+    assert "no difference shown" in metrics.bootstrap_interval([0.6], baseline=[0.5]).verdict
 
 
 def test_bootstrap_interval_never_leaves_the_differences():
-    pair = metrics.bootstrap_interval([0.0, 0.0, 0.0], [0.1, 0.2, 0.3])
+    pair = metrics.bootstrap_interval([0.1, 0.2, 0.3], baseline=[0.0, 0.0, 0.0])
     assert 0.1 - 1e-9 <= pair.low <= pair.mean <= pair.high <= 0.3 + 1e-9
 
 

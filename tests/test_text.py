@@ -36,7 +36,7 @@ def test_each_document_is_in_one_part_or_was_all_known_before(python_texts):
     others = {name: words for name, words in python_texts.items() if name not in parts.train}
     assert {**parts.train, **others} == python_texts
     for name in set(others) - {*parts.val, *parts.test}:
-        assert text.unseen({name: others[name]}, {**python_texts, name: ""}) == {}
+        assert text.unseen({name: others[name]}, others={**python_texts, name: ""}) == {}
     for part in (parts.val, parts.test):
         assert 0.03 * len(python_texts) < len(part) < 0.2 * len(python_texts)
 
@@ -44,9 +44,9 @@ def test_each_document_is_in_one_part_or_was_all_known_before(python_texts):
 def test_nothing_that_was_learnt_from_or_chosen_by_stands_in_the_test_texts(python_texts):
     parts = text.split(python_texts)
     by_name = {name: words for name, words in python_texts.items() if name not in parts.train}
-    assert text.overlap(by_name, parts.train) > 0.01  # help topics repeat each other
-    assert text.overlap(parts.val, parts.train) == 0
-    assert text.overlap(parts.test, parts.train | parts.val) == 0
+    assert text.overlap(by_name, others=parts.train) > 0.01  # help topics repeat each other
+    assert text.overlap(parts.val, others=parts.train) == 0
+    assert text.overlap(parts.test, others=parts.train | parts.val) == 0
     assert sum(map(len, parts.test.values())) > 80_000  # there is enough left to judge by
 
 
@@ -134,28 +134,28 @@ WORDS = [f"word{number}" for number in range(40)]
 
 def test_what_stands_elsewhere_too_is_counted_by_runs_of_words():
     document = {"here": " ".join(WORDS)}
-    assert text.overlap(document, {"there": "quite other words"}) == 0 == text.overlap({}, document)
-    assert text.overlap(document, document) == 1
-    assert text.overlap(document, {"there": " ".join(["and", *WORDS[10:30], "so"])}) == 20 / 40
-    assert text.overlap(document, {"there": ", ".join(WORDS[10:30]).upper()}) == 20 / 40
-    assert text.overlap(document, {"there": " ".join(WORDS[: text.RUN - 1])}) == 0
+    assert text.overlap(document, others={"there": "quite other words"}) == 0 == text.overlap({}, others=document)
+    assert text.overlap(document, others=document) == 1
+    assert text.overlap(document, others={"there": " ".join(["and", *WORDS[10:30], "so"])}) == 20 / 40
+    assert text.overlap(document, others={"there": ", ".join(WORDS[10:30]).upper()}) == 20 / 40
+    assert text.overlap(document, others={"there": " ".join(WORDS[: text.RUN - 1])}) == 0
 
 
 def test_paragraphs_that_stand_elsewhere_too_are_cut_out_whole():
     new, known = "One that is\n  new.", f"It says {' '.join(WORDS[:13])} in the end."
     others = {"there": " ".join(WORDS)}
-    assert text.unseen({"here": f"{new}\n\n{known}\n\n{new}"}, others) == {"here": f"{new}\n\n{new}"}
-    assert text.unseen({"here": f"{new}\r\n \t\r\n{known}"}, others) == {"here": new}
-    assert text.unseen({"here": f"{known}\n\n", "one more": new}, others) == {"one more": new}
+    assert text.unseen({"here": f"{new}\n\n{known}\n\n{new}"}, others=others) == {"here": f"{new}\n\n{new}"}
+    assert text.unseen({"here": f"{new}\r\n \t\r\n{known}"}, others=others) == {"here": new}
+    assert text.unseen({"here": f"{known}\n\n", "one more": new}, others=others) == {"one more": new}
     across = {"here": f"{' '.join(WORDS[:7])}\n\n{' '.join(WORDS[7:13])}\n\n{new}"}  # the run is in no paragraph alone
-    assert text.unseen(across, others) == {"here": new}
+    assert text.unseen(across, others=others) == {"here": new}
 
 
 def test_what_cutting_brings_together_is_cut_as_well():
     known = " ".join(f"known{number}" for number in range(13))
     halves = " ".join(WORDS[:10]), " ".join(WORDS[10:20])
     documents = {"here": f"{halves[0]}\n\n{known}\n\n{halves[1]}\n\nAnd so on."}
-    assert text.unseen(documents, {"there": known, "and there": " ".join(WORDS)}) == {"here": "And so on."}
+    assert text.unseen(documents, others={"there": known, "and there": " ".join(WORDS)}) == {"here": "And so on."}
 
 
 few_words = st.lists(st.sampled_from(["a ", "b ", "a, ", "B\n\n", "\n\n"]), max_size=60).map("".join)
@@ -166,10 +166,10 @@ def test_what_is_left_stands_nowhere_else_and_what_stood_nowhere_else_is_left(do
     documents, others = dict(enumerate(documents)), dict(enumerate(others))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text, "RUN", 3)
-        left = text.unseen(documents, others)
-        assert text.overlap(left, others) == 0
+        left = text.unseen(documents, others=others)
+        assert text.overlap(left, others=others) == 0
         for number, words in documents.items():
             paragraphs = iter(part.strip() for part in words.split("\n\n"))
             assert number not in left or all(part.strip() in paragraphs for part in left[number].split("\n\n"))
-            if words.strip() and text.overlap({number: words}, others) == 0:
+            if words.strip() and text.overlap({number: words}, others=others) == 0:
                 assert left[number] == words

@@ -296,7 +296,7 @@ def test_an_unknown_thing_is_refused(network, names):
 
 def test_a_flip_book_turns_its_pages():
     def page(n):
-        return figures.lines([0, 1], {"a": [0, n]}, "x", "y"), f"It ends at {n} & more."
+        return figures.lines([0, 1], {"a": [0, n]}, xlabel="x", ylabel="y"), f"It ends at {n} & more."
 
     book = FlipBook({"one": page(1), "two": page(2)}, "Page")
     assert book.sentence == "It ends at 1 & more." and book.slider.description == "Page"

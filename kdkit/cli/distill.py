@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     runs = [pair(seed, options, data, folder, kd) for seed in range(options.seeds)]
     failures, verdict = failed(runs, data.test), None
     if not failures:
-        verdict = kdkit.metrics.paired_interval(*([run[f"student_{arm}"] for run in runs] for arm in ARMS)).verdict
+        alone, distilled = ([run[f"student_{arm}"] for run in runs] for arm in ARMS)
+        verdict = kdkit.metrics.paired_interval(distilled, baseline=alone).verdict
     unsaid = "nothing can be said, for these students have not learnt:"
     print(f"distillation: {verdict or unsaid}", *failures, sep="\n  ")
     result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": teacher_accuracy, "runs": runs}

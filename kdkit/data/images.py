@@ -47,7 +47,7 @@ class ImageSet:
         """The images at ``index`` (a tensor ``[n]`` of int64 or bool, or a slice)."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
-    def sample(self, count: int, seed: int = 0) -> "ImageSet":
+    def sample(self, count: int, *, seed: int = 0) -> "ImageSet":
         """At most ``count`` of the images, in an order drawn from ``seed``.
 
         For statistics: the first images of a folder are all of one class. Raises ``ValueError`` if ``count`` is no
@@ -126,7 +126,7 @@ class Splits:
 
         Raises ``ValueError`` if ``images`` is no whole number from 1.
         """
-        return replace(self, train=self.train.sample(images, VALIDATION_SEED))
+        return replace(self, train=self.train.sample(images, seed=VALIDATION_SEED))
 
 
 def check_splits(data: object) -> None:

@@ -105,7 +105,7 @@ def _read(file: str) -> str:
 RUN = 13  # words: as many in a row are hardly the same by chance; fewer often are
 
 
-def overlap(documents: dict[str, str], others: dict[str, str]) -> float:
+def overlap(documents: dict[str, str], *, others: dict[str, str]) -> float:
     """Share of the words of ``documents`` that stand in ``others``, too, as part of the same ``RUN`` words in a row.
 
     Both are dicts of name to text. Case and punctuation do not count. For scripts with spaces between words.
@@ -115,7 +115,7 @@ def overlap(documents: dict[str, str], others: dict[str, str]) -> float:
     return sum(marks) / max(1, len(marks))
 
 
-def unseen(documents: dict[str, str], others: dict[str, str]) -> dict[str, str]:
+def unseen(documents: dict[str, str], *, others: dict[str, str]) -> dict[str, str]:
     """``documents`` without each paragraph that holds one of the words that ``overlap`` counts: a dict.
 
     Whoever learnt from ``others`` could know them by heart. A paragraph ends at an empty line. A document of which
@@ -180,7 +180,7 @@ def split(documents: Mapping[str, str]) -> Texts:
         raise ValueError(
             f"{len(documents)} documents are too few: none fell to {' and '.join(empty)}. Cut large ones into several."
         )
-    val, test = unseen(parts.val, parts.train), unseen(parts.test, parts.train | parts.val)
+    val, test = unseen(parts.val, others=parts.train), unseen(parts.test, others=parts.train | parts.val)
     for name, left in ("val", val), ("test", test):
         if not left:
             raise ValueError(

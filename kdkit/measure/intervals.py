@@ -37,25 +37,25 @@ class Paired(NamedTuple):
         return f"no difference shown: {points[0]:+.2f} points ({interval})"
 
 
-def paired_interval(first: Sequence[float] | Tensor, second: Sequence[float] | Tensor) -> Paired:
-    """The mean of ``second - first`` ``[n]`` over pairs (one a seed) with its 95 % t interval.
+def paired_interval(values: Sequence[float] | Tensor, *, baseline: Sequence[float] | Tensor) -> Paired:
+    """The mean gain of ``values`` over ``baseline``, both ``[n]``, in pairs (one a seed), with its 95 % t interval.
 
     With one pair there is no interval: its ends are infinite. Raises ``ValueError`` for lists of unequal length, and
     for what is no finite number in them, such as the NaN of a run that diverged.
 
-    >>> print(paired_interval([0.70, 0.70, 0.70], [0.71, 0.72, 0.715]).verdict)
+    >>> print(paired_interval([0.71, 0.72, 0.715], baseline=[0.70, 0.70, 0.70]).verdict)
     a gain of 1.50 points (95 % interval +0.26 to +2.74, higher in 3 of 3 seeds)
     """
     from scipy import stats
 
-    differences = _differences(first, second)
+    differences = _differences(values, baseline)
     mean, margin = differences.mean().item(), math.inf
     if len(differences) > 1:  # not stats.ttest_rel, which warns of nearly equal differences: here they are a result
         margin = float(stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences))
     return Paired(mean, mean - margin, mean + margin, tuple(differences.tolist()))
 
 
-def bootstrap_interval(first: Sequence[float] | Tensor, second: Sequence[float] | Tensor) -> Paired:
+def bootstrap_interval(values: Sequence[float] | Tensor, *, baseline: Sequence[float] | Tensor) -> Paired:
     """The same with a bootstrap interval: what the mean would be, had other pairs of these ``[n]`` been drawn.
 
     It assumes nothing about how differences are spread, but with five pairs it knows only five differences, and is
@@ -64,7 +64,7 @@ def bootstrap_interval(first: Sequence[float] | Tensor, second: Sequence[float] 
     """
     from scipy import stats
 
-    pair = paired_interval(first, second)
+    pair = paired_interval(values, baseline=baseline)
     if len(pair.differences) == 1:
         return pair
     fixed = {"n_resamples": RESAMPLES, "random_state": np.random.default_rng(0)}  # SciPy < 1.15 knows no rng=
@@ -118,12 +118,12 @@ def _rank_correlations(first, second):
         return (first * second).sum(1) / np.sqrt((first**2).sum(1) * (second**2).sum(1))
 
 
-def _differences(first, second):
-    """``second - first``, float64 ``[n]``, of as many finite numbers in both, at least one."""
-    first, second = _finite("first", first), _finite("second", second)
-    if len(first) != len(second) or len(first) == 0:
-        raise ValueError(f"paired runs come in pairs; got {len(first)} and {len(second)} of them.")
-    return second - first
+def _differences(values, baseline):
+    """``values - baseline``, float64 ``[n]``, of as many finite numbers in both, at least one."""
+    values, baseline = _finite("values", values), _finite("baseline", baseline)
+    if len(values) != len(baseline) or len(values) == 0:
+        raise ValueError(f"paired runs come in pairs; got {len(values)} values and a baseline of {len(baseline)}.")
+    return values - baseline
 
 
 def _finite(name, values):

@@ -110,14 +110,14 @@ def _check_bert(teacher: BertForMaskedLM) -> None:
         )
 
 
-def layers_to_copy(teacher_depth: int, student_depth: int) -> tuple[int, ...]:
+def layers_to_copy(*, teacher_depth: int, student_depth: int) -> tuple[int, ...]:
     """Which of the teacher's layers a student begins with: spread evenly from the first to the last (one: the first).
 
     Raises ``ValueError`` for a student of no layer, or of more than its teacher has.
 
-    >>> layers_to_copy(12, 6)  # as in DistilBERT's own code
+    >>> layers_to_copy(teacher_depth=12, student_depth=6)  # as in DistilBERT's own code
     (0, 2, 4, 7, 9, 11)
-    >>> layers_to_copy(6, 3)
+    >>> layers_to_copy(teacher_depth=6, student_depth=3)
     (0, 2, 5)
     """
     if not 1 <= student_depth <= teacher_depth:
@@ -137,7 +137,8 @@ def copy_layers(teacher: BertForMaskedLM, student: DistilBertForMaskedLM) -> tup
     """
     _check_bert(teacher)
     _check_layers(teacher, student)
-    layers = layers_to_copy(teacher.config.num_hidden_layers, student.config.n_layers)
+    depths = {"teacher_depth": teacher.config.num_hidden_layers, "student_depth": student.config.n_layers}
+    layers = layers_to_copy(**depths)
     ours, theirs = student.distilbert, teacher.bert
     for name in "word_embeddings", "position_embeddings", "LayerNorm":
         getattr(ours.embeddings, name).load_state_dict(getattr(theirs.embeddings, name).state_dict())
@@ -216,7 +217,7 @@ def answer(network: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) 
     return output.logits, output.hidden_states[-1]
 
 
-def classifier(network: PreTrainedModel, classes: int, seed: int = 0) -> PreTrainedModel:
+def classifier(network: PreTrainedModel, classes: int, *, seed: int = 0) -> PreTrainedModel:
     """A network that classifies texts: the body of ``network``, a copy, with a new random head for ``classes``.
 
     Raises ``ValueError`` for what is neither a ``BertForMaskedLM`` nor a ``DistilBertForMaskedLM``, and for a body that

@@ -20,16 +20,16 @@ QUESTIONS = {
 
 
 def compare(
-    result: dict, setting: str, student: str, first: Arm, second: Arm, measure: str = "accuracy"
+    result: dict, setting: str, student: str, arm: Arm, *, baseline: Arm, measure: str = "accuracy"
 ) -> metrics.Paired:
-    """Paired difference, second minus first, of two (arm, budget) of a stored ``result``.
+    """Paired gain of one (arm, budget) of a stored ``result`` over another, the ``baseline``.
 
     Over the seeds that both have, without those of which one diverged. Raises ``ValueError`` where none is
     left, or an arm has a seed twice.
     """
-    one, other = (_by_seed(result, setting, student, *arm, measure) for arm in (first, second))
-    both = sorted(one.keys() & other.keys())
-    return metrics.paired_interval([one[seed] for seed in both], [other[seed] for seed in both])
+    values, others = (_by_seed(result, setting, student, *each, measure) for each in (arm, baseline))
+    both = sorted(values.keys() & others.keys())
+    return metrics.paired_interval([values[seed] for seed in both], baseline=[others[seed] for seed in both])
 
 
 def comparisons(result: dict, measure: str = "accuracy") -> dict[tuple[str, str, float | None, str], metrics.Paired]:
@@ -46,7 +46,8 @@ def comparisons(result: dict, measure: str = "accuracy") -> dict[tuple[str, str,
             for budget in budgets if "labels" in (first, second) else [None]:
                 one, other = ((arm, budget if arm == "labels" else None) for arm in (first, second))
                 if set.intersection(*({row["seed"] for row in _ended(own, *arm)} for arm in (one, other))):
-                    found[setting, student, budget, question] = compare(result, setting, student, one, other, measure)
+                    pair = compare(result, setting, student, other, baseline=one, measure=measure)
+                    found[setting, student, budget, question] = pair
     return found
 
 
@@ -73,7 +74,7 @@ def verdicts(result: dict) -> Iterator[str]:
     """
     for (setting, student, budget, question), pair in comparisons(result).items():
         labelled = "" if budget is None else f", {budget:.0%} of the images labelled"
-        drawn = metrics.bootstrap_interval([0.0] * len(pair.differences), pair.differences)
+        drawn = metrics.bootstrap_interval(pair.differences, baseline=[0.0] * len(pair.differences))
         bootstrap = f"{100 * drawn.low:+.2f} to {100 * drawn.high:+.2f}"
         yield f"{setting}, student {student}{labelled}: {question}: {pair.verdict}; bootstrap {bootstrap}"
     for row in summary(result):

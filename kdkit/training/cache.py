@@ -157,7 +157,7 @@ class ViewCache:
         self._compare(header, self._header, repr(self))
         self._spot_check(teacher)
 
-    def check(self, sample: int = 256, seed: int = 0, tolerance: float = 1e-5) -> float:
+    def check(self, sample: int = 256, *, seed: int = 0, tolerance: float = 1e-5) -> float:
         """Compute ``sample`` of the kept entries again and compare.
 
         Raises ``ValueError`` that names the first entry that is off by more than ``tolerance`` (relative to the

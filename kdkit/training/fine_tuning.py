@@ -49,7 +49,7 @@ def unseen_docstrings(documents: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _unseen(pairs, documents):
     """Pairs (anything, text) without what stands in ``documents``, and without texts that are too short then."""
-    left = text.unseen(dict(enumerate(words for _, words in pairs)), documents)
+    left = text.unseen(dict(enumerate(words for _, words in pairs)), others=documents)
     return [(pairs[number][0], words) for number, words in left.items() if len(words.split()) >= MIN_WORDS]
 
 
@@ -115,7 +115,7 @@ def fine_tune(
     length, longest = task.train.input_ids.shape[1], network.config.max_position_embeddings
     if length > longest:
         raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
-    model: nn.Module = bert.classifier(network, len(task.classes), seed)
+    model: nn.Module = bert.classifier(network, len(task.classes), seed=seed)
     model.to(models.device_of(network))
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     batches = TaskBatches(task, seed, models.device_of(network))

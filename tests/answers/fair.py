@@ -15,7 +15,8 @@ def by_hand(s, z):
 def by_metrics(a, b):
     from kdkit.measure.metrics import paired_interval
 
-    return paired_interval(a, b).high - paired_interval(a, b).mean
+    pair = paired_interval(b, baseline=a)
+    return pair.high - pair.mean
 
 
 def quantile(n, share=0.975):

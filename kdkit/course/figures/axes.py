@@ -1,6 +1,7 @@
-"""What all figures share: colours and looks, axes without pyplot's global state, ticks as people write them."""
+"""What all figures share: colours and looks, axes without pyplot's global state, titles, ticks as people write them."""
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 # Okabe and Ito 2008: colours that people with any kind of colour vision can tell apart
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
+WIDTH = 9  # inches: what a page shows of a figure without making its letters smaller
+SMALL = 11  # points: no text in a figure is smaller
 LOOKS = (  # one for each curve: colour, marker and line style say the same thing
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": VERMILION, "marker": "s", "linestyle": "--"},
@@ -20,7 +23,9 @@ LOOKS = (  # one for each curve: colour, marker and line style say the same thin
     {"color": ORANGE, "marker": "v", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
 )
 STYLE: dict[Any, Any] = {  # the keys are of a type that only some releases of matplotlib have
-    "font.size": 12,
+    "font.size": 13,
+    "xtick.labelsize": 12,
+    "ytick.labelsize": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 13,
@@ -38,6 +43,21 @@ def new_axes(rows: int, columns: int, size: tuple[float, float], **grid: Any) ->
         fig = Figure(figsize=size, layout="constrained")
         axes = fig.subplots(rows, columns, squeeze=False, gridspec_kw=grid)
     return fig, axes
+
+
+def describe(fig: Figure, title: str, words: str) -> Figure:
+    """Write ``title`` above all of ``fig``; it and ``words`` are the text for those who cannot see the figure.
+
+    The text is the figure's label (``fig.get_label()``). Raises ``ValueError`` for a title that is no text.
+    """
+    if not isinstance(title, str):
+        raise ValueError(f"title must be a text that says what the figure shows; got {title!r}.")
+    if title:
+        # from the left, in lines as long as the figure is wide
+        lines = textwrap.fill(title, int(10.5 * fig.get_figwidth()))
+        fig.suptitle(lines, x=0.01, ha="left", fontsize=15)
+    fig.set_label(f"{title.rstrip('.')}. {words}" if title else words)
+    return fig
 
 
 def use_plain_ticks(axis: Axis) -> None:

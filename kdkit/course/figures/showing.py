@@ -13,20 +13,21 @@ from kdkit.course.figures.axes import STYLE
 DPI = 110
 
 
-def show(fig: Figure, alt: str) -> None:
-    """Display ``fig`` as an image with the text ``alt``, which says what is to be seen.
+def show(fig: Figure, alt: str | None = None) -> None:
+    """Display ``fig`` as an image with the text ``alt``, which says what is to be seen; None: the figure's own text.
 
-    Raises ``ValueError`` without such a text, and for what is no matplotlib ``Figure``.
+    Raises ``ValueError`` for a figure without such a text, and for what is no matplotlib ``Figure``.
     """
-    if not isinstance(fig, Figure):
-        raise ValueError(f"fig must be a matplotlib Figure, as the functions here return it; got {type(fig).__name__}.")
-    if not isinstance(alt, str) or not alt.strip():
-        raise ValueError('a picture needs a text for those who cannot see it: show(fig, alt="What is to be seen").')
     display(HTML(image_tag(fig, alt)))
 
 
-def image_tag(fig: Figure, alt: str) -> str:
-    """``fig`` as HTML: ``<img>`` with its picture inside and its ``alt`` text."""
+def image_tag(fig: Figure, alt: str | None = None) -> str:
+    """``fig`` as HTML: ``<img>`` with its picture inside and the text ``alt``. Raises ``ValueError`` as ``show``."""
+    if not isinstance(fig, Figure):
+        raise ValueError(f"fig must be a matplotlib Figure, as the functions here return it; got {type(fig).__name__}.")
+    alt = str(fig.get_label()) if alt is None else alt
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError('a picture needs a text for those who cannot see it: show(fig, alt="What is to be seen").')
     picture = io.BytesIO()
     with rc_context(STYLE):
         fig.savefig(picture, format="png", dpi=DPI, bbox_inches="tight")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kdkit.course.figures.axes import BLACK, ORANGE, SKY, VERMILION, new_axes
+from kdkit.course.figures.axes import BLACK, ORANGE, SKY, SMALL, VERMILION, WIDTH, describe, new_axes, use_plain_ticks
 from kdkit.course.figures.images import draw_image
 from kdkit.course.figures.inputs import check_dict, check_images, check_label, distribution
 
@@ -19,7 +19,7 @@ def soft_target(
     image: Tensor | None = None,
     label: int | None = None,
     student: Sequence[float] | Tensor | None = None,
-    title: str = "what the teacher says",
+    title: str = "What the teacher says",
 ) -> Figure:
     """The probabilities ``[C]`` that a network gives, on a log scale, so that the almost-zero ones can be compared.
 
@@ -33,7 +33,8 @@ def soft_target(
         student = distribution("student", student, classes)
     if image is not None:
         check_images("image", image, 3)
-    fig, axes = new_axes(1, 1, (8, 3.8)) if image is None else new_axes(1, 2, (10, 3.8), width_ratios=[1, 3])
+    height = 0.3 * len(classes) + 1.2
+    fig, axes = new_axes(1, 1, (8, height)) if image is None else new_axes(1, 2, (WIDTH, height), width_ratios=[1, 2.6])
     bars = axes[0, -1]
     if image is not None:
         axes[0, 0].axis("off")
@@ -43,11 +44,15 @@ def soft_target(
     _draw_bars(bars, values, classes, label, student)
     if student is None:
         _write_values(bars, values)
-    bars.set(yscale="log", ylim=(foot, 4), ylabel="probability (log scale)", title=title)
-    return fig
+    bars.set(xscale="log", xlim=(foot, 12), xlabel="probability (log scale)")
+    use_plain_ticks(bars.xaxis)
+    of_student = "" if student is None else f" The student: {in_words(student, classes)}"
+    return describe(fig, title, f"Bars on a log scale. {in_words(values, classes)}{of_student}")
 
 
-def hard_and_soft(probabilities: Sequence[float] | Tensor, classes: Sequence[str], label: int) -> Figure:
+def hard_and_soft(
+    probabilities: Sequence[float] | Tensor, classes: Sequence[str], label: int, *, title: str = ""
+) -> Figure:
     """A hard label beside a soft target ``[C]`` on the same scale, and the soft target's small values magnified.
 
     Raises ``ValueError`` for what is no probability or class.
@@ -58,26 +63,31 @@ def hard_and_soft(probabilities: Sequence[float] | Tensor, classes: Sequence[str
     panels = {
         "the hard label": [float(number == label) for number in range(len(classes))],
         "the soft target": values,
-        f"magnified {1 / max(max(small), 1e-12):,.0f} times, label left out": small,
+        f"magnified {1 / max(max(small), 1e-12):,.0f} times,\nlabel left out": small,
     }
-    fig = side_by_side(panels, classes, label)
-    fig.axes[2].set(ylim=(0, 1.05 * max(*small, 1e-12)))
+    fig = side_by_side(panels, classes, label, title=title)
+    fig.axes[2].set(xlim=(0, 1.05 * max(*small, 1e-12)))
     return fig
 
 
-def side_by_side(panels: Mapping[str, Sequence[float] | Tensor], classes: Sequence[str], label: int | None) -> Figure:
-    """Bars of several distributions ``[C]``, a dict of title to values, on one scale; ``label`` is the true class.
+def side_by_side(
+    panels: Mapping[str, Sequence[float] | Tensor], classes: Sequence[str], label: int | None, *, title: str = ""
+) -> Figure:
+    """Bars of several distributions ``[C]``, a dict of name to values, on one scale; ``label`` is the true class.
 
     Raises ``ValueError`` for what is no probability or class.
     """
     check_dict("panels", panels)
     check_label(label, classes)
-    panels = {title: distribution(f"panels[{title!r}]", values, classes) for title, values in panels.items()}
-    fig, axes = new_axes(1, len(panels), (13, 3.8))
-    for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
+    panels = {name: distribution(f"panels[{name!r}]", values, classes) for name, values in panels.items()}
+    fig, axes = new_axes(1, len(panels), (WIDTH, 0.3 * len(classes) + 1.4), wspace=0.06)
+    for number, (axis, (name, values)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         _draw_bars(axis, values, classes, label)
-        axis.set(title=title, ylabel="probability", ylim=(0, 1.05))
-    return fig
+        axis.set(title=name, xlabel="probability", xlim=(0, 1.05))
+        axis.locator_params(axis="x", nbins=3)
+        axis.tick_params(labelleft=number == 0)  # the names stand once, on the left
+    told = " ".join(f"{' '.join(name.split())}: {in_words(values, classes)}" for name, values in panels.items())
+    return describe(fig, title, told)
 
 
 def in_words(probabilities: Sequence[float] | Tensor, classes: Sequence[str]) -> str:
@@ -93,21 +103,30 @@ def in_words(probabilities: Sequence[float] | Tensor, classes: Sequence[str]) ->
 
 
 def _draw_bars(axis: Axes, values, classes, label, student=None):
-    """Bars; that of the true class is hatched, and a student's stand beside, dotted."""
-    places, width = range(len(classes)), 0.8 if student is None else 0.4
+    """Bars, the first class on top; that of the true class is hatched, and a student's stand below, dotted."""
+    width = 0.8 if student is None else 0.4
     look: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 0.8}
-    left = [place - (0.4 - width / 2) for place in places]
-    drawn = axis.bar(left, values, width, color=SKY, label="teacher", **look)
+    drawn = axis.barh([place - (0.4 - width / 2) for place in range(len(classes))], values, width, color=SKY, **look)
     if student is not None:
-        right = [place + 0.2 for place in places]
-        axis.bar(right, student, width, color=VERMILION, hatch="..", label="student", **look)
-        axis.legend(frameon=False)
+        below = [place + 0.2 for place in range(len(classes))]
+        others = axis.barh(below, student, width, color=VERMILION, hatch="..", **look)
+        axis.legend(
+            [drawn, others],
+            ["teacher", "student"],
+            frameon=False,
+            ncols=2,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            fontsize=12,
+        )
     if label is not None:
         drawn[label].set(facecolor=ORANGE, hatch="//")
-    axis.set_xticks(places, classes, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set_ylim(len(classes) - 0.4, -0.6)
 
 
 def _write_values(axis: Axes, values):
-    """Write each value above its bar."""
+    """Write each value at the end of its bar."""
     for place, value in enumerate(values):
-        axis.annotate(f"{value:.2g}", (place, value), ha="center", va="bottom", fontsize=9)
+        look: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": SMALL}
+        axis.annotate(f"{value:.2g}", (value, place), (5, 0), **look)
