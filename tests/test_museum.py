@@ -1,4 +1,4 @@
-"""Each exhibit of the bug museum, as it stands in notebook 03: its check knows the broken one from the fixed one.
+"""Each exhibit of the bug museum, as it stands in notebook 03b: its check knows the broken one from the fixed one.
 
 That the symptoms are there and go, is for ``tests/slow/test_symptoms.py``: some are trainings.
 """
@@ -10,14 +10,14 @@ import linecache
 
 import pytest
 
-from kdkit.course import check, exhibits
+from kdkit.course import bugs, check, exhibits
 from kdkit.course.check.fixing import same_code
 from kdkit.course.check.record import NOTEBOOKS
 from kdkit.course.check.words import AS_FOUND
 from tools.notebooks import ROOT, text
 from tools.versions import exercises, solved_source
 
-NOTEBOOK = json.loads((ROOT / "notebooks" / "03_the_loss.ipynb").read_text(encoding="utf-8"))
+NOTEBOOK = json.loads((ROOT / "notebooks" / "03b_bug_museum.ipynb").read_text(encoding="utf-8"))
 EXHIBITS = {
     text(stub["source"]).splitlines()[-1].split("(")[0].removeprefix("check.bugs."): (stub, solution)
     for stub, solution in exercises(NOTEBOOK)
@@ -41,8 +41,9 @@ def _defined(source, name):
     return namespace[tree.body[0].name]
 
 
-def test_there_are_nine_exhibits_and_each_has_an_instrument_and_a_check():
-    assert tuple(EXHIBITS) == NOTEBOOKS["03 The bug museum"] and len(EXHIBITS) == 9
+def test_there_are_eleven_exhibits_and_each_has_an_instrument_and_a_check():
+    assert tuple(EXHIBITS) == NOTEBOOKS["03b The bug museum"] and len(EXHIBITS) == 11
+    assert all(hasattr(bugs, name) and hasattr(check.bugs, name) for name in EXHIBITS)
 
 
 @pytest.mark.parametrize("name", EXHIBITS)

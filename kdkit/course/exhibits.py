@@ -93,8 +93,7 @@ def frozen_student(
 def restless_kl(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """What its author takes for KL of logits ``[B, C]``, a scalar."""
     t = F.softmax(teacher_logits, dim=1)
-    log_s = F.log_softmax(student_logits, dim=1)
-    return -(t * log_s).sum(dim=1).mean()
+    return -(t * F.log_softmax(student_logits, dim=1)).sum(dim=1).mean()
 
 
 def too_good(val_accuracies: Tensor, test_accuracies: Tensor) -> int:

@@ -90,7 +90,7 @@ def another_loss(scene: Scene, loss: Tensor, of_teacher: Tensor, of_student: Ten
         wanted = judging.plain(losses.kd_loss(student(of_student), teacher(of_teacher), temperature=t))
         return torch.allclose(judging.plain(loss), wanted, rtol=1e-3, atol=judging.TOLERANCE)
 
-    return None if is_at(temperature) else words.FOUR if is_at(4.0) else words.ANOTHER_LOSS
+    return None if is_at(temperature) else f"but {words.FOUR}" if is_at(4.0) else words.ANOTHER_LOSS
 
 
 def untrained(student: nn.Module, loss: Tensor) -> Verdict | None:

@@ -268,6 +268,8 @@ def _largest_gap(answers, cases, function, relative=False):
 
 
 HINTS = {  # what torch's commonest complaints mean for somebody who writes a loss
+    r"name '(torch|F|math|np)' is not defined": "import it first, in a cell of its own: `import torch`, `import "
+    "torch.nn.functional as F`, `import math` or `import numpy as np`",
     r"name '\w+' is not defined": "run the cells above first, or look at the spelling",
     r"unsupported operand type.*ellipsis|ellipsis.*attribute|'ellipsis'": "a ... is still left in it",
     r"must match the size|shapes cannot be multiplied|not broadcastable": "print the .shape of both sides; a mean or "
