@@ -20,6 +20,7 @@ from kdkit.data import things
 from kdkit.data.things import CLASSES
 from kdkit.measure import metrics
 from kdkit.measure.metrics import paired_interval
+from kdkit.measure.profiling import Spread
 
 
 def some_figure():
@@ -211,6 +212,7 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[0, 1]),
         figures.ratios([[2.0, 1.0], [0.5, 1.1]], [[True, False]] * 2, **NAMES),
         figures.predictors({"layers": [1, 2]}, [5.0, 6.0], ["a", "b"], ylabel="ms"),
+        figures.bars({"a": {"b": Spread((1.0, 2.0))}}, xlabel="x", title="A claim"),
         figures.soft_target([0.1, 0.9], ["a", "b"], student=[0.2, 0.8]),
         figures.gains([1, 4], {"a": [paired_interval([1, 2], baseline=[0, 0])] * 2}, title="title", ylim=(-1, 9)),
     ]
@@ -263,6 +265,19 @@ def test_intervals_that_contain_0_look_otherwise():
     styles = [line.get_linestyle() for line in axis.lines if len(line.get_xdata()) == 2 and line.get_xdata()[0] != 0]
     assert styles[:1] == ["-"] and "--" in styles
     assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_bars_end_at_the_median_and_show_the_middle_half():
+    spread, other = Spread((1.0, 2.0, 3.0, 4.0, 9.0)), Spread((2.0, 2.0))
+    figure = figures.bars({"half": {"two": spread, "one": other}, "all": {"two": other}}, xlabel="times as fast")
+    axis = figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [3, 2, 2]
+    assert [bar.get_hatch() for bar in axis.patches] == ["", "//", ""]
+    assert list(axis.lines[0].get_xdata()) == [2, 4] and list(axis.lines[-1].get_xdata()) == [1, 1]
+    assert [text.get_text() for text in axis.texts] == ["3.0  two", "2.0  one", "2.0  two"]
+    assert figure.get_label() == "Bars, times as fast. half: 3.0 (two), 2.0 (one); all: 2.0 (two)."
+    with pytest.raises(ValueError, match=r"one or two bars; got 3 in rows\['half'\]"):
+        figures.bars({"half": {"a": other, "b": other, "c": other}}, xlabel="")
 
 
 def test_a_change_is_written_with_its_sign():

@@ -264,6 +264,14 @@ def test_notebook_04_says_no_more_than_these_results():
         all_labels, few = (found["full", student, budget, answers] for budget in (1.0, 0.02))
         assert all_labels.low < 0 < all_labels.high
         assert few.low > found["full", student, None, softness].high
+        assert found["full", student, 1.0, both].low > 0
+    rows = [row for row in studies.summary(measured.load("experiments-cifar")) if row["setting"] == "quick"]
+    [soft], others = ([row for row in rows if (row["arm"] == "soft") is taught] for taught in (True, False))
+    for other in others:  # soft targets make overconfident, and farther from the teacher
+        assert soft["ece"] > 4 * other["ece"] and soft["kl"] > 1.4 * other["kl"]
+    seconds = measured.load("cache")["seconds"]
+    plain, again, cached = (statistics.median(seconds[way]) for way in ("plain", "plain again", "second student"))
+    assert abs(cached - plain) <= abs(again - plain)  # the teacher's cost is lost in the noise
 
 
 def test_the_reader_that_ships_and_those_that_do_not():

@@ -110,6 +110,32 @@ def check_pair(student_logits: Tensor, teacher_logits: Tensor, kind: str = "logi
     )
 
 
+def check_features(student: Tensor, teacher: Tensor, shape: str = "[B, ...]", alike: bool = True) -> None:
+    """``ValueError`` unless both are floating-point features ``[B, ...]`` of the same samples, in ``shape``, not empty.
+
+    ``alike``: whether all their axes must have the same length, and not only the first.
+    """
+    axes = None if "..." in shape else shape.count(",") + 1
+    for name, feature in ("student's", student), ("teacher's", teacher):
+        if not isinstance(feature, Tensor) or not feature.is_floating_point():
+            raise ValueError(f"the {name} feature must be a floating-point tensor {shape}; got {described(feature)}.")
+        if feature.ndim != axes if axes else feature.ndim < 2:
+            raise ValueError(f"the {name} feature must be {shape}; got shape {list(feature.shape)}.")
+        if feature.numel() == 0:
+            raise ValueError(f"the {name} feature is empty: shape {list(feature.shape)}.")
+        check_dense(f"the {name} feature", feature, student)
+    ours, theirs = list(student.shape), list(teacher.shape)
+    if ours[0] != theirs[0]:
+        raise ValueError(
+            f"both features must be of the same samples; got {ours[0]} of the student, {theirs[0]} of the teacher."
+        )
+    if alike and ours != theirs:
+        raise ValueError(
+            f"the features must be alike in shape; got {ours} of the student, {theirs} of the teacher. Put a projector "
+            "between (models.Projector), or take a loss that compares the samples of a batch (losses.pkt)."
+        )
+
+
 def check_logits(name: str, logits: Tensor) -> None:
     """``ValueError`` unless ``logits`` are floating-point, ``[B, C]`` or ``[B, L, V]``, and not empty."""
     if not isinstance(logits, Tensor):
@@ -183,6 +209,15 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
 def at_least_float32(logits: Tensor) -> Tensor:
     """``logits`` ``[...]`` to compute with: bfloat16 times T^2 is 6 % off at T = 20; float64 stays float64."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def unit_length(vectors: Tensor, dim: int = -1) -> Tensor:
+    """``vectors``, along ``dim`` of an array ``[...]``, each divided by its L2 norm; one of zeros stays as it is.
+
+    Such a one gets no gradient. With ``F.normalize`` it would get one of 1e12.
+    """
+    norm = vectors.norm(dim=dim, keepdim=True)
+    return vectors / torch.where(norm > 1e-12, norm, math.inf)
 
 
 def may_look(tensor: Tensor) -> bool:

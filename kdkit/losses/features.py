@@ -1,9 +1,74 @@
-"""Losses on what is inside: hidden states of student and teacher."""
+"""Losses on what is inside: hidden states and features of student and teacher, compared place by place."""
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, finfo
 
-from kdkit.losses.arguments import at_least_float32, check_mask, check_pair, masked_mean
+from kdkit.losses.arguments import (
+    at_least_float32,
+    check_features,
+    check_mask,
+    check_pair,
+    masked_mean,
+    positive,
+    unit_length,
+)
+
+
+def hint(student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
+    """The mean squared error between two features: 0 where the student's is the teacher's.
+
+    Parameters: ``student_feature`` and ``teacher_feature``, ``[B, ...]``, alike in shape. Where the student is
+    narrower, put a projector between (``models.Projector``), and let its weights learn with the student's.
+    Returns a scalar tensor: the mean over all entries. The teacher gets no gradient. Raises ``ValueError`` where shapes
+    are not as said. Source: Romero et al. 2015, FitNets (arXiv:1412.6550), equation 3, which has half of the sum.
+
+    >>> import torch
+    >>> float(hint(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])))
+    2.0
+    """
+    check_features(student_feature, teacher_feature)
+    return F.mse_loss(at_least_float32(student_feature), at_least_float32(teacher_feature.detach()))
+
+
+def log_sum(student_feature: Tensor, teacher_feature: Tensor, power: float = 4.0) -> Tensor:
+    """log of the sum of |student - teacher|^power over a batch: large differences count most, their scale hardly.
+
+    Parameters: ``student_feature`` and ``teacher_feature``, ``[B, ...]``, alike in shape, and both normalised, as
+    ``models.Projector(..., normalised=True)`` makes them; ``power``, a finite number above 0.
+    Returns a scalar tensor; where both are equal, the logarithm of the smallest normal number of its dtype. Raises
+    ``ValueError`` as ``hint``. Source: Miles and Mikolajczyk 2024 (arXiv:2303.11098), section 4.3.
+
+    >>> import torch
+    >>> round(float(log_sum(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]))), 4)  # 4 log 2
+    2.7726
+    """
+    check_features(student_feature, teacher_feature)
+    power = positive("power", power)
+    difference = at_least_float32(student_feature) - at_least_float32(teacher_feature.detach())
+    total = difference.abs().pow(power).sum()
+    return total.clamp(min=finfo(total.dtype).tiny).log()
+
+
+def attention_transfer(student_maps: Tensor, teacher_maps: Tensor, power: float = 2.0) -> Tensor:
+    """How differently the two look at an image: the mean squared difference of their attention maps.
+
+    Parameters: ``student_maps`` ``[B, C, H, W]`` and ``teacher_maps`` ``[B, C', H', W']``, features of the same B
+    images; ``power``, a finite number above 0. The larger of the two is average-pooled to the height and width of the
+    smaller. An attention map is the mean over channels of |feature|^power, flattened and divided by its L2 norm.
+    Returns a scalar tensor: the mean over images and places. The teacher gets no gradient. Raises ``ValueError`` where
+    shapes are not as said. Source: Zagoruyko and Komodakis 2017 (arXiv:1612.03928), section 3.1. The paper's equation 2
+    has norms of differences, its code this mean of squares.
+
+    >>> import torch
+    >>> left, right = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
+    >>> float(attention_transfer(left, right))
+    1.0
+    """
+    check_features(student_maps, teacher_maps, shape="[B, C, H, W]", alike=False)
+    power = positive("power", power)
+    student, teacher = at_least_float32(student_maps), at_least_float32(teacher_maps.detach())
+    size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
+    return (_attention(student, size, power) - _attention(teacher, size, power)).square().mean()
 
 
 def cosine_distance(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -24,3 +89,10 @@ def cosine_distance(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor
         mask = check_mask(mask, student)
         student, teacher = (hidden.masked_fill(~mask.unsqueeze(-1), 1.0) for hidden in (student, teacher))
     return masked_mean(1 - F.cosine_similarity(student, teacher, dim=-1), mask)
+
+
+def _attention(maps: Tensor, size: tuple[int, int], power: float) -> Tensor:
+    """Where the features ``[B, C, H, W]`` are large: ``[B, h * w]`` of ``size`` (h, w), each row of length 1."""
+    if maps.shape[2:] != size:
+        maps = F.adaptive_avg_pool2d(maps, size)
+    return unit_length(maps.abs().pow(power).mean(1).flatten(1))

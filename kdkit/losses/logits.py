@@ -15,6 +15,7 @@ refuses before it changes a weight.
 import math
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,6 +31,7 @@ from kdkit.losses.arguments import (
     check_weight,
     masked_mean,
     may_look,
+    unit_length,
 )
 
 
@@ -59,8 +61,9 @@ def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperatu
     >>> round(float(soft_cross_entropy(logits, logits)), 4)  # the entropy of (0.8808, 0.1192)
     0.3653
     """
-    log_s, t = _probabilities(student_logits, teacher_logits, temperature)[:2]
-    return _looked_at(-(t * log_s).sum(-1).mean(), student_logits, teacher_logits)
+    log_s, log_t = _log_probabilities(student_logits, teacher_logits, temperature)
+    t = log_t.exp()
+    return _looked_at(-(t * _where_any(t, log_s)).sum(-1).mean(), student_logits, teacher_logits)
 
 
 def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -163,6 +166,105 @@ def kd_terms(
     return KDTerms(_weighted_sum((soft_weight, soft), (hard_weight, hard)), soft, hard)
 
 
+def dkd(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float = 4.0,
+    target_weight: float = 1.0,
+    other_weight: float = 8.0,
+) -> Tensor:
+    """Decoupled distillation: "is it the labelled class?" and "if not, which other?" as two terms with two weights.
+
+    T^2 (target_weight KL(b_t || b_s) + other_weight KL(o_t || o_s)), with b the probabilities of the labelled class and
+    of all others together, and o those of the others among themselves. KL itself is the same sum with the weights 1 and
+    1 - b_t: where the teacher is sure, it hardly looks at the others. With two classes the second term is 0.
+
+    Parameters: ``student_logits`` and ``teacher_logits``, ``[B, C]`` or ``[B, L, V]``, alike in shape; ``labels``,
+    integers ``[B]`` or ``[B, L]``, -100 for rows that do not count; ``temperature``, a finite number above 0; weights
+    of at least 0.
+    Returns a scalar tensor: the mean over what counts. In log space, so that no margin is too large: log(softmax(z)),
+    as in the authors' code, is infinite from a margin of about 104 on. Raises ``ValueError`` as ``kd_loss`` does.
+    Source: Zhao et al. 2022 (arXiv:2203.08679), equation 7.
+
+    >>> import torch
+    >>> student, teacher = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[2.0, 0.0, 0.0]])
+    >>> label = torch.tensor([0])
+    >>> float(dkd(student, teacher, label, temperature=1.0, target_weight=0.0))  # among the others they agree
+    0.0
+    """
+    check_pair(student_logits, teacher_logits)
+    check_classes(student_logits)
+    check_labels(labels, student_logits)
+    target_weight, other_weight = (
+        check_weight("target_weight", target_weight),
+        check_weight("other_weight", other_weight),
+    )
+    temperature = check_temperature(temperature)
+    counted = labels != IGNORE_INDEX  # [B] or [B, L]
+    chosen = F.one_hot(labels.long().masked_fill(~counted, 0), student_logits.shape[-1]).bool()  # [..., C]
+    both = [at_least_float32(logits) / temperature for logits in (student_logits, teacher_logits.detach())]
+    both = [logits.masked_fill(~counted.unsqueeze(-1), 0.0) for logits in both]
+    (target_s, others_s), (target_t, others_t) = (_decoupled(logits, chosen) for logits in both)
+    terms = target_weight * _relative_entropy(target_s, target_t) + other_weight * _relative_entropy(others_s, others_t)
+    return _looked_at(temperature**2 * masked_mean(terms, counted), student_logits, teacher_logits)
+
+
+def dist(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    inter_weight: float = 1.0,
+    intra_weight: float = 1.0,
+) -> Tensor:
+    """Distillation of relations: how the two networks' probabilities are *correlated*, not whether they are equal.
+
+    T^2 (inter_weight (1 - r over classes, mean of rows) + intra_weight (1 - r over samples, mean of columns)), with r
+    Pearson's correlation of softmax(student / T) and softmax(teacher / T).
+
+    Parameters: ``student_logits`` and ``teacher_logits``, ``[B, C]`` or ``[B, L, V]`` (then all B * L tokens are rows),
+    alike in shape; ``temperature``, a finite number above 0; weights of at least 0.
+    Returns a scalar tensor. Where one side is constant there is no correlation, and r counts as 0, as over samples
+    in a batch of one. Raises ``ValueError`` as ``soft_cross_entropy`` does.
+    Source: Huang et al. 2022 (arXiv:2205.10536), equations 8 to 10.
+
+    >>> import torch
+    >>> logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0]])
+    >>> round(float(dist(logits, logits)), 4)
+    0.0
+    """
+    check_pair(student_logits, teacher_logits)
+    check_classes(student_logits)
+    temperature = check_temperature(temperature)
+    inter_weight, intra_weight = check_weight("inter_weight", inter_weight), check_weight("intra_weight", intra_weight)
+    student, teacher = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
+    s, t = ((logits / temperature).softmax(-1).flatten(0, -2) for logits in (student, teacher))  # [N, C]
+    between = inter_weight * (1 - _correlation(s, t)) + intra_weight * (1 - _correlation(s.T, t.T))
+    return _looked_at(temperature**2 * between, student_logits, teacher_logits)
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """(z - mean) / standard deviation over the classes: what two networks say, apart from how large their numbers are.
+
+    ``logits``, ``[B, C]`` or ``[B, L, V]``; returns the like, in at least float32, with its gradient. Give it student's
+    and teacher's to ``kd_loss``. The deviation is that of n - 1; rows that are constant become 0. Raises ``ValueError``
+    where the shape is not as said, and on the CPU for logits that are not finite.
+    Source: Sun et al. 2024 (arXiv:2403.01427), equation 8.
+
+    >>> import torch
+    >>> [round(z, 4) for z in standardised(torch.tensor([[1.0, 2.0, 3.0]]))[0].tolist()]
+    [-1.0, 0.0, 1.0]
+    """
+    check_logits("logits", logits)
+    check_classes(logits)
+    if may_look(logits) and not logits.isfinite().all():
+        raise ValueError("logits must be finite to have a mean and a deviation; got -inf, +inf or NaN among them.")
+    centred = at_least_float32(logits) - at_least_float32(logits).mean(-1, keepdim=True)
+    return unit_length(centred) * math.sqrt(logits.shape[-1] - 1)
+
+
 def resolve_weights(soft_weight: float | None, hard_weight: float | None, have_labels: bool) -> tuple[float, float]:
     """Fill in the weights that were left out (0.9 and 0.1 with labels, 1 and 0 without); refuse impossible ones.
 
@@ -210,23 +312,42 @@ def _kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float, mask
         mask = check_mask(mask, student_logits)
         student_logits = student_logits.masked_fill(~mask.unsqueeze(-1), 0.0)
         teacher_logits = teacher_logits.masked_fill(~mask.unsqueeze(-1), 0.0)
-    log_s, t, log_t = _probabilities(student_logits, teacher_logits, temperature)
-    return masked_mean((t * (log_t - log_s)).sum(-1), mask)
+    return masked_mean(_relative_entropy(*_log_probabilities(student_logits, teacher_logits, temperature)), mask)
 
 
-def _probabilities(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-    """log s, t and log t; both logarithms are 0 where t is, so that their product is, as 0 log 0 = 0 says.
-
-    Before the product, not after it: 0 * -inf would be NaN, and leave NaN in the gradient.
-    """
+def _log_probabilities(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """log s and log t."""
     check_pair(student_logits, teacher_logits)
     check_classes(student_logits)
     temperature = check_temperature(temperature)
     student, teacher = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
-    log_s, log_t = F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
+    return F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
+
+
+def _relative_entropy(log_s: Tensor, log_t: Tensor) -> Tensor:
+    """KL(t || s) of each row ``[..., C]``: ``[...]``."""
     t = log_t.exp()
-    nothing = t == 0
-    return log_s.masked_fill(nothing, 0.0), t, log_t.masked_fill(nothing, 0.0)
+    return (t * (_where_any(t, log_t) - _where_any(t, log_s))).sum(-1)
+
+
+def _where_any(t: Tensor, logarithms: Tensor) -> Tensor:
+    """``logarithms``, but 0 where ``t`` is, so that their product is, as 0 log 0 = 0 says.
+
+    Before the product, not after it: 0 * -inf would be NaN, and leave NaN in the gradient.
+    """
+    return logarithms.masked_fill(t == 0, 0.0)
+
+
+def _decoupled(logits: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of (the chosen class, all others) ``[..., 2]``, and of the others among themselves ``[..., C]``."""
+    others = logits.masked_fill(chosen, -math.inf)
+    ends = [logits.masked_fill(~chosen, -math.inf).logsumexp(-1), others.logsumexp(-1)]
+    return F.log_softmax(torch.stack(ends, -1), -1), F.log_softmax(others, -1)
+
+
+def _correlation(s: Tensor, t: Tensor) -> Tensor:
+    """The mean over rows of Pearson's correlation of ``s`` and ``t`` ``[N, K]``; 0 for rows without any spread."""
+    return F.cosine_similarity(s - s.mean(1, keepdim=True), t - t.mean(1, keepdim=True), dim=1).mean()
 
 
 def _looked_at(loss: Tensor, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:

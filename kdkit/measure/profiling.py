@@ -165,7 +165,7 @@ def latency(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[
 def compare(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[Any, Ratio]:
     """How many times as long as the first of ``contenders`` the others take: a ``Ratio`` each, by name.
 
-    ``contenders``: as ``latency`` takes them. The first has two turns a round, which tells the noise. Its own ratio is
+    ``contenders``: as ``latency`` takes them. The first has two turns a round, which gives the noise. Its own ratio is
     the noise, too. Raises ``ValueError`` as ``latency`` does.
     """
     base = next(iter(contenders))

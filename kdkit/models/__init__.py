@@ -16,6 +16,7 @@ from kdkit.models.networks import (
     unwrapped,
 )
 from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, logits, outputs
+from kdkit.models.projector import Projector
 from kdkit.models.taps import Features
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Argmax",
     "ConvNet",
     "Features",
+    "Projector",
     "Whiten",
     "as_input",
     "check_network",

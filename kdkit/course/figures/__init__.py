@@ -4,6 +4,7 @@ Functions here return a ``matplotlib`` figure; ``show`` puts it on the page.
 """
 
 from kdkit.course.figures.axes import LOOKS
+from kdkit.course.figures.bars import bars
 from kdkit.course.figures.curves import LiveCurves, learning_curves, lines
 from kdkit.course.figures.images import pictures
 from kdkit.course.figures.paired import gains, intervals, pairs
@@ -16,6 +17,7 @@ __all__ = [
     "LOOKS",
     "LiveCurves",
     "Table",
+    "bars",
     "change",
     "gains",
     "hard_and_soft",
