@@ -32,7 +32,7 @@ NOTEBOOKS = {
         "healthy_loss",
         "short_sighted",
     ),
-    "04 CIFAR-10": ("argmax_loss", "margin_of_error"),
+    "04 CIFAR-10": ("margin_of_error", "argmax_loss"),
     "05 Not faster": ("student_in_budget",),
     "06 A BERT": ("masked_lm", "cosine_distance"),
 }
