@@ -177,7 +177,7 @@ EXERCISES = {
         ],
         {
             r"T\^2 is missing": loss_of(kl, power=0),
-            "a 4 stands": lambda s, z, y, t, w: loss_of(kl)(s, z, y, 4.0, w),
+            "not yet: a 4 stands": lambda s, z, y, t, w: loss_of(kl)(s, z, y, 4.0, w),
             r"16 is T\^2 for T = 4 alone": lambda s, z, y, t, w: w * 16 * kl(s, z, t) + (1 - w) * F.cross_entropy(s, y),
             "in the soft term, a 4 stands": loss_of(lambda s, z, t: kl(s, z, 4.0)),
             "1,000 apart yours is": loss_of(

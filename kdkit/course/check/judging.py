@@ -140,7 +140,7 @@ def and_in_place(verdict: Verdict) -> Verdict:
 
 def _mistake(answers, cases, right, mistakes, pairs):
     """What explains these wrong ``answers``, in words; None where nothing that is known does."""
-    for explanation, wrong in {**mistakes, **pairs, **_with_a_four(cases[0], right, mistakes)}.items():
+    for explanation, wrong in {**mistakes, **_with_a_four(cases[0], right, mistakes), **pairs}.items():
         if _agree(answers, cases, wrong):
             return explanation
     factor = _factor(answers, cases, right)
