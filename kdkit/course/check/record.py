@@ -16,8 +16,8 @@ from kdkit.data import files
 FILE = "kdkit-progress.json"
 NOTEBOOKS = {
     "00 Start here": ("soft_targets",),
-    "01 Dark knowledge": ("second_choice", "mean_soft_targets", "entropy"),
-    "02 Temperature": ("kl_divergence", "kd_gradient", "high_temperature_gradient"),
+    "01 Dark knowledge": ("mean_soft_targets", "second_choice", "entropy"),
+    "02 Temperature": ("kd_gradient", "kl_divergence", "high_temperature_gradient"),
     "03 The loss": ("soft_cross_entropy", "kd_step", "kd_loss", "sequence_kl"),
     "03b The bug museum": (
         "quiet_teacher",
