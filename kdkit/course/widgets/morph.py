@@ -201,7 +201,7 @@ class MorphPanel(Panel):
     def still(self) -> str:
         """A few steps on the way."""
         some = list(range(0, STEPS + 1, 10))
-        strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some])
+        strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some], columns=6)
         alt = f"Six steps from {self.start.value} to {self.end.value}: the measures of its parts change bit by bit."
         return figures.image_tag(strip, alt)
 
