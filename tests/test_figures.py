@@ -54,9 +54,19 @@ def test_tag_holds_the_escaped_text_and_a_readable_picture():
 
 def test_soft_target_draws_each_probability_and_hatches_the_label():
     p = torch.softmax(torch.arange(10.0), 0)
-    bars = figures.soft_target(p, CLASSES, label=3).axes[0].patches
-    assert [bar.get_width() for bar in bars] == pytest.approx(p.tolist())
-    assert [bool(bar.get_hatch()) for bar in bars] == [number == 3 for number in range(10)]
+    axis = figures.soft_target(p, CLASSES, label=3).axes[0]
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx(p.tolist())
+    assert [bool(bar.get_hatch()) for bar in axis.patches] == [number == 3 for number in range(10)]
+    names = [tick.get_text() for tick in axis.get_yticklabels()]
+    assert names == [*CLASSES[:3], f"label: {CLASSES[3]}", *CLASSES[4:]]
+
+
+@pytest.mark.parametrize("least", [0.2, 1e-3, 1e-9])
+def test_no_tick_stands_where_there_is_no_probability(least):
+    axis = figures.soft_target([1 - least, least], ["a", "b"]).axes[0]
+    ticks = axis.get_xticks()
+    assert len(ticks) >= 4 and max(ticks) <= 1 and not len(axis.get_xticks(minor=True))
+    assert axis.get_xlim()[1] > 10 and axis.spines["bottom"].get_bounds()[1] == 1
 
 
 def test_a_ranking_begins_with_the_highest_and_writes_the_numbers():

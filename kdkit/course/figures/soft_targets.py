@@ -24,8 +24,8 @@ def soft_target(
     """The probabilities ``[C]`` that a network gives, on a log scale, so that the almost-zero ones can be compared.
 
     ``label`` is the number of the true class (its bar is hatched); ``image``, uint8 ``[C, H, W]``, stands beside;
-    ``student``, the probabilities ``[C]`` of another network, are dotted bars to the right of each. Raises
-    ``ValueError`` for what is no probability, class or image.
+    ``student``, the probabilities ``[C]`` of another network, are dotted bars below the others. Raises ``ValueError``
+    for what is no probability, class or image.
     """
     values = distribution("probabilities", probabilities, classes)
     check_label(label, classes)
@@ -46,6 +46,9 @@ def soft_target(
         _write_values(bars, values)
     bars.set(xscale="log", xlim=(foot, 12), xlabel="probability (log scale)")
     use_plain_ticks(bars.xaxis)
+    bars.set_xticks([tick for tick in bars.get_xticks() if foot <= tick <= 1])  # beyond 1 is room for the numbers only
+    bars.minorticks_off()
+    bars.spines["bottom"].set_bounds(foot, 1)
     of_student = "" if student is None else f" The student: {in_words(student, classes)}"
     return describe(fig, title, f"Bars on a log scale. {in_words(values, classes)}{of_student}")
 
@@ -121,7 +124,7 @@ def in_words(probabilities: Sequence[float] | Tensor, classes: Sequence[str]) ->
 
 
 def _draw_bars(axis: Axes, values, classes, label, student=None):
-    """Bars, the first class on top; that of the true class is hatched, and a student's stand below, dotted."""
+    """Bars, the first class on top; the label's is hatched and named as such, a student's stand below, dotted."""
     width = 0.8 if student is None else 0.4
     look: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 0.8}
     drawn = axis.barh([place - (0.4 - width / 2) for place in range(len(classes))], values, width, color=SKY, **look)
@@ -139,7 +142,7 @@ def _draw_bars(axis: Axes, values, classes, label, student=None):
         )
     if label is not None:
         drawn[label].set(facecolor=ORANGE, hatch="//")
-    axis.set_yticks(range(len(classes)), classes)
+    axis.set_yticks(range(len(classes)), [f"label: {name}" if k == label else name for k, name in enumerate(classes)])
     axis.set_ylim(len(classes) - 0.4, -0.6)
 
 
