@@ -29,8 +29,8 @@ from torch import nn
 LAYERS = {"middle": "stages.1", "last": "stages.2"}
 STUDENT = (8, 3)
 BATCH = 50
-RATES = (0.05, 0.15, 0.45)
-FINER_RATES = (0.03, 0.05, 0.09, 0.15, 0.26, 0.45)
+RATES = (0.1, 0.3, 0.9)
+FINER_RATES = (0.1, 0.2, 0.3, 0.5, 0.9, 1.5)
 FACTORS = (1 / 25, 1 / 5, 5)  # of the paper's weight
 SEATS = ("chair", "armchair", "sofa", "stool")
 SEEDS = {"train": 71, "val": 72, "test": 73, "teacher": 74}
@@ -128,10 +128,10 @@ class Setting:
 
 
 SETTINGS = {
-    "things": Setting(30, 50, ("kd", *FEATURES, *INSTEAD)),
-    "two classes": Setting(10, 150, ("kd", *FEATURES, "dist", "standardised")),  # for two classes dkd is kd
-    "other classes": Setting(30, 100, tuple(FEATURES), beside="labels"),
-    "things, more images": Setting(100, 20, ("kd", *FEATURES, *INSTEAD)),
+    "things": Setting(30, 40, ("kd", *FEATURES, *INSTEAD)),
+    "two classes": Setting(10, 120, ("kd", *FEATURES, "dist", "standardised")),  # for two classes dkd is kd
+    "other classes": Setting(30, 80, tuple(FEATURES), beside="labels"),
+    "things, more images": Setting(100, 16, ("kd", *FEATURES, *INSTEAD)),
 }
 
 

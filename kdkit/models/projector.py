@@ -41,7 +41,7 @@ class Projector(nn.Module):
         self.to(student_feature.device)
 
     def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> tuple[Tensor, Tensor]:
-        """Both, ``[B, D']`` or ``[B, C', h, w]``: of the teacher's width and the smaller size; the teacher's detached."""
+        """Both, ``[B, D']`` or ``[B, C', h, w]``: of the teacher's width, the smaller size; the teacher's detached."""
         both = [self.linear(student_feature), teacher_feature.detach()]
         if both[0].ndim == 4:
             height, width = (min(feature.shape[axis] for feature in both) for axis in (2, 3))
