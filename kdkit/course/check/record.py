@@ -33,6 +33,7 @@ NOTEBOOKS = {
     "04 CIFAR-10": ("argmax_loss", "margin_of_error"),
     "05 Not faster": ("student_in_budget",),
     "06 A BERT": ("masked_lm", "cosine_distance"),
+    "07 Beyond logits": ("projected_hint", "gram", "other_classes"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 

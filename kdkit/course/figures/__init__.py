@@ -6,6 +6,7 @@ Functions here return a ``matplotlib`` figure; ``show`` puts it on the page.
 from kdkit.course.figures.axes import LOOKS
 from kdkit.course.figures.curves import LiveCurves, learning_curves, lines
 from kdkit.course.figures.images import pictures
+from kdkit.course.figures.inside import attention, likeness, pulls
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
@@ -16,6 +17,7 @@ __all__ = [
     "LOOKS",
     "LiveCurves",
     "Table",
+    "attention",
     "change",
     "gains",
     "hard_and_soft",
@@ -23,11 +25,13 @@ __all__ = [
     "in_words",
     "intervals",
     "learning_curves",
+    "likeness",
     "lines",
     "matrix",
     "pairs",
     "pictures",
     "predictors",
+    "pulls",
     "ratios",
     "scatter",
     "show",
