@@ -106,12 +106,15 @@ def attention(feature: Tensor) -> Tensor:
     return feature.square().mean(1)
 
 
-def decoupled(logits: Tensor, label: int, temperature: float) -> tuple[Tensor, Tensor]:
-    """A soft target, of logits ``[C]``, in two: is it ``label`` or not ``[2]``; if not, which other ``[C]``."""
-    p = (logits / temperature).softmax(0)
-    is_it = torch.stack([p[label], 1 - p[label]])
-    others = p.index_fill(0, torch.tensor(label), 0.0)
-    return is_it, others / others.sum()
+def cosine(feature: Tensor, labels: Tensor, one: str, other: str) -> float:
+    """How alike two classes of Things are by a feature ``[B, C, H, W]``: the cosine of their mean vectors ``[C]``.
+
+    ``labels``, int64 ``[B]``. The vector of an image is the largest value of each channel, which is what the classifier
+    sees of the last layer.
+    """
+    pooled = feature.amax((2, 3))
+    first, second = (pooled[labels == things.CLASSES.index(name)].mean(0) for name in (one, other))
+    return nn.functional.cosine_similarity(first, second, dim=0).item()
 
 
 def pulls(student: Tensor, teacher: Tensor, label: int, *, temperature: float = 4.0) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ def likeness(tables: Mapping[str, Tensor], labels: Sequence[str], *, title: str 
     if any(table.shape != (len(labels), len(labels)) for table in tables.values()):
         shapes = [list(table.shape) for table in tables.values()]
         raise ValueError(f"each table must be [{len(labels)}, {len(labels)}], for as many labels; got {shapes}.")
-    fig, axes = new_axes(1, len(tables), (WIDTH, WIDTH / len(tables) + 0.9))
+    fig, axes = new_axes(1, len(tables), (WIDTH, WIDTH / len(tables) + 0.5))
     starts = [place for place, label in enumerate(labels) if place == 0 or labels[place - 1] != label]
     ends = [*starts[1:], len(labels)]
     middles = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
