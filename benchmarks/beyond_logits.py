@@ -12,6 +12,7 @@ counts, and what is tuned never looks at the test images. What stands in the JSO
 
 import argparse
 import functools
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from kdkit.data import things
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.views import Views
 from kdkit.measure import machine, metrics, profiling
+from kdkit.studies import methods
 from kdkit.training import images as recipe
+from kdkit.training.step import step
 
 import torch
 from torch import nn
@@ -99,7 +102,7 @@ INSTEAD: dict[str, tuple[Callable, float]] = {
     "dist": (dist, 2.0),
     "standardised": (standardised, 9.0),
 }
-KD_WEIGHT = 0.9
+WEIGHTS = {name: weight for name, (_, weight) in (FEATURES | INSTEAD).items()} | {"kd": 0.9}
 
 
 class Grouped(nn.Module):
@@ -185,37 +188,39 @@ class Study:
         self.cache = training.ViewCache(self.teacher, self.data)
 
     def run(self, seeds):
-        """Tuned students of all methods."""
+        """Tuned students of all methods, and what a step costs."""
         for method in ("labels", *self.setting.methods):
-            self.report(method, self.tuned(method), seeds)
-            if method == "kd":
-                self.report("kd", self.best([self.tried("kd", KD_WEIGHT, rate) for rate in FINER_RATES]), seeds)
+            self.tune(method)
+            for arm in ("kd", "kd, tuned") if method == "kd" else (method,):
+                self.report(arm, seeds)
         self.ledger.row({"about": self.name}, self.described)
 
     def run_papers(self, seeds):
         """The same with the papers' weights, where these were not the best."""
         for method in self.setting.methods:
-            self.report(method, self.with_papers_weight(method), seeds)
+            self.report("kd, tuned" if method == "kd" else method, seeds, papers=True)
 
-    def report(self, method, chosen, seeds):
-        for seed in range(seeds):
-            self.row(method, chosen["weight"], chosen["lr"], seed)
-
-    def tuned(self, method):
-        """The best of six tries on validation images: their row."""
+    def tune(self, method):
+        """Six tries on validation images; plain distillation gets six with its usual weight, too."""
+        weight = WEIGHTS.get(method)
+        for rate in FINER_RATES if method in methods.PLAIN else ():
+            self.tried(method, weight, rate)
         if method == "labels":
-            return self.best([self.tried(method, None, rate) for rate in FINER_RATES])
-        published = self.with_papers_weight(method)
-        others = [self.tried(method, factor * published["weight"], published["lr"]) for factor in FACTORS]
-        return self.best([published, *others])
+            return
+        for rate in RATES:
+            self.tried(method, weight, rate)
+        best = self.chosen("kd, tuned" if method == "kd" else method, papers=True)
+        for factor in FACTORS:
+            self.tried(method, factor * weight, best["lr"])
 
-    def with_papers_weight(self, method):
-        weight = KD_WEIGHT if method == "kd" else (FEATURES | INSTEAD)[method][1]
-        return self.best([self.tried(method, weight, rate) for rate in RATES])
+    def chosen(self, arm, papers=False):
+        return methods.chosen({**self.ledger.about, "rows": self.ledger.rows}, self.name, arm, papers)
 
-    @staticmethod
-    def best(rows):
-        return max(rows, key=lambda row: row["val_accuracy"])
+    def report(self, arm, seeds, papers=False):
+        """The students of ``arm`` with its best rate and weight."""
+        best = self.chosen(arm, papers)
+        for seed in range(seeds):
+            self.row(best["method"], best["weight"], best["lr"], seed)
 
     def tried(self, method, weight, rate):
         return self.row(method, weight, rate, studies.TUNING_SEED)
@@ -284,11 +289,10 @@ class Study:
         optimizer = torch.optim.SGD(student.parameters(), lr=0.0)
         steps, more = {}, {}
         for method in ("labels", *self.setting.methods):
-            weight = {"labels": None, "kd": KD_WEIGHT}.get(method, 1.0)
-            loss = self.loss(method, weight, student, 0)
+            loss = self.loss(method, WEIGHTS.get(method), student, 0)
             more[method] = models.count_parameters(loss) if isinstance(loss, nn.Module) else 0
             taught = {} if method == "labels" else {"teacher": self.teacher, "cache": self.cache}
-            steps[method] = lambda loss=loss, taught=taught: training.step(student, batch, loss, optimizer, **taught)
+            steps[method] = lambda loss=loss, taught=taught: step(student, batch, loss, optimizer, **taught)
         taken = profiling.latency(steps)
         return {m: {"ms": round(1000 * taken[m].median, 2), "more_weights": more[m]} for m in steps}
 
@@ -310,14 +314,40 @@ def main():
             part(of(name), options.seeds)
 
 
+def table(result):
+    """What was measured, as lines of Markdown: means over seeds, and paired gains with 95 % intervals, in points."""
+    for setting in SETTINGS:
+        found = next((row for row in result["rows"] if row.get("about") == setting), None)
+        if found is None:
+            continue
+        baseline = result["settings"][setting]["beside"]
+        gains, published = (methods.gains(result, setting, baseline, papers) for papers in (False, True))
+        teacher = f", teacher {found['teacher_accuracy']:.1%}" if "teacher_accuracy" in found else ""
+        yield f"{setting}: {found['images']} images, {found['steps']} steps{teacher}"
+        yield ""
+        yield f"| arm | weight | rate | test accuracy | gain over {baseline} | with the paper's weight | ms a step |"
+        yield "|---|---|---|---|---|---|---|"
+        for arm in methods.arms(result, setting):
+            best, values = methods.chosen(result, setting, arm), methods.accuracies(result, setting, arm)
+            weight = "-" if best["weight"] is None else f"{best['weight']:g}"
+            yield (
+                f"| {arm} | {weight} | {best['lr']:g} | {statistics.mean(values):.2%} | {in_points(gains.get(arm))} | "
+                f"{in_points(published.get(arm))} | {found['costs'][best['method']]['ms']:.1f} |"
+            )
+        yield ""
+
+
+def in_points(pair):
+    return "-" if pair is None else f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
+
+
 def about():
     """What all rows have in common: a dict. Rows of other settings are other results."""
     optimizer = {"momentum": recipe.MOMENTUM, "weight_decay": recipe.WEIGHT_DECAY, "warm_up": recipe.WARM_UP}
     optimizer["longest_gradient"] = recipe.MAX_GRAD_NORM
     settings = {name: asdict(setting) for name, setting in SETTINGS.items()}
     settings |= {"student": STUDENT, "batch_size": BATCH, "seeds": SEEDS, "layers": LAYERS, "optimizer": optimizer}
-    weights = {name: weight for name, (_, weight) in (FEATURES | INSTEAD).items()} | {"kd": KD_WEIGHT}
-    found = {"experiment": "beyond logits", "settings": settings, "weights": weights, "rates": [RATES, FINER_RATES]}
+    found = {"experiment": "beyond logits", "settings": settings, "weights": WEIGHTS, "rates": [RATES, FINER_RATES]}
     found |= {"factors": FACTORS, "teacher": zoo.card("things-teacher")["sha256"], "temperature": 4.0}
     return found | {"device": "cpu", "versions": machine.versions()}
 

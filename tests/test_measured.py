@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import reading
 
-from benchmarks import ablation, defaults, original_pixels, shapes, shapes_learnt, usual_loop
+from benchmarks import ablation, beyond_logits, defaults, original_pixels, shapes, shapes_learnt, usual_loop
 from kdkit import models, studies, training, zoo
 from kdkit.cli import main as cli
 from kdkit.course import measured
@@ -356,6 +356,54 @@ def test_notebook_06_says_no_more_than_these_results():
     assert history[5] < means["random weights"] and abs(history[5] - means["no teacher at all"]) < 0.01
     teacher = result["teacher_results"]["accuracy"]
     assert 0.8 < means["triple loss"] / teacher < 0.9
+
+
+def test_features_and_other_losses():
+    result = measured.load("beyond-logits")
+    lines = list(beyond_logits.table(result))
+    assert len(lines) > 40 and [line for line in lines if line not in PAGE] == []
+    assert result["settings"] == beyond_logits.about()["settings"] | {
+        name: json.loads(json.dumps(asdict(setting))) for name, setting in beyond_logits.SETTINGS.items()
+    } | {"student": list(beyond_logits.STUDENT)}
+    assert result["teacher"] == zoo.card("things-teacher")["sha256"]
+    assert result["weights"] == beyond_logits.WEIGHTS
+    for setting, arm in measured_arms(result):
+        assert len(studies.methods.tries(result, setting, arm)) == 6, arm
+        assert len(studies.methods.accuracies(result, setting, arm)) == 5, arm
+    tuning = [row for row in result["rows"] if row.get("seed") == studies.TUNING_SEED]
+    assert not any("accuracy" in row for row in tuning)  # nothing was seen of the test images
+
+
+def measured_arms(result):
+    found = [(setting, arm) for setting in result["settings"] for arm in studies.methods.arms(result, setting)]
+    assert len(found) > 10
+    return found
+
+
+def test_the_study_of_features_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):
+    tiny = beyond_logits.Setting(5, 1, ("kd", "pkt"))
+    monkeypatch.setattr(beyond_logits, "SETTINGS", {"things": tiny})
+    monkeypatch.setattr(beyond_logits.Study, "costs", lambda study: {m: {"ms": 1.0} for m in ("labels", "kd", "pkt")})
+    ledger = studies.Ledger(beyond_logits.about(), tmp_path / "a.json", say=str)
+    study = beyond_logits.Study("things", ledger)
+    study.run(2)
+    study.run_papers(2)
+    result, trained = json.loads((tmp_path / "a.json").read_text()), len(ledger.rows)
+    assert studies.methods.arms(result, "things") == ["labels", "kd", "kd, tuned", "pkt"]
+    for arm in studies.methods.arms(result, "things"):
+        tries = studies.methods.tries(result, "things", arm)
+        assert len(tries) == 6 and all(row["seed"] == studies.TUNING_SEED for row in tries)
+        best = studies.methods.chosen(result, "things", arm)
+        assert best["val_accuracy"] == max(row["val_accuracy"] for row in tries)
+        seeds = [row for row in ledger.rows if row.get("seed") in (0, 1) and row["method"] == best["method"]]
+        same = [row["accuracy"] for row in seeds if (row["weight"], row["lr"]) == (best["weight"], best["lr"])]
+        assert studies.methods.accuracies(result, "things", arm) == same
+    published = studies.methods.chosen(result, "things", "pkt", papers=True)
+    assert published["weight"] == 30_000 and list(studies.methods.gains(result, "things", "kd", papers=True))
+    study.run(2)
+    study.run_papers(2)
+    assert len(ledger.rows) == trained
+    assert [line for line in beyond_logits.table(result) if line.startswith("| pkt")]
 
 
 def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from kdkit import losses, models, training, zoo
+from kdkit.course import figures
 from kdkit.data import things
 from kdkit.data.images import ImageSet, Splits
 
@@ -106,15 +107,37 @@ def attention(feature: Tensor) -> Tensor:
     return feature.square().mean(1)
 
 
-def cosine(feature: Tensor, labels: Tensor, one: str, other: str) -> float:
-    """How alike two classes of Things are by a feature ``[B, C, H, W]``: the cosine of their mean vectors ``[C]``.
+def cosines(network: nn.Module, one: str = "chair", others: tuple[str, ...] = ("armchair", "mushroom")) -> dict:
+    """How like ``one`` class others are to each layer of ``network``: rows for a ``figures.Table``.
 
-    ``labels``, int64 ``[B]``. The vector of an image is the largest value of each channel, which is what the classifier
-    sees of the last layer.
+    The cosine of mean vectors of fresh images. The vector of an image is the largest value of each channel: what the
+    classifier sees of the last layer.
     """
-    pooled = feature.amax((2, 3))
-    first, second = (pooled[labels == things.CLASSES.index(name)].mean(0) for name in (one, other))
-    return nn.functional.cosine_similarity(first, second, dim=0).item()
+    seen, labels = features(network, fresh().images), fresh().labels
+
+    def mean(layer, name):
+        return seen[layer].amax((2, 3))[labels == things.CLASSES.index(name)].mean(0)
+
+    def alike(layer, other):
+        return nn.functional.cosine_similarity(mean(layer, one), mean(layer, other), dim=0).item()
+
+    return {layer: {f"{one}, {other}": f"{alike(layer, other):.2f}" for other in others} for layer in LAYERS}
+
+
+def gap(table: Tensor, wanted: Tensor) -> float:
+    """How far two tables ``[B, B]`` of ``gram`` are apart: the mean over rows of their squared distance."""
+    return (table - wanted).square().sum(1).mean().item()
+
+
+def table_pages(wanted: Tensor, tables: list[Tensor], labels: Tensor, epochs: tuple[int, ...]) -> dict:
+    """Pages for a ``FlipBook``: a teacher's table ``[B, B]`` beside a student's after so many ``epochs``."""
+    names, pages = [things.CLASSES[label] for label in labels], {}
+    for epoch in epochs:
+        left = gap(tables[epoch], wanted) / gap(tables[0], wanted)
+        title = f"After {epoch} epochs: {left:.0%} of the first gap"
+        fig = figures.likeness({"teacher": wanted, "student": tables[epoch]}, names, title=title)
+        pages[str(epoch)] = (fig, str(fig.get_label()))
+    return pages
 
 
 def pulls(student: Tensor, teacher: Tensor, label: int, *, temperature: float = 4.0) -> dict[str, Tensor]:
@@ -127,3 +150,15 @@ def pulls(student: Tensor, teacher: Tensor, label: int, *, temperature: float = 
         loss = losses.dkd(z[None], teacher[None], torch.tensor([label]), temperature=temperature, **weights)
         found[name.format(things.CLASSES[label])] = -torch.autograd.grad(loss, z)[0]
     return found
+
+
+def pull_pages(student: Tensor, teacher: Tensor, label: int, weights: dict[str, float]) -> dict:
+    """Pages for a ``FlipBook``: ``pulls`` at logits ``[C]``, the second part with each of ``weights``, by name."""
+    (first, is_it), (second, which) = pulls(student, teacher, label).items()
+    pages = {}
+    for name, weight in weights.items():
+        others = weight * which.abs().sum().item()
+        title = f"Weight {name}: {others / (others + is_it.abs().sum().item()):.0%} of the pull asks which other"
+        fig = figures.pulls({first: is_it, second: weight * which}, things.CLASSES, label=label, title=title)
+        pages[name] = (fig, str(fig.get_label()))
+    return pages

@@ -25,6 +25,7 @@ class Features(nn.Module):
     Raises ``ValueError`` for a path that the network does not have, for a layer that the network did not call, or that
     gave no tensor, and where a later operation wrote over what the layer gave, as an in-place ReLU does.
 
+    >>> import torch
     >>> from kdkit import models
     >>> features = Features(models.student(8, 3), early="stages.0")
     >>> {name: tuple(tensor.shape) for name, tensor in features(torch.zeros(2, 3, 32, 32)).items()}

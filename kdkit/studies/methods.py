@@ -47,16 +47,34 @@ def accuracies(result: dict, setting: str, arm: str, papers: bool = False) -> li
 
 
 def gains(result: dict, setting: str, baseline: str, papers: bool = False) -> dict[str, metrics.Paired]:
-    """The paired gain of each method over ``baseline``, an arm, by its name. Empty where that was not trained."""
+    """The paired gain of each method over ``baseline``, an arm, by its name, the largest first.
+
+    Empty where the baseline was not trained. An arm whose best try was the baseline's own is left out.
+    """
     if baseline not in arms(result, setting):
         return {}
-    base = accuracies(result, setting, baseline)
+    base, own = accuracies(result, setting, baseline), chosen(result, setting, baseline)
     found = {}
     for arm in arms(result, setting):
         values = accuracies(result, setting, arm, papers and arm not in PLAIN)
-        if arm not in (*PLAIN, baseline) and len(values) == len(base):
+        if arm not in PLAIN and len(values) == len(base) and chosen(result, setting, arm, papers) != own:
             found[arm] = metrics.paired_interval(values, baseline=base)
-    return found
+    return dict(sorted(found.items(), key=lambda item: -item[1].mean))
+
+
+def verdict(found: dict[str, metrics.Paired]) -> str:
+    """One sentence on such gains: for which of them the interval leaves out 0."""
+    better, worse = ([name for name, pair in found.items() if shown(pair)] for shown in (_gains, _loses))
+    sentence = f"A gain is shown for {len(better)} of {len(found)}{': ' * bool(better)}{', '.join(better)}"
+    return sentence + f"; a loss for {len(worse)}: {', '.join(worse)}" * bool(worse)
+
+
+def _gains(pair):
+    return pair.low > 0
+
+
+def _loses(pair):
+    return pair.high < 0
 
 
 def _method(arm):
