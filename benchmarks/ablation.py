@@ -167,8 +167,7 @@ def best_rate(setting, arm):
 
 def values(result, setting, arm, measure):
     """``measure`` of an arm's students, in the order of their seeds: a list."""
-    rows = [row for row in result["rows"] if (row["setting"], row["arm"]) == (setting, arm)]
-    return [row[measure] for row in sorted(rows, key=lambda row: row["seed"])]
+    return measured.values(result, measure, setting=setting, arm=arm)
 
 
 def table(result):

@@ -275,3 +275,42 @@ def test_the_reader_that_ships_is_small_and_reads():
         logits, _ = bert.answer(teacher, encoded.input_ids, encoded.attention_mask)
     place = (encoded.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
     assert tokenizer.convert_ids_to_tokens(int(logits[0, place].argmax())) == "keyerror"
+
+
+def test_a_trace_adds_up_to_what_the_layer_gives():
+    network, earlier = reading.teacher().train(), None
+    ids = reading.masked_batch(1).input_ids[:, :9]
+    for number, own in enumerate(network.bert.encoder.layer):
+        seen = bert.trace(network, ids, number)
+        middle = own.attention.output.LayerNorm(seen.before + seen.from_attention)
+        assert torch.allclose(own.output.LayerNorm(middle + seen.from_network), seen.after, atol=1e-5)
+        assert seen.inner.shape == (9, 64)
+        assert earlier is None or torch.equal(seen.before, earlier)
+        earlier = seen.after
+    assert network.training
+
+
+def test_a_trace_looks_where_the_network_itself_says_it_looks():
+    network = reading.teacher().eval()
+    for name, weight in network.named_parameters():
+        if "query" in name:
+            weight.data *= 1000  # fresh ones look everywhere alike
+    network.config._attn_implementation = "eager"  # the one that gives its weights
+    ids = reading.masked_batch(1).input_ids[:, :9]
+    own = network(ids, output_attentions=True).attentions
+    assert max(share.max() for share in own) > 0.5
+    for number in range(4):
+        assert torch.allclose(bert.trace(network, ids, number).looks_at, own[number][0].mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ids", "layer", "words"),
+    [
+        (torch.zeros(1, 5, dtype=torch.long), 4, "layer must be a whole number from 0 to 3; got 4"),
+        (torch.zeros(2, 5, dtype=torch.long), 0, r"one text, \[1, L\]; got shape \[2, 5\]"),
+        (torch.zeros(5, dtype=torch.long), 0, r"one text, \[1, L\]; got shape \[5\]"),
+    ],
+)
+def test_a_trace_of_a_layer_that_is_not_there_or_of_several_texts_is_refused(ids, layer, words):
+    with pytest.raises(ValueError, match=words):
+        bert.trace(reading.teacher(), ids, layer)

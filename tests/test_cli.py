@@ -461,7 +461,7 @@ def test_a_vocabulary_is_kept_for_these_texts_and_for_no_others(texts):
 
 def test_a_network_that_reads_is_no_network_for_pictures(capsys):
     assert cli.main(["evaluate", "python-teacher", "--data", "things"]) == 1
-    assert "python-teacher reads text, and things is pictures" in capsys.readouterr().err
+    assert "python-teacher reads text, and things is images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from kdkit.data import things
 from kdkit.data.things import CLASSES
 from kdkit.measure import metrics
 from kdkit.measure.metrics import paired_interval
+from kdkit.measure.profiling import Spread
+from kdkit.models import bert
 
 
 def some_figure():
@@ -39,6 +41,7 @@ def test_a_figure_says_its_title_and_its_numbers_unless_told_otherwise():
     assert f'<img alt="{said}"' in figures.image_tag(figure) and figure.get_suptitle() == "a peaks at 2."
     assert '<img alt="in short"' in figures.image_tag(figure, "in short")
     with pytest.raises(ValueError, match="title must be a text"):
+        (figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),)
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc", title=3)
 
 
@@ -207,10 +210,12 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         figures.hard_and_soft([0.9, 0.1], ["a", "b"], 0),
         figures.matrix(torch.eye(3), ["a", "b", "c"]),
         figures.lines([1, 2], {"a": [1, 2]}, xlabel="x", ylabel="y", marks={"here": 1.5}),
+        figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc"),
         figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[0, 1]),
         figures.ratios([[2.0, 1.0], [0.5, 1.1]], [[True, False]] * 2, **NAMES),
         figures.predictors({"layers": [1, 2]}, [5.0, 6.0], ["a", "b"], ylabel="ms"),
+        figures.bars({"a": {"b": Spread((1.0, 2.0))}}, xlabel="x", title="A claim"),
         figures.soft_target([0.1, 0.9], ["a", "b"], student=[0.2, 0.8]),
         figures.attention(torch.zeros(2, 3, 8, 8).byte(), {"early": torch.ones(2, 4, 4)}, ["one", "two"]),
         figures.likeness({"teacher": torch.eye(3), "student": torch.eye(3)}, ["a", "a", "b"], title="A claim"),
@@ -266,6 +271,19 @@ def test_intervals_that_contain_0_look_otherwise():
     styles = [line.get_linestyle() for line in axis.lines if len(line.get_xdata()) == 2 and line.get_xdata()[0] != 0]
     assert styles[:1] == ["-"] and "--" in styles
     assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_bars_end_at_the_median_and_show_the_middle_half():
+    spread, other = Spread((1.0, 2.0, 3.0, 4.0, 9.0)), Spread((2.0, 2.0))
+    figure = figures.bars({"half": {"two": spread, "one": other}, "all": {"two": other}}, xlabel="times as fast")
+    axis = figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [3, 2, 2]
+    assert [bar.get_hatch() for bar in axis.patches] == ["", "//", ""]
+    assert list(axis.lines[0].get_xdata()) == [2, 4] and list(axis.lines[-1].get_xdata()) == [1, 1]
+    assert [text.get_text() for text in axis.texts] == ["3.0  two", "2.0  one", "2.0  two"]
+    assert figure.get_label() == "Bars, times as fast. half: 3.0 (two), 2.0 (one); all: 2.0 (two)."
+    with pytest.raises(ValueError, match=r"one or two bars; got 3 in rows\['half'\]"):
+        figures.bars({"half": {"a": other, "b": other, "c": other}}, xlabel="")
 
 
 def test_a_change_is_written_with_its_sign():
@@ -349,3 +367,34 @@ def test_pulls_of_two_parts_are_stacked_to_their_own_side():
     assert bars == [(0, 1), (0, -1), (0, 0.5), (1, 3), (-1, -1.5), (0, -0.25)]
     assert [text.get_fontweight() for text in figure.axes[0].get_yticklabels()] == ["normal", "bold", "normal"]
     assert "first a +1.00, b -1.00, c +0.50; second a +2.00" in figure.get_label()
+
+
+def some_trace():
+    looks_at = torch.tensor([[0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
+    before, attention, network = torch.tensor([[3.0, 4.0]] * 3), torch.tensor([[0.0, 2.0]] * 3), torch.ones(3, 2)
+    return bert.LayerTrace(before, looks_at, attention, torch.zeros(3, 8), network, 2 * before)
+
+
+def test_a_layer_is_drawn_with_the_numbers_of_one_token():
+    fig = figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b")
+    looks, way = fig.axes
+    assert [bar.get_width() for bar in looks.patches] == pytest.approx([0.2, 0.5, 0.3])
+    assert [bool(bar.get_hatch()) for bar in looks.patches] == [False, True, False]
+    said = [text.get_text() for text in way.texts if text.get_text() not in ("", "+")]
+    assert said[:4] == [
+        "2 numbers, length 5.0",
+        "2 numbers, length 10.0",
+        "attention adds length 2.0",
+        "small network 2 → 8 → 2\nadds length 1.4",
+    ]
+    assert said[4:] == ["before it the classifier says\nx 50%", "after it the classifier says\ny 75%"]
+    assert fig.get_label() == (
+        "It looks at b. b looks most at b 50%, c 30%, a 20%. "
+        "The classifier says before the layer: x 50%; after it: y 75%."
+    )
+
+
+@pytest.mark.parametrize(("tokens", "place", "name"), [(["a", "b"], 0, "tokens"), (["a", "b", "c"], 3, "place")])
+def test_a_layer_of_other_tokens_is_refused(tokens, place, name):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        figures.layer(some_trace(), tokens, place, says=({}, {}))

@@ -44,6 +44,13 @@ def test_what_was_not_measured_is_refused_with_the_names_of_what_was():
         measured.load("luck")
 
 
+def test_values_come_in_the_order_of_seeds_and_nothing_found_is_refused():
+    rows = [{"arm": arm, "seed": seed, "gain": 10 * seed + len(arm)} for seed in (2, 0, 1) for arm in ("a", "bb")]
+    assert measured.values({"rows": rows}, "gain", arm="bb") == [2, 12, 22]
+    with pytest.raises(ValueError, match="no row of this result has"):
+        measured.values({"rows": rows}, "gain", arm="c")
+
+
 def test_teacher():
     teacher = measured.load("cifar10-teacher")
     assert f"**{teacher['results']['accuracy']:.2%}**".replace("%", " %") in PAGE
@@ -264,6 +271,14 @@ def test_notebook_04_says_no_more_than_these_results():
         all_labels, few = (found["full", student, budget, answers] for budget in (1.0, 0.02))
         assert all_labels.low < 0 < all_labels.high
         assert few.low > found["full", student, None, softness].high
+        assert found["full", student, 1.0, both].low > 0
+    rows = [row for row in studies.summary(measured.load("experiments-cifar")) if row["setting"] == "quick"]
+    [soft], others = ([row for row in rows if (row["arm"] == "soft") is taught] for taught in (True, False))
+    for other in others:  # soft targets make overconfident, and farther from the teacher
+        assert soft["ece"] > 4 * other["ece"] and soft["kl"] > 1.4 * other["kl"]
+    seconds = measured.load("cache")["seconds"]
+    plain, again, cached = (statistics.median(seconds[way]) for way in ("plain", "plain again", "second student"))
+    assert abs(cached - plain) <= abs(again - plain)  # the teacher's cost is lost in the noise
 
 
 def test_the_reader_that_ships_and_those_that_do_not():

@@ -139,11 +139,13 @@ def test_the_right_option_is_at_one_place_in_at_most_half_of_the_questions():
     assert share_of_the_commonest(all_quiz_places()) <= 0.5
 
 
-def test_where_the_right_option_stands_is_read_from_its_explanation():
+@pytest.mark.parametrize("heading", ["## Quiz", "## ◆ Quiz", "### Quiz"])
+def test_where_the_right_option_stands_is_read_from_its_explanation(heading):
     wrong, right = "<details><summary>a</summary>No.</details>", "<details><summary>b</summary>Yes: c.</details>"
     rows = [(wrong, right), (right, wrong), (wrong, wrong), (wrong, right)]
-    quiz = "## Quiz\n" + "".join(f"\n**{n}. Why?**\n" + "\n".join(row) + "\n" for n, row in enumerate(rows, 1))
+    quiz = f"{heading}\n" + "".join(f"\n**{n}. Why?**\n" + "\n".join(row) + "\n" for n, row in enumerate(rows, 1))
     assert list(notebooks.quiz_places(with_text(quiz))) == [[2], [1], [], [2]]
+    assert list(notebooks.quiz_places(with_text(quiz.replace("## Quiz", "## ◆ Quiz")))) == [[2], [1], [], [2]]
     assert share_of_the_commonest([[2], [1], [2], [2]]) == 0.75
 
 

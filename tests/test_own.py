@@ -88,12 +88,12 @@ def test_the_source_says_which_sizes_were_scaled(fill, no_data):
     fill("train", size=(32, 32))
     path = fill("test", size=(300, 400))
     for _ in range(2):  # decoded, then from the cache
-        assert "(pictures of 32x32 to 400x300 pixels, cut to squares and scaled to 32x32; " in data.load(path).source
+        assert "(images of 32x32 to 400x300 pixels, cut to squares and scaled to 32x32; " in data.load(path).source
     assert len(list((no_data / "decoded").iterdir())) == 2
 
 
 def test_the_source_says_nothing_of_scaling_where_there_was_none(fill):
-    assert "(pictures of 32x32 pixels; " in data.load(fill(".")).source
+    assert "(images of 32x32 pixels; " in data.load(fill(".")).source
 
 
 def test_what_is_left_out_of_all_parts_is_said_in_one_sentence(fill, recwarn):

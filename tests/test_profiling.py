@@ -96,6 +96,15 @@ def test_a_ratio_within_the_noise_shows_nothing(monkeypatch, other, shown):
     assert ratio.shown == shown and ("no difference shown" in str(ratio)) != shown
 
 
+@pytest.mark.parametrize(
+    ("limit", "noise", "said"),
+    [(0.6, 0.1, True), (0.4, 0.1, False), (0.51, 0.1, None), (0.6, 0.6, None), (0.4, 0.6, None)],
+)
+def test_a_limit_is_kept_or_broken_or_the_clock_cannot_say(limit, noise, said):
+    ratio = profiling.Ratio(profiling.Spread((0.5, 0.51, 0.52)), profiling.Spread((1 - noise, 1.0, 1 + noise)))
+    assert ratio.at_most(limit) is said
+
+
 def test_a_call_that_does_three_times_the_work_is_told_from_its_equal():
     calls = {"one": lambda: time.sleep(0.004), "equal": lambda: time.sleep(0.004), "three": lambda: time.sleep(0.012)}
     seen = profiling.compare(calls, rounds=5)

@@ -222,7 +222,8 @@ def test_a_workshops_copies_have_nothing_that_is_marked_and_say_their_own_time(w
         assert len(minutes.said(short)) == 2  # minutes to read, minutes to compute
         assert minutes.load(short).minutes <= minutes.load(whole).minutes
         shorter += [path.stem[:2]] * (len(short["cells"]) < len(whole["cells"]))
-    assert shorter == ["03", "04", "06"]
+    with_depth = [path for path in PATHS if minutes.has_depth(nbformat.read(path, as_version=4))]
+    assert shorter == [path.stem[:2] for path in with_depth] and len(shorter) >= 3
 
 
 def test_links_of_a_workshops_copies_lead_somewhere(workshop):

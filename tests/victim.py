@@ -92,7 +92,7 @@ def cache_fill(folder):
 
 
 def study(folder):
-    """A fair fight with few students; the seconds that each took are not compared."""
+    """A fair comparison with few students; the seconds that each took are not compared."""
     studies.RATES, studies.FIRST_RATE = (0.2, 0.4), 1
     studies.SETTINGS["things"] = {"small": studies.Setting(96, 1, ((2, 3),), (1.0,), 1, 32)}
     teacher = tiny.net(seed=7, width=4).eval()

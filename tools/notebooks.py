@@ -221,7 +221,7 @@ RULES = (
 def quiz_places(notebook):
     """The places, from 1, of the right options of each quiz question: its explanation begins with Yes."""
     texts = [text(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-    for quiz in [source for source in texts if re.search(r"^## Quiz", source, re.MULTILINE)]:
+    for quiz in [source for source in texts if re.search(r"^##+ (◆ )?Quiz", source, re.MULTILINE)]:
         for question in re.split(r"^\*\*\d+\. ", quiz, flags=re.MULTILINE)[1:]:
             said = re.findall(r"^<details><summary>.*?</summary>(.*?)</details>", question, re.DOTALL | re.MULTILINE)
             yield [place for place, words in enumerate(said, 1) if re.match(r"\s*Yes\b", words)]

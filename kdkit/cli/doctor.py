@@ -133,7 +133,7 @@ def _cache_folder():
     try:
         import platformdirs
     except ImportError:
-        return None, "the cache folder cannot be told without platformdirs."
+        return None, "the cache folder cannot be found without platformdirs."
     folder = Path(platformdirs.user_cache_dir("kdkit"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,12 +19,12 @@ Knowledge distillation from the command line.
   python -m kdkit train-teacher --data things     a teacher in a minute, no download
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
-  python -m kdkit experiments things              the fair fight of notebook 04: three ways to teach, several seeds
+  python -m kdkit experiments things              the fair comparison of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
   python -m kdkit caches                          what is kept to save time, and how large it is
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
-on where it was when the same command is given again. `python -m kdkit COMMAND --help` tells more.
+on where it was when the same command is given again. `python -m kdkit COMMAND --help` says more.
 """
 
 COMMANDS = (doctor, train_teacher, distill, evaluate, experiments, train_bert, caches)

@@ -71,7 +71,7 @@ def read(name: str, data: Splits) -> Module:
     in_file = name.endswith(".safetensors")
     card = (kdkit.zoo.read_card if in_file else kdkit.zoo.card)(name)
     if "vocab_size" in card["architecture"]:
-        raise ValueError(f"{name} reads text, and {data.name} is pictures: take a network that sees.")
+        raise ValueError(f"{name} reads text, and {data.name} is images: take a network that sees.")
     known = card.get("classes", data.train.classes)
     if tuple(known) != data.train.classes:
         raise ValueError(
@@ -83,7 +83,7 @@ def read(name: str, data: Splits) -> Module:
 
 def measure(network: Module, images: ImageSet, flip: bool = False) -> dict[str, float]:
     """Accuracy and expected calibration error on ``images``; with ``flip`` also the accuracy of the mean of the
-    logits of a picture and of its mirror image.
+    logits of an image and of its mirror image.
     """
     metrics = kdkit.metrics
     logits = metrics.predict(network, images.images)  # [N, classes]
@@ -132,7 +132,7 @@ def check_place(out: Path, origin: dict) -> None:
 
 
 def _on_card(card, name):
-    """What a card says under ``name``; of settings all but where the data lies, which its fingerprints tell better."""
+    """What a card says under ``name``; of settings all but where the data lies, which its fingerprints say better."""
     value = card.get(name)
     return {key: kept for key, kept in value.items() if key != "data"} if isinstance(value, dict) else value
 

@@ -69,7 +69,7 @@ def write(options: argparse.Namespace, result: dict, began: float) -> None:
 def without_home(value: object) -> object:
     """Text without the user's home folder: results are made to be passed on, whose machine they come from or not.
 
-    All of it can be written: bytes in a name that are no UTF-8 are told as ``\\xff``. What is no text stays as it is.
+    All of it can be written: bytes in a name that are no UTF-8 become ``\\xff``. What is no text stays as it is.
     """
     if not isinstance(value, str):
         return value

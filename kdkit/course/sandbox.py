@@ -1,6 +1,6 @@
 """A small, quick training for trying out a step: your own, or one with a line missing.
 
-Not for results: one student, 400 drawn pictures, a few epochs. ``kdkit.train`` is for those.
+Not for results: one student, 400 drawn images, a few epochs. ``kdkit.train`` is for those.
 """
 
 import functools
@@ -29,13 +29,13 @@ _numbers = itertools.count()
 
 @functools.cache
 def data() -> ImageSet:
-    """The pictures to learn from, 40 of each class."""
+    """The images to learn from, 40 of each class."""
     return things.splits(per_class=40).train
 
 
 @functools.cache
 def fresh() -> ImageSet:
-    """500 pictures that no network has seen."""
+    """500 images that no network has seen."""
     return things.make(per_class=50, seed=303)
 
 
@@ -45,7 +45,7 @@ def teacher() -> nn.Module:
 
 
 def accuracy(network: nn.Module) -> float:
-    """Its share of right answers on the 500 pictures that no network has seen."""
+    """Its share of right answers on the 500 images that no network has seen."""
     return metrics.accuracy(metrics.predict(network, fresh().images), fresh().labels)
 
 
@@ -61,7 +61,7 @@ def fit(
 
     ``step``: ``step(teacher, student, temperature, inputs, optimizer)``, as ``kd_step`` of the DistilBERT article, or
     the same with ``labels`` ``[B]`` after it. T is 4. ``lr``: of SGD with momentum, falling to 0 in a straight line.
-    ``seed``: of the student's weights and of the order of pictures.
+    ``seed``: of the student's weights and of the order of images.
     """
     student, seen = models.student(width=8, depth=3, seed=seed), []
     student.fit_input(models.as_input(data().images))
@@ -83,7 +83,7 @@ def fit(
 
 
 class Shuffled:
-    """The pictures of ``data`` in batches of 40, in a new order each epoch, drawn from ``seed``."""
+    """The images of ``data`` in batches of 40, in a new order each epoch, drawn from ``seed``."""
 
     def __init__(self, seed: int) -> None:
         self.generator = generator(seed)

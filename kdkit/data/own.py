@@ -69,13 +69,13 @@ def _count_others(path, names, left):
 
 
 def _scaled(found):
-    """Which sizes the pictures had and what became of them, in words."""
+    """Which sizes the images had and what became of them, in words."""
     smallest = min((each.smallest for each in found), key=_area)
     largest = max((each.largest for each in found), key=_area)
     if smallest == largest == (SIDE, SIDE):
-        return f"pictures of {SIDE}x{SIDE} pixels"
+        return f"images of {SIDE}x{SIDE} pixels"
     sizes = " to ".join(dict.fromkeys("x".join(map(str, size)) for size in (smallest, largest)))
-    return f"pictures of {sizes} pixels, cut to squares and scaled to {SIDE}x{SIDE}"
+    return f"images of {sizes} pixels, cut to squares and scaled to {SIDE}x{SIDE}"
 
 
 def _area(size):

@@ -171,7 +171,7 @@ def _checked_amounts(amounts: Sequence[float] | Tensor) -> Tensor:
         raise ValueError(f"amounts must be a list or a 1-D tensor of numbers; got {amounts!r}.") from None
     if amounts.ndim != 1:
         shape = tuple(amounts.shape)
-        raise ValueError(f"amounts must be a list or a 1-D tensor; got shape {shape}. For one picture write [0.5].")
+        raise ValueError(f"amounts must be a list or a 1-D tensor; got shape {shape}. For one image write [0.5].")
     if not ((amounts >= 0) & (amounts <= 1)).all():
         raise ValueError(
             f"amounts must lie in [0, 1] (0 is all start, 1 all end); got {amounts.tolist()}. "

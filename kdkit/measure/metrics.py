@@ -146,9 +146,9 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 
 def mean_soft_targets(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:
-    """The mean of softmax(logits / T) over the pictures of each class: ``[C, C]``, one row a true class.
+    """The mean of softmax(logits / T) over the images of each class: ``[C, C]``, one row a true class.
 
-    Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``. Raises ``ValueError`` for a class without a picture, for a
+    Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``. Raises ``ValueError`` for a class without an image, for a
     temperature that is none, and as ``accuracy`` does.
     """
     temperature = arguments.check_temperature(temperature)
@@ -158,7 +158,7 @@ def mean_soft_targets(logits: Tensor, labels: Tensor, temperature: float = 1.0) 
     member = nn.functional.one_hot(labels.long(), logits.shape[1]).to(scaled.dtype)
     counts = member.sum(0)
     if (counts == 0).any():
-        raise ValueError(f"each class needs a picture; got none of class {int((counts == 0).nonzero()[0])}.")
+        raise ValueError(f"each class needs an image; got none of class {int((counts == 0).nonzero()[0])}.")
     return member.T @ scaled.softmax(1) / counts[:, None]
 
 

@@ -127,6 +127,17 @@ class Ratio(NamedTuple):
         low, high = self.spread.quartiles
         return low > max(self.noise.values) or high < min(self.noise.values)
 
+    def at_most(self, limit: float) -> bool | None:
+        """Whether the call takes at most ``limit`` times as long; None where ``limit`` lies in the middle half of the
+        rounds, or where no difference is ``shown``: this clock cannot say.
+
+        >>> quick = Ratio(Spread((0.50, 0.51, 0.52)), noise=Spread((0.9, 1.0, 1.1)))
+        >>> quick.at_most(0.6), quick.at_most(0.4), quick.at_most(0.51)
+        (True, False, None)
+        """
+        low, high = self.spread.quartiles
+        return None if not self.shown or low <= limit < high else high <= limit
+
     def __str__(self):
         low, high = self.spread.quartiles
         least, most = min(self.noise.values), max(self.noise.values)
@@ -165,7 +176,7 @@ def latency(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[
 def compare(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[Any, Ratio]:
     """How many times as long as the first of ``contenders`` the others take: a ``Ratio`` each, by name.
 
-    ``contenders``: as ``latency`` takes them. The first has two turns a round, which tells the noise. Its own ratio is
+    ``contenders``: as ``latency`` takes them. The first has two turns a round, which gives the noise. Its own ratio is
     the noise, too. Raises ``ValueError`` as ``latency`` does.
     """
     base = next(iter(contenders))

@@ -4,7 +4,7 @@ What holds for the small ones here holds for the real ones: ``student`` and ``co
 as well.
 """
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -215,6 +215,51 @@ def answer(network: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) 
     """
     output = network(input_ids=input_ids, attention_mask=attention_mask.long(), output_hidden_states=True)
     return output.logits, output.hidden_states[-1]
+
+
+class LayerTrace(NamedTuple):
+    """What one layer does to a text of L tokens: each token's vector ``before`` and ``after``, ``[L, width]``.
+
+    ``looks_at`` ``[L, L]``: how much each token (a row, which sums to 1) looks at which, the mean over the heads.
+    ``from_attention`` and ``from_network`` ``[L, width]``: what attention and the small network add to the vectors;
+    ``inner`` ``[L, 4 width]``: what stands between the two linear layers of the small network.
+    """
+
+    before: Tensor
+    looks_at: Tensor
+    from_attention: Tensor
+    inner: Tensor
+    from_network: Tensor
+    after: Tensor
+
+
+@torch.no_grad()
+def trace(network: BertForMaskedLM, input_ids: Tensor, layer: int) -> LayerTrace:
+    """Look into one ``layer`` of ``network``, a number from 0, while it reads one text, int64 ``[1, L]``.
+
+    Attention and the small network *add* to the vectors, and after each of them the vectors are brought to a common
+    scale. So ``after`` is not the plain sum. The network's mode is put back. Raises ``ValueError`` for what is no BERT,
+    for a layer that it does not have, and for anything but one text.
+
+    >>> trace(teacher(8, 2, vocab_size=20, max_length=16), torch.zeros(1, 5, dtype=torch.long), layer=1).looks_at.shape
+    torch.Size([5, 5])
+    """
+    _check_bert(network)
+    heads, depth = network.config.num_attention_heads, network.config.num_hidden_layers
+    layer = whole(layer, "layer", 0, depth - 1, "Layers are counted from 0.")
+    if input_ids.ndim != 2 or len(input_ids) != 1:
+        raise ValueError(f"input_ids must be one text, [1, L]; got shape {list(input_ids.shape)}.")
+    own = f"bert.encoder.layer.{layer}"
+    parts = {"query": f"{own}.attention.self.query", "key": f"{own}.attention.self.key"}
+    parts |= {"from_attention": f"{own}.attention.output.dense", "from_network": f"{own}.output.dense", "after": own}
+    parts["inner"] = f"{own}.intermediate"
+    parts["before"] = f"bert.encoder.layer.{layer - 1}" if layer else "bert.embeddings"
+    with models.evaluating(network):
+        seen = models.Features(network, **parts)(input_ids=input_ids)
+    query, key = (seen[name][0].unflatten(-1, (heads, -1)).transpose(0, 1) for name in ("query", "key"))  # [h, L, d]
+    looks_at = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1).mean(0)  # [h, L, L] -> [L, L]
+    vectors = {name: seen[name][0] for name in ("before", "from_attention", "inner", "from_network", "after")}
+    return LayerTrace(looks_at=looks_at, **vectors)
 
 
 def classifier(network: PreTrainedModel, classes: int, *, seed: int = 0) -> PreTrainedModel:

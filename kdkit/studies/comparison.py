@@ -36,7 +36,7 @@ from kdkit.studies.results import TUNING_SEED
 from kdkit.training.cache import ViewCache
 
 TEMPERATURE = 4.0
-RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # peaks, for batches of 512
+RATES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)  # peaks, for batches of 512
 FIRST_RATE = RATES.index(0.4)  # the search begins here
 PATIENCE = 2  # and goes on, either way, until so many rates in a row were no better
 

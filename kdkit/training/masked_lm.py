@@ -174,7 +174,7 @@ def train(
         seed: of the order, of what is masked, and of dropout.
         checkpoint, progress: as for ``kdkit.train``: a run that was killed goes on from its last epoch, bit for bit.
 
-    Returns a ``Run``; its history tells loss, soft_loss, hard_loss and cosine_loss of each epoch, and of the validation
+    Returns a ``Run``; its history has loss, soft_loss, hard_loss and cosine_loss of each epoch, and of the validation
     texts val_perplexity, val_accuracy and val_agreement (None without a teacher). Raises ``ValueError`` for settings
     that contradict each other, and otherwise as ``kdkit.train`` does.
     """

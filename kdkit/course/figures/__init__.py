@@ -4,9 +4,11 @@ Functions here return a ``matplotlib`` figure; ``show`` puts it on the page.
 """
 
 from kdkit.course.figures.axes import LOOKS
+from kdkit.course.figures.bars import bars
 from kdkit.course.figures.curves import LiveCurves, learning_curves, lines
 from kdkit.course.figures.images import pictures
 from kdkit.course.figures.inside import attention, likeness, pulls
+from kdkit.course.figures.layers import layer
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
@@ -18,12 +20,14 @@ __all__ = [
     "LiveCurves",
     "Table",
     "attention",
+    "bars",
     "change",
     "gains",
     "hard_and_soft",
     "image_tag",
     "in_words",
     "intervals",
+    "layer",
     "learning_curves",
     "likeness",
     "lines",
