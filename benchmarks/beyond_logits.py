@@ -133,6 +133,7 @@ class Setting:
 SETTINGS = {
     "things": Setting(30, 40, ("kd", *FEATURES, *INSTEAD)),
     "two classes": Setting(10, 120, ("kd", *FEATURES, "dist", "standardised")),  # for two classes dkd is kd
+    "ten classes": Setting(10, 120, ("kd", *FEATURES)),  # the same images as for two classes
     "other classes": Setting(30, 80, tuple(FEATURES), beside="labels"),
     "things, more images": Setting(100, 16, ("kd", *FEATURES, *INSTEAD)),
 }
