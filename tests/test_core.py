@@ -154,6 +154,16 @@ COMPILED = {
     "kd_loss, mask": lambda s, t: losses.kd_loss(s, t, LABELS, temperature=4.0, mask=MASK),
     "kd_terms": lambda s, t: losses.kd_terms(s, t, LABELS).total,
     "cosine_distance": lambda s, t: losses.cosine_distance(s, t, MASK),
+    "hint": losses.hint,
+    "log_sum": losses.log_sum,
+    "attention_transfer": lambda s, t: losses.attention_transfer(s[..., None], t[..., None]),
+    "similarity_preserving": losses.similarity_preserving,
+    "rkd_distance": lambda s, t: losses.rkd_distance(s[:, 0], t[:, 0]),
+    "rkd_angle": lambda s, t: losses.rkd_angle(s[0], t[0]),
+    "pkt": lambda s, t: losses.pkt(s[0], t[0]),
+    "dkd": lambda s, t: losses.dkd(s, t, LABELS),
+    "dist": losses.dist,
+    "standardised": lambda s, t: losses.standardised(s),
 }
 
 

@@ -59,6 +59,17 @@ def test_soft_target_draws_each_probability_and_hatches_the_label():
     assert [bool(bar.get_hatch()) for bar in bars] == [number == 3 for number in range(10)]
 
 
+def test_a_ranking_begins_with_the_highest_and_writes_the_numbers():
+    figure = figures.ranking({"table": 1.84, "tree": 10.6}, xlabel="mushroom, %", title="Trees lead")
+    axis = figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [10.6, 1.84]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["tree", "table"]
+    assert [text.get_text() for text in axis.texts] == ["11", "1.8"] and axis.yaxis_inverted()
+    assert figure.get_label() == "Trees lead. mushroom, %: tree 11, table 1.8."
+    with pytest.raises(ValueError, match="values must be at least 0; got -1"):
+        figures.ranking({"tree": -1.0}, xlabel="x")
+
+
 def test_a_probability_of_zero_does_not_break_the_log_scale():
     low, high = figures.soft_target([1.0, 0.0], ["a", "b"]).axes[0].get_xlim()
     assert 0 < low < high

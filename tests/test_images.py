@@ -47,7 +47,7 @@ SEEDS = [0.0, True, None, "0"]
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_seed_that_is_none_is_named(seed):
     draw = things.make(1).sample
-    for ask in (lambda: draw(1, seed), lambda: things.make(1, seed), lambda: things.splits(1, seed)):
+    for ask in (lambda: draw(1, seed=seed), lambda: things.make(1, seed), lambda: things.splits(1, seed)):
         with pytest.raises(ValueError, match=f"seed must be a whole number; got {seed!r}"):
             ask()
     with pytest.raises(ValueError, match=f"seed must .*; got {seed!r}"):

@@ -8,7 +8,17 @@ from itertools import product
 import pytest
 import reading
 
-from benchmarks import ablation, beyond_logits, defaults, original_pixels, shapes, shapes_learnt, usual_loop
+from benchmarks import (
+    ablation,
+    beyond_logits,
+    defaults,
+    original_pixels,
+    shapes,
+    shapes_learnt,
+    sofa,
+    two_teachers,
+    usual_loop,
+)
 from kdkit import models, studies, training, zoo
 from kdkit.cli import main as cli
 from kdkit.course import measured
@@ -108,6 +118,42 @@ def test_the_class_that_was_never_seen(name):
                 scores = [100 * run[arm][when][what] for run in result["runs"]]
                 row += f" {sum(scores) / 5:.1f} ({min(scores):.1f} to {max(scores):.1f}) |"
         assert row in PAGE, row
+
+
+def test_two_teachers():
+    result = measured.load("two-teachers")
+    for row in two_teachers.table(result):
+        assert row in PAGE, row
+    for kind, bits in two_teachers.bits(result).items():
+        assert f"{kind} {bits['1.0']:.3f} at T = 1 and {bits['4.0']:.3f} at T = 4" in PAGE
+    assert json.loads(json.dumps(two_teachers.SETTINGS)) == result["settings"]["students"]
+
+
+def test_the_sofa():
+    result = measured.load("sofa")
+    for row in sofa.table(result):
+        assert row in PAGE, row
+    assert [row["seed"] for row in result["rows"]] == ["shipped", *sofa.SEEDS]
+
+
+def test_notebook_01_says_no_more_than_these_results():
+    """Its words on the stored results, which it does not compute anew."""
+    two = measured.load("two-teachers")
+    teachers = [two_teachers.accuracies(two, kind) for kind in two_teachers.SMOOTHING]
+    assert abs(statistics.mean(teachers[0]) - statistics.mean(teachers[1])) < 0.003
+    plain, smoothed = (two_teachers.accuracies(two, kind, "300 images") for kind in two_teachers.SMOOTHING)
+    assert len(plain) == 6 and paired_interval(smoothed, baseline=plain).high < 0
+    for setting in list(two_teachers.SETTINGS)[1:]:
+        arms = {kind: two_teachers.accuracies(two, kind, setting) for kind in ("labels", "plain", "smoothed")}
+        gap = paired_interval(arms["smoothed"], baseline=arms["plain"])
+        assert gap.low < 0 < gap.high
+    assert statistics.mean(arms["labels"]) > statistics.mean(arms["plain"])  # of the last setting
+    bits = two_teachers.bits(two)
+    assert [f"{bits[kind][T]:.2f}" for T in ("4.0", "1.0") for kind in bits] == ["0.11", "0.03", "0.05", "0.11"]
+    for row in measured.load("sofa")["rows"]:
+        assert row["nothing"]["last"] > 4 * 20 and row["legs and width"]["last"] <= 2
+        assert row["legs and width"]["median"] > 1e3 * max(row["legs"]["median"], row["width"]["median"]) / 10
+        assert min(row["legs"]["median"], row["width"]["median"]) > 1e3 * row["nothing"]["median"]
 
 
 def test_temperature_grid():

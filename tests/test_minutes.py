@@ -164,7 +164,7 @@ def just_run(notebook, taken):
 @pytest.mark.parametrize(
     ("kept", "taken", "noted"),
     [
-        ({}, 5.5, {"short": 20, "depth": 10}),
+        ({}, 5.5, {"short": 30, "depth": 10}),
         ({"short": 20, "depth": 5}, 5.5, {"short": 20, "depth": 5}),
         ({"short": 17, "depth": 4}, 5.5, {"short": 17, "depth": 10}),
         ({"short": 30}, 5.5, {"short": 30, "depth": 10}),

@@ -240,7 +240,7 @@ def test_running_twice_writes_the_same_bytes_and_nothing_of_this_machine(unrun):
     broken = notebooks.check(unrun)
     assert [line.split(": ")[1] for line in broken] == ["enough_compared_cells"]
     written = json.loads(first)
-    drawn = {"drawn_by": drawing.drawn_by(RUN), "seconds": {"short": 0}}
+    drawn = {"drawn_by": drawing.drawn_by(RUN), "seconds": {"short": 10}}
     wanted = {"kernelspec": notebooks.KERNELSPEC, "language_info": notebooks.LANGUAGE, "kdkit": drawn}
     assert written["metadata"] == wanted
     assert [cell["id"] for cell in written["cells"]] == [f"cell-{n}" for n in range(4)]

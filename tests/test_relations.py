@@ -307,15 +307,6 @@ def test_gradients_are_those_of_finite_differences(name):
     assert torch.autograd.gradcheck(lambda s: loss(s, t), features(0, *shape).requires_grad_())
 
 
-@pytest.mark.parametrize("name", [*ON_ROWS, "attention"])
-def test_a_compiler_takes_them_in_one_graph(name):
-    shape = (4, 3, 2, 2) if name == "attention" else (4, 4)
-    loss = losses.attention_transfer if name == "attention" else ON_ROWS[name]
-    s, t = features(0, *shape), features(1, *shape)
-    compiled = torch.compile(loss, fullgraph=True, backend="eager")
-    assert float(compiled(s, t)) == pytest.approx(float(loss(s, t)))
-
-
 # ----------------------------------------------------------------------------------------------------------- bad input
 
 ROWS, MAPS = torch.zeros(2, 3), torch.zeros(2, 3, 4, 4)

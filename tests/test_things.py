@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from kdkit.data import things
+from kdkit.data import recipes, things
 from kdkit.data.drawing import SIZE, draw_scene
 
 SEEDS = range(12)
@@ -149,7 +149,7 @@ def test_parts_of_some_things():
 def test_ends_of_a_morph_are_things_of_the_class(name):
     """Whatever it is morphed with, drawn like the class's own things, to the byte."""
     generator = torch.Generator().manual_seed(2)
-    own = things._measures(name, torch.rand(1, len(things._MEASURES), generator=generator))
+    own = recipes.measures_of(name, torch.rand(1, len(recipes.MEASURES), generator=generator))
     own = things._render(own, draw_scene(1, generator))[0]
     for other in things.CLASSES:
         assert torch.equal(things.morph(name, other, [0.0, 0.5, 1.0], seed=2)[0], own)
@@ -183,6 +183,17 @@ def test_a_morph_is_the_same_each_time_and_takes_lists_and_tensors():
     film = things.morph("lamp", "tree", [0, 0.5, 1], seed=4)
     assert torch.equal(film, things.morph("lamp", "tree", torch.tensor([0, 0.5, 1]), seed=4))
     assert not torch.equal(film, things.morph("lamp", "tree", [0, 0.5, 1], seed=5))
+
+
+def test_a_morph_of_one_measure_leaves_the_others():
+    """Longer legs alone; and all measures, named, are the same as none named."""
+    short, long = things.morph("chair", "sofa", [1.0], 3, ["leg_length"]), things.morph("chair", "sofa", [0.0], 3)
+    both = things.morph("chair", "sofa", [1.0], 3)
+    assert distance(short, long) > 0 and distance(short, both) > 0
+    assert torch.equal(things.morph("chair", "sofa", [1.0], 3, recipes.MEASURES), both)
+    assert torch.equal(things.morph("chair", "sofa", [1.0], 3, ["cap_width"]), long)  # neither has a cap
+    with pytest.raises(ValueError, match="no measure called 'legs'; choose of leg_length, "):
+        things.morph("chair", "sofa", [1.0], measures=["legs"])
 
 
 @pytest.mark.parametrize("count", [0, -3, 2.5, True, None])

@@ -72,6 +72,17 @@ def test_each_stub_is_its_solution_with_holes_or_with_a_bug(path, number):
         assert is_solution_with_holes(stub, solution) and not is_solution_with_holes(solution, stub)
 
 
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_every_module_that_a_stub_a_hint_or_a_solution_names_is_imported(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    hints = re.findall(r"<summary>Hint.*?</details>", "".join(text(cell["source"]) for cell in cells), re.DOTALL)
+    suggested = [*hints, *(text(cell["source"]) for pair in exercises({"cells": cells}) for cell in pair)]
+    named = {name for part in suggested for name in re.findall(r"\b(torch|F|math|np|losses)\.", part)}
+    ran = [text(cell["source"]) for cell in cells if cell["cell_type"] == "code" and not has_tag(cell, "solution")]
+    lines = [line for source in ran for line in source.splitlines() if re.match(r"\s*(import|from) ", line)]
+    assert {name for name in named if not any(re.search(rf"\b{name}$|\b{name},", line) for line in lines)} == set()
+
+
 @pytest.mark.parametrize(
     ("stub", "solution", "fits"),
     [

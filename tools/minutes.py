@@ -103,7 +103,10 @@ def note_seconds(notebook):
     taken = {"short": 0.0} | ({"depth": 0.0} if has_depth(notebook) else {})
     for cell, short in divided(notebook):
         taken["depth" if short is None else "short"] += _taken(cell)
-    noted = {part: kept[part] if _still_right(kept.get(part), new) else round(new, -1) for part, new in taken.items()}
+    noted = {
+        part: kept[part] if _still_right(kept.get(part), new) else 10 * math.ceil(new / 10)
+        for part, new in taken.items()
+    }
     notebook["metadata"].setdefault("kdkit", {})["seconds"] = {part: int(value) for part, value in noted.items()}
 
 

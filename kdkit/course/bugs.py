@@ -1,4 +1,4 @@
-"""The bug museum's instruments: each measures the symptom of one exhibit of notebook 03.
+"""The bug museum's instruments: each measures the symptom of one exhibit of notebook 03b.
 
 An exhibit is a function as somebody published it, with its bug. An instrument takes the function and gives the number
 or the curve that its user saw; of a fixed function it gives a healthy one. Names are those of the symptoms.
@@ -18,13 +18,14 @@ from kdkit.measure import metrics
 
 CLASS_COUNTS = (10, 30, 100, 300, 1000)
 HARD_WEIGHTS = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.5)
+SHARPER = (4.0, 1.0, 0.5, 0.2, 0.1)
 
 
 def quiet_teacher(loss: Callable) -> list[float]:
     """How much harder the soft term pulls than the hard term, for 10 to 1000 classes: a list.
 
     ``loss(student_logits [B, C], teacher_logits [B, C], labels [B], temperature, soft_weight)``: the terms are weighted
-    with 0.9 and 0.1, and the pull of a term is the length of its gradient. Random logits of 64 pictures.
+    with 0.9 and 0.1, and the pull of a term is the length of its gradient. Random logits of 64 images.
     """
 
     def pull(classes, soft_weight):
@@ -53,7 +54,7 @@ def _length(loss_of, student_logits):
 
 
 def sinking_teacher(distiller: Callable) -> list[float]:
-    """The TEACHER's accuracy before and after each of five epochs of a training with noisy pictures.
+    """The TEACHER's accuracy before and after each of five epochs of a training with noisy images.
 
     ``distiller(teacher, student)`` makes a module that has ``loss(inputs [B, C, H, W], temperature)``.
     """
@@ -73,7 +74,7 @@ def sinking_teacher(distiller: Callable) -> list[float]:
 
 
 def _noisy_batches(generator: torch.Generator) -> Iterator[Tensor]:
-    """The pictures of one epoch, ``[B, C, H, W]`` from 0 to 1, with noise of standard deviation 0.15."""
+    """The images of one epoch, ``[B, C, H, W]`` from 0 to 1, with noise of standard deviation 0.15."""
     for index in torch.randperm(len(data()), generator=generator).split(sandbox.BATCH):
         inputs = models.as_input(data().images[index])
         yield (inputs + 0.15 * torch.randn(inputs.shape, generator=generator)).clamp(0, 1)
@@ -90,17 +91,17 @@ def coin_tosser(keep_logits: Callable) -> float:
 
 
 def never_zero(soft_loss: Callable) -> float:
-    """The loss of a student that is an exact copy of the teacher, on 100 pictures.
+    """The loss of a student that is an exact copy of the teacher, on 100 images.
 
-    ``soft_loss(teacher, student, images [B, C, H, W], augment, temperature)``; ``augment`` shifts pictures at random.
+    ``soft_loss(teacher, student, images [B, C, H, W], augment, temperature)``; ``augment`` shifts images at random.
     """
     generator = torch.Generator().manual_seed(0)
 
     def augment(images):
         return torch.roll(images, torch.randint(-3, 4, (2,), generator=generator).tolist(), dims=(2, 3))
 
-    big, pictures = teacher().eval(), models.as_input(fresh().images[:100])
-    return soft_loss(big, copy.deepcopy(big), pictures, augment, TEMPERATURE).item()
+    big, images = teacher().eval(), models.as_input(fresh().images[:100])
+    return soft_loss(big, copy.deepcopy(big), images, augment, TEMPERATURE).item()
 
 
 def pale_targets(soft_loss: Callable) -> tuple[float, float]:
@@ -117,7 +118,7 @@ def pale_targets(soft_loss: Callable) -> tuple[float, float]:
 
 
 def confidence(network: nn.Module) -> tuple[float, float]:
-    """(accuracy, mean of the highest probability) on the 500 fresh pictures, at T = 1."""
+    """(accuracy, mean of the highest probability) on the 500 images that no network has seen, at T = 1."""
     logits = metrics.predict(network, fresh().images)
     return metrics.accuracy(logits, fresh().labels), logits.softmax(1).amax(1).mean().item()
 
@@ -144,17 +145,17 @@ def restless_kl(kl: Callable[[Tensor, Tensor], Tensor | float]) -> list[float]:
 
 
 def too_good(best_epoch: Callable[[Tensor, Tensor], int]) -> float:
-    """How much better, on average, a student looks on its test pictures than it is: a difference of accuracies.
+    """How much better, on average, a student looks on its test images than it is: a difference of accuracies.
 
     ``best_epoch(val_accuracies [E], test_accuracies [E]) -> epoch``. One training of 12 epochs; validation and test
-    pictures are drawn 200 times, 100 each, out of 1,000. How good it "is": its accuracy on all 1,000.
+    images are drawn 200 times, 100 each, out of 1,000. How good it "is": its accuracy on all 1,000.
     """
     pool = sandbox.things.make(per_class=100, seed=404)
 
     def right(network):
         return (metrics.predict(network, pool.images).argmax(1) == pool.labels).double()
 
-    answers = torch.stack(fit(sandbox.labels_alone, watch=right, epochs=12))  # [epochs, pictures]
+    answers = torch.stack(fit(sandbox.labels_alone, watch=right, epochs=12))  # [epochs, images]
     generator, excess = torch.Generator().manual_seed(0), []
     for _ in range(200):
         val, test = torch.randperm(len(pool), generator=generator)[:200].split(100)
@@ -162,3 +163,45 @@ def too_good(best_epoch: Callable[[Tensor, Tensor], int]) -> float:
         epoch = int(best_epoch(answers[:, val].mean(1), scores))
         excess.append((scores[epoch] - answers[epoch].mean()).item())
     return sum(excess) / len(excess)
+
+
+def healthy_loss(loss: Callable[[Tensor, Tensor, float], Tensor]) -> list[tuple[float, float, float]]:
+    """(T, loss, length of its gradient) for each temperature of ``SHARPER``: a list.
+
+    ``loss(student_logits [B, C], teacher_logits [B, C], temperature)``; random logits of 64 images in float32.
+    """
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 64, 10, generator=generator) * 3
+    return [
+        (t, loss(student, teacher, t).item(), _length(lambda s, t=t: loss(s, teacher, t), student)) for t in SHARPER
+    ]
+
+
+def short_sighted(soft_loss: Callable) -> tuple[float, float]:
+    """(accuracy of the teacher as it is asked in a training, accuracy of the student that this makes).
+
+    ``soft_loss(teacher, student, images [B, C, H, W], normalise, temperature)``; the student wants what ``normalise``
+    makes of images from 0 to 1.
+    """
+    right: list[Tensor] = []
+
+    def step(teacher, student, temperature, inputs, optimizer, labels):
+        teacher.eval()
+        student.train()
+        asked = teacher.register_forward_hook(lambda net, images, logits: right.append(logits.argmax(1) == labels))
+        optimizer.zero_grad()
+        soft_loss(teacher, student, inputs, _normalise, temperature).backward()
+        optimizer.step()
+        asked.remove()
+
+    def accuracy(student):
+        with torch.no_grad():
+            logits = student.eval()(_normalise(models.as_input(fresh().images)))
+        return metrics.accuracy(logits, fresh().labels)
+
+    learnt = fit(step, watch=accuracy)[-1]
+    return torch.cat(right).double().mean().item(), learnt
+
+
+def _normalise(images):
+    return (images - 0.5) / 0.25

@@ -15,86 +15,16 @@ from torch import Tensor
 
 from kdkit.data.drawing import COLUMN, SIZE, Canvas, View, background, draw_scene, egg, lathe, one_thread, sin_cos
 from kdkit.data.images import ImageSet, Splits
+from kdkit.data.recipes import CLASSES, MEASURES, PARTS, changing, measures_of, part_overlap, parts
 from kdkit.data.seeds import generator
 from kdkit.data.views import Views
 from kdkit.losses.arguments import whole
 
+__all__ = ["CLASSES", "PARTS", "make", "morph", "part_overlap", "parts", "splits"]
+
 _MOST = 100_000  # of a class, 3 GB in all: a number with a slip of the finger is refused before it fills the memory
 _CHUNK = 250  # images drawn at once: their planes fit into a processor's cache
 _ZERO = torch.zeros(())
-
-# The measures of each class: (lowest, highest), in half pictures; widths and depths to each side, heights whole.
-# What would be below 0 is 0: about one chair in three has armrests. The ranges of like classes overlap a little, so
-# that some pictures are truly in doubt.
-_RANGES = {
-    "chair": dict(
-        leg_length=(0.42, 0.68), leg_width=(0.035, 0.055), seat_width=(0.3, 0.42), seat_depth=(0.28, 0.36),
-        seat_height=(0.06, 0.18), back_height=(0.36, 0.78), back_depth=(0.03, 0.06), back_slots=(-2.5, 2.0),
-        arm_height=(-0.3, 0.16), arm_width=(0.03, 0.06), arm_solid=(-1.0, 0.5),
-    ),
-    "armchair": dict(
-        leg_length=(0.1, 0.52), leg_width=(0.035, 0.055), seat_width=(0.34, 0.54), seat_depth=(0.32, 0.42),
-        seat_height=(0.1, 0.28), cushion_height=(-0.03, 0.12), back_height=(0.42, 0.74), back_depth=(0.05, 0.12),
-        arm_height=(0.08, 0.32), arm_width=(0.04, 0.11), arm_solid=(-0.6, 2.0), cushion_seam=(-2.0, 0.6),
-        back_slots=(-3.0, 1.0),
-    ),
-    "sofa": dict(
-        leg_length=(0.04, 0.2), leg_width=(0.035, 0.055), seat_width=(0.52, 0.8), seat_depth=(0.32, 0.42),
-        seat_height=(0.14, 0.28), cushion_height=(0.04, 0.12), back_height=(0.34, 0.54), back_depth=(0.07, 0.12),
-        arm_height=(0.12, 0.28), arm_width=(0.06, 0.12), arm_solid=(0.3, 2.0), cushion_seam=(-0.4, 2.0),
-    ),
-    "stool": dict(
-        leg_length=(0.55, 1.0), leg_width=(0.035, 0.06), leg_splay=(0.0, 0.14), rung_width=(-0.02, 0.045),
-        seat_width=(0.24, 0.42), seat_depth=(0.22, 0.36), seat_height=(0.07, 0.18), back_height=(-0.9, 0.16),
-    ),
-    "table": dict(
-        leg_length=(0.5, 0.78), leg_width=(0.035, 0.065), leg_splay=(-0.1, 0.06), rung_width=(-0.12, 0.04),
-        seat_width=(0.42, 0.8), seat_depth=(0.3, 0.48), seat_height=(0.05, 0.12),
-    ),
-    "mushroom": dict(
-        stem_length=(0.35, 0.8), stem_width=(0.07, 0.2), stem_taper=(0.6, 1.0), cap_width=(0.4, 0.75),
-        cap_height=(0.35, 0.7), cap_low=(0.0, 0.1), cap_dome=(0.9, 1.1), cap_spots=(-0.6, 1.5),
-    ),
-    "umbrella": dict(
-        stem_length=(0.7, 1.0), stem_width=(0.025, 0.06), cap_width=(0.52, 0.85), cap_height=(0.3, 0.6),
-        cap_dome=(0.9, 1.1), cap_scallops=(0.01, 0.16), cap_ribs=(-0.1, 1.5), tip_height=(0.02, 0.16),
-        hook_size=(-0.02, 0.15),
-    ),
-    "lamp": dict(
-        base_width=(0.14, 0.4), base_height=(0.04, 0.12), stem_length=(0.4, 0.95), stem_width=(0.025, 0.1),
-        cap_width=(0.36, 0.62), cap_height=(0.36, 0.62), cap_top=(0.4, 0.75), cap_dome=(-0.9, 0.8),
-        cap_glow=(-0.3, 1.0), tip_height=(-0.1, 0.08),
-    ),
-    "tree": dict(
-        stem_length=(0.5, 0.8), stem_width=(0.05, 0.12), stem_taper=(0.6, 1.0), cap_width=(0.38, 0.6),
-        cap_height=(0.55, 1.0), cap_low=(0.0, 0.2), cap_dome=(-0.3, 2.0), cap_leaves=(0.4, 1.5),
-        cap_lobes=(-0.3, 0.7),
-    ),
-    "bottle": dict(
-        body_width=(0.2, 0.36), body_height=(0.6, 1.0), shoulder_height=(0.1, 0.36), neck_width=(0.06, 0.11),
-        neck_height=(0.2, 0.5), stopper_height=(0.06, 0.14), label_height=(-0.3, 0.5),
-    ),
-}  # fmt: skip
-
-CLASSES = tuple(_RANGES)
-
-# What a class does not mention has size 0 but keeps its shape, so that it grows in place when things are morphed.
-_ABSENT = dict.fromkeys((measure for ranges in _RANGES.values() for measure in ranges), (0.0, 0.0)) | dict(
-    leg_width=(0.035, 0.055), back_depth=(0.03, 0.06), arm_width=(0.03, 0.05), stem_taper=(1.0, 1.0),
-    cap_dome=(1.0, 1.0),
-)  # fmt: skip
-_MEASURES = tuple(_ABSENT)
-
-# The parts, and the two measures whose product stands for the area of each. A part of area 0 is not there.
-PARTS = {
-    "legs": ("leg_length", "leg_width"), "rungs": ("rung_width", "seat_width"), "seat": ("seat_width", "seat_depth"),
-    "cushion": ("cushion_height", "seat_width"), "back": ("back_height", "seat_width"),
-    "arms": ("arm_height", "seat_depth"), "base": ("base_height", "base_width"), "stem": ("stem_length", "stem_width"),
-    "hook": ("hook_size", "stem_width"), "cap": ("cap_height", "cap_width"), "tip": ("tip_height", "stem_width"),
-    "body": ("body_height", "body_width"), "shoulder": ("shoulder_height", "body_width"),
-    "neck": ("neck_height", "neck_width"), "stopper": ("stopper_height", "neck_width"),
-    "label": ("label_height", "body_width"),
-}  # fmt: skip
 
 
 @one_thread()
@@ -126,38 +56,23 @@ def splits(per_class: int, seed: int = 0) -> Splits:
 
 
 @one_thread()
-def morph(start: str, end: str, amounts: Sequence[float] | Tensor, seed: int = 0) -> Tensor:
+def morph(
+    start: str, end: str, amounts: Sequence[float] | Tensor, seed: int = 0, measures: Sequence[str] | None = None
+) -> Tensor:
     """One thing on its way from class ``start`` to class ``end``: uint8 ``[len(amounts), 3, 32, 32]``.
 
     Pose, colours, background and noise stay; the measures of the parts go from those of a ``start`` (amount 0) to
     those of the ``end`` thing (amount 1) at the same place of their ranges. So a stool grows a back. ``amounts``: a
-    list or 1-D tensor of numbers from 0 to 1. Raises ``ValueError`` for other amounts and for unknown names.
+    list or 1-D tensor of numbers from 0 to 1. ``measures``: the names of those that change, all if None; with
+    ``["leg_length"]`` a chair gets a sofa's legs. Raises ``ValueError`` for other amounts and for unknown names.
     """
     amounts = _checked_amounts(amounts)[:, None]
     random = generator(seed)
-    quantiles = torch.rand(1, len(_MEASURES), generator=random)
+    quantiles = torch.rand(1, len(MEASURES), generator=random)
     drawn = vars(draw_scene(1, random))
     scene = SimpleNamespace(**{name: value.expand(len(amounts), *value.shape[1:]) for name, value in drawn.items()})
-    measures = (1 - amounts) * _measures(start, quantiles) + amounts * _measures(end, quantiles)
-    return _render(measures, scene)
-
-
-def parts(name: str) -> dict[str, float]:
-    """The parts of the average thing of class ``name`` and their areas above 0. ``ValueError`` for an unknown name."""
-    evenly = torch.linspace(0, 1, 101)[:, None].expand(-1, len(_MEASURES))
-    mean = dict(zip(_MEASURES, _measures(name, evenly).mean(0).tolist(), strict=True))
-    areas = {part: mean[one] * mean[other] for part, (one, other) in PARTS.items()}
-    return {part: area for part, area in areas.items() if area > 0}
-
-
-def part_overlap() -> Tensor:
-    """How much two classes have in common: float ``[10, 10]``, from 0 (no part) to 1 (the same parts as large).
-
-    The Jaccard index of their parts weighted by area: sum of the smaller areas / sum of the larger ones.
-    """
-    areas = torch.tensor([[parts(name).get(part, 0.0) for part in PARTS] for name in CLASSES])
-    one, other = areas[:, None], areas[None, :]
-    return torch.minimum(one, other).sum(2) / torch.maximum(one, other).sum(2)
+    amounts = amounts * changing(measures)
+    return _render((1 - amounts) * measures_of(start, quantiles) + amounts * measures_of(end, quantiles), scene)
 
 
 def _checked_count(per_class):
@@ -180,24 +95,16 @@ def _checked_amounts(amounts: Sequence[float] | Tensor) -> Tensor:
     return amounts
 
 
-def _measures(name, quantiles):
-    """The measures of things of class ``name`` at ``quantiles`` [B, M] of their ranges: ``[B, M]``."""
-    if name not in CLASSES:
-        raise ValueError(f"there is no thing called {name!r}; choose one of {', '.join(CLASSES)}.")
-    low, high = torch.tensor([(_ABSENT | _RANGES[name])[measure] for measure in _MEASURES]).unbind(1)
-    return (low + (high - low) * quantiles).clamp(min=0)
-
-
 def _draw(name, count, generator):
     """``count`` things of class ``name``: uint8 ``[count, 3, SIZE, SIZE]``."""
     sizes = [min(_CHUNK, count - start) for start in range(0, count, _CHUNK)]
-    quantiles = [torch.rand(size, len(_MEASURES), generator=generator) for size in sizes]
-    return torch.cat([_render(_measures(name, q), draw_scene(len(q), generator)) for q in quantiles])
+    quantiles = [torch.rand(size, len(MEASURES), generator=generator) for size in sizes]
+    return torch.cat([_render(measures_of(name, q), draw_scene(len(q), generator)) for q in quantiles])
 
 
 def _render(measures, scene):
     """Draw things with ``measures`` [B, M] into ``scene``: uint8 ``[B, 3, SIZE, SIZE]``."""
-    thing = SimpleNamespace(**dict(zip(_MEASURES, measures.T[:, :, None, None], strict=True)))
+    thing = SimpleNamespace(**dict(zip(MEASURES, measures.T[:, :, None, None], strict=True)))
     canvas = _prepare(thing, scene)
     for draw in (_shadow, _legs, _seat, _arms, _stem, _cap, _bottle):  # from back to front
         draw(canvas, thing, scene)

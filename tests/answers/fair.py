@@ -44,7 +44,7 @@ EXERCISES = {
             "no gradient reaches the student": lambda s, z: F.cross_entropy(s.detach(), z.argmax(1)),
             "cuts it off": lambda s, z: F.cross_entropy(s, z.argmax(1)).item(),
             "log_softmax first": lambda s, z: F.nll_loss(s, z.argmax(1)),
-            "one for each picture|one label for each picture": lambda s, z: F.cross_entropy(s, z.argmax(0)),
+            "one for each image|one label for each image": lambda s, z: F.cross_entropy(s, z.argmax(0)),
             "is the `return` missing": lambda s, z: None,
         },
     ),

@@ -27,6 +27,10 @@ def by_hand(s, z, y, t, w):
     return w * soft_term + (1 - w) * hard
 
 
+def soft_last(z, t):
+    return (z / t).softmax(-1)
+
+
 def by_token(s, z, m, t):
     each = F.kl_div((s / t).log_softmax(-1), (z / t).softmax(-1), reduction="none").sum(-1)
     return (each * m).sum() / m.sum()
@@ -130,7 +134,6 @@ EXERCISES = {
             lambda s, z: F.cross_entropy(s, z.softmax(1)),
             einsum,
             lambda s, z: kl(s, z) - (z.softmax(1) * z.log_softmax(1)).sum(1).mean(),
-            lambda s, z: -(z.sub_(z.logsumexp(1, keepdim=True)).exp() * s.log_softmax(1)).sum() / len(s),
             lambda s, z: einsum(s.double(), z.double()),
         ],
         {
@@ -146,7 +149,17 @@ EXERCISES = {
             "neither network's logits": lambda s, z: -(z * s).sum(1).mean(),
             "softmax of the student twice": lambda s, z: F.cross_entropy(s.softmax(1), z.softmax(1)),
             "runs over the batch": lambda s, z: -(z.softmax(0) * s.log_softmax(0)).sum(1).mean(),
-            "Hint: do not change the student's logits in place": (
+            "numbers are right, but your function changes what": (
+                lambda s, z: -(z.sub_(z.logsumexp(1, keepdim=True)).exp() * s.log_softmax(1)).sum() / len(s)
+            ),
+            "1,000 apart yours is": lambda s, z: -(z.softmax(1) * s.softmax(1).log()).sum(1).mean(),
+            "First, student and teacher are swapped.* Second, .*too small": lambda s, z: (
+                -(s.softmax(1) * z.log_softmax(1)).mean()
+            ),
+            "First, you averaged over the classes.* Second, the sign is turned": lambda s, z: (
+                z.softmax(1) * s.log_softmax(1)
+            ).mean(),
+            "right, but your function changes": (
                 lambda s, z: -(z.softmax(1) * s.sub_(s.logsumexp(1, keepdim=True))).sum() / len(s)
             ),
             "no gradient reaches the student": lambda s, z: einsum(s, z).item(),
@@ -164,6 +177,19 @@ EXERCISES = {
         ],
         {
             r"T\^2 is missing": loss_of(kl, power=0),
+            "not yet: a 4 stands": lambda s, z, y, t, w: loss_of(kl)(s, z, y, 4.0, w),
+            r"16 is T\^2 for T = 4 alone": lambda s, z, y, t, w: w * 16 * kl(s, z, t) + (1 - w) * F.cross_entropy(s, y),
+            "in the soft term, a 4 stands": loss_of(lambda s, z, t: kl(s, z, 4.0)),
+            "1,000 apart yours is": loss_of(
+                lambda s, z, t: F.kl_div(soft(s, t).log(), soft(z, t), reduction="sum") / len(s)
+            ),
+            "First, the weights are swapped.* Second, the hard term is at the temperature": (
+                lambda s, z, y, t, w: loss_of(kl, hard=lambda s, y, t: F.cross_entropy(s / t, y))(s, z, y, t, 1 - w)
+            ),
+            r"First, the factor T\^2 is missing.* Second, the label is not used": lambda s, z, y, t, w: w * kl(s, z, t),
+            "numbers are right, but your function changes": lambda s, z, y, t, w: (
+                w * t**2 * kl(s.clone(), z.detach(), t) + (1 - w) * F.cross_entropy(s.add_(1.0), y)
+            ),
             "one T is missing": loss_of(kl, power=1),
             r"T\^2 belongs to the soft term alone": lambda s, z, y, t, w: (
                 t**2 * (w * kl(s, z, t) + (1 - w) * F.cross_entropy(s, y))
@@ -182,8 +208,10 @@ EXERCISES = {
             "added over the batch": loss_of(
                 lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="sum")
             ),
-            "swapped in the soft term": loss_of(lambda s, z, t: kl(z, s, t)),
-            "needs log_softmax": loss_of(lambda s, z, t: F.kl_div(soft(s, t), soft(z, t), reduction="batchmean")),
+            "in the soft term, student and teacher are swapped": loss_of(lambda s, z, t: kl(z, s, t)),
+            "in the soft term, F.kl_div wants the LOGARITHM": loss_of(
+                lambda s, z, t: F.kl_div(soft(s, t), soft(z, t), reduction="batchmean")
+            ),
             "only the teacher is softened": loss_of(
                 lambda s, z, t: F.kl_div(s.log_softmax(1), soft(z, t), reduction="batchmean")
             ),
@@ -191,7 +219,7 @@ EXERCISES = {
                 lambda s, z, t: F.kl_div((s / t).log_softmax(1), z.softmax(1), reduction="batchmean")
             ),
             "result is nan": loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1), reduction="sum")),
-            "temperature is not in the soft term": loss_of(lambda s, z, t: kl(s, z)),
+            "in the soft term, the temperature makes no difference": loss_of(lambda s, z, t: kl(s, z)),
             "soft term is a cross-entropy": loss_of(lambda s, z, t: F.cross_entropy(s / t, soft(z, t))),
             "twice in the hard term": loss_of(kl, hard=lambda s, y, t: F.cross_entropy(s.softmax(1), y)),
             "into the teacher": careless,
@@ -201,12 +229,13 @@ EXERCISES = {
                 lambda s, z, t: F.kl_div((s / t).log_softmax(0), (z / t).softmax(0), reduction="batchmean")
             ),
             "you multiplied the logits": loss_of(lambda s, z, t: kl(s, z, 1 / t)),
-            "the label are missing": lambda s, z, y, t, w: w * kl(s, z, t),
             "soft term alone, without": lambda s, z, y, t, w: t**2 * kl(s, z, t),
-            "missing, and the soft term is averaged": loss_of(
+            r"First, the factor T\^2 is missing.* Second, the soft term is averaged": loss_of(
                 lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="none").mean(), power=0
             ),
-            "neither network is softened": loss_of(lambda s, z, t: kl(s, z), power=0),
+            r"First, the factor T\^2 is missing.* Second, in the soft term, the temperature makes": loss_of(
+                lambda s, z, t: kl(s, z), power=0
+            ),
             "teacher stands in the cross-entropy": lambda s, z, y, t, w: (
                 w * t**2 * kl(s, z, t) + (1 - w) * F.cross_entropy(z, y)
             ),
@@ -242,11 +271,18 @@ EXERCISES = {
             "averaged over the classes": step(loss_of(lambda s, z, t: kl(s, z, t) / s.shape[1])),
             "label is not used": step(lambda s, z, y, t, w: w * t**2 * kl(s, z, t)),
             "weights are swapped": step(lambda s, z, y, t, w: loss_of(kl)(s, z, y, t, 1 - w)),
-            "swapped in the soft term": step(loss_of(lambda s, z, t: kl(z, s, t))),
+            "in the soft term, student and teacher are swapped": step(loss_of(lambda s, z, t: kl(z, s, t))),
             "weights are nan now": step(
                 loss_of(lambda s, z, t: F.kl_div(soft(z, t), (s / t).log_softmax(1), reduction="sum"))
             ),
-            "differ from ours": step(temperature=4.0),
+            "a 4 stands": step(temperature=4.0),
+            "differ from ours": step(temperature=5.0),
+            r"First, the gradients of the first step.* Second, the factor T\^2 is missing": step(
+                loss_of(kl, power=0), order="bs"
+            ),
+            r"First, the factor T\^2 is missing.* Second, the label is not used": step(
+                lambda s, z, y, t, w: w * kl(s, z, t)
+            ),
             r"not yet: the factor T\^2 is missing": under_autocast(loss_of(kl, power=0)),
             "not yet: the weights are swapped": under_autocast(lambda s, z, y, t, w: loss_of(kl)(s, z, y, t, 1 - w)),
             "weights differ from ours by": under_autocast(lambda s, z, y, t, w: -loss_of(kl)(s, z, y, t, w)),
@@ -265,6 +301,14 @@ EXERCISES = {
             lambda s, z, m, t: kl(s.flatten(0, 1)[m.flatten()], z.flatten(0, 1)[m.flatten()], t),
         ],
         {
+            "a 4 stands": lambda s, z, m, t: kl(s[m], z[m], 4.0),
+            "1,000 apart yours is": lambda s, z, m, t: (
+                (soft_last(z, t) * (soft_last(z, t).log() - soft_last(s, t).log())).sum(-1)[m].mean()
+            ),
+            "First, the padding counts.* Second, student and teacher are swapped": lambda s, z, m, t: kl(
+                z.flatten(0, 1), s.flatten(0, 1), t
+            ),
+            "numbers are right, but your function changes": lambda s, z, m, t: kl(s.div_(t)[m], z.div_(t)[m]),
             "padding counts in yours": lambda s, z, m, t: kl(s.flatten(0, 1), z.flatten(0, 1), t),
             "divided by the sentences: 'batchmean'": lambda s, z, m, t: kl(s[m], z[m], t) * m.sum() / len(s),
             "padding counts, and you divided": lambda s, z, m, t: kl(s, z, t),
@@ -287,7 +331,9 @@ EXERCISES = {
             r"T\^2 is in it": lambda s, z, m, t: t**2 * kl(s[m], z[m], t),
             "makes no difference": lambda s, z, m, t: kl(s[m], z[m]),
             "you multiplied": lambda s, z, m, t: kl(s[m], z[m], 1 / t),
-            "needs log_softmax": lambda s, z, m, t: F.kl_div(soft(s[m], t), soft(z[m], t), reduction="batchmean"),
+            "F.kl_div wants the LOGARITHM": lambda s, z, m, t: F.kl_div(
+                soft(s[m], t), soft(z[m], t), reduction="batchmean"
+            ),
             "only the teacher": lambda s, z, m, t: F.kl_div(s[m].log_softmax(1), soft(z[m], t), reduction="batchmean"),
             "only the student": lambda s, z, m, t: F.kl_div(
                 (s[m] / t).log_softmax(1), z[m].softmax(1), reduction="batchmean"

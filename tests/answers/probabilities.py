@@ -28,9 +28,21 @@ def by_one_hot(z, y):
 
 def by_autograd(s, z, t):
     s.requires_grad_()
-    loss = F.kl_div((s / t).log_softmax(1), (z / t).softmax(1), reduction="batchmean") * t * t
-    loss.backward()
+    of_kl(z, t)(s).backward()
     return s.grad
+
+
+def of_kl(z, t):
+    return lambda s: F.kl_div((s / t).log_softmax(1), (z / t).softmax(1), reduction="batchmean") * t * t
+
+
+def with_grad(s, z, t):
+    s = s.clone().requires_grad_()
+    return torch.autograd.grad(of_kl(z, t)(s), s)[0]
+
+
+def by_functional_grad(s, z, t):
+    return torch.func.grad(of_kl(z, t))(s)
 
 
 def soft(z, t):
@@ -44,10 +56,13 @@ EXERCISES = {
             lambda z, t: F.softmax(z / t, -1),
             lambda z, t: (z / t).exp() / (z / t).exp().sum(1, keepdim=True),
             lambda z, t: (z / t).log_softmax(1).exp(),
-            lambda z, t: z.div_(t).softmax(1),
             lambda z, t: torch.softmax(z.double() / t, 1),
         ],
         {
+            "numbers are right, but your function changes what it was given": lambda z, t: z.div_(t).softmax(1),
+            "multiplied by the temperature.*Besides, your function changes": lambda z, t: z.mul_(t).softmax(1),
+            "a 4 stands where the temperature belongs": lambda z, t: (z / 4).softmax(1),
+            "two things at once. First, a 4 .* Second, these are log-prob": lambda z, t: (z / 4).log_softmax(1),
             "multiplied by the temperature": lambda z, t: (z * t).softmax(1),
             "makes no difference": lambda z, t: z.softmax(1),
             "before the softmax": lambda z, t: z.softmax(1) / t,
@@ -93,10 +108,10 @@ EXERCISES = {
             r"take logits.shape\[1\], not 10 \(shape \[10, 4\]": lambda z, y: torch.stack(
                 [z.softmax(1)[y == k].mean(0) for k in range(10)]
             ),
-            "number of all pictures": lambda z, y: F.one_hot(y, 4).float().T @ z.softmax(1) / len(z),
+            "number of all images": lambda z, y: F.one_hot(y, 4).float().T @ z.softmax(1) / len(z),
             "log-probabilities": lambda z, y: torch.stack([z.log_softmax(1)[y == k].mean(0) for k in range(4)]),
             "group by the label": lambda z, y: by_loop(z, z.argmax(1)),
-            "runs over the pictures": lambda z, y: torch.stack([z.softmax(0)[y == k].mean(0) for k in range(4)]),
+            "runs over the images": lambda z, y: torch.stack([z.softmax(0)[y == k].mean(0) for k in range(4)]),
         },
     ),
     "entropy": (
@@ -108,6 +123,7 @@ EXERCISES = {
         {
             r"0 gave nan: 0 times": lambda p: -(p * torch.log2(p)).sum(1),
             "0 gave nan, and the logarithm is the natural one": lambda p: -(p * p.log()).sum(1),
+            "First, this is in nats.* Second, that is multiplied by 1/C": lambda p: torch.special.entr(p).mean(1),
             "in nats": lambda p: torch.special.entr(p).sum(1),
             "sign is wrong": lambda p: (p * p.clamp(min=1e-30).log2()).sum(1),
             "averaged over the classes": lambda p: -(p * p.clamp(min=1e-30).log2()).mean(1),
@@ -115,19 +131,41 @@ EXERCISES = {
             "weighted with its probability": lambda p: -p.clamp(min=1e-30).log2().sum(1),
             "no further softmax": lambda p: -(p.softmax(1) * p.log_softmax(1)).sum(1) / torch.tensor(2.0).log(),
             r"dim=0": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(0),
-            "averaged over the pictures": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(1).mean(),
-            "added over the pictures": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(),
+            "averaged over the images": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(1).mean(),
+            "added over the images": lambda p: -(p * p.clamp(min=1e-30).log2()).sum(),
             r"shape \[7\]; expected \[6\]": lambda p: p.sum(0) * 3,
         },
     ),
     "kl_divergence": (
         [
             lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean"),
-            lambda s, z, t: (soft(z, t) * (soft(z, t).log() - soft(s, t).log())).sum(1).mean(),
+            lambda s, z, t: (soft(z, t) * ((z / t).log_softmax(1) - (s / t).log_softmax(1))).sum(1).mean(),
             lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean").item(),
         ],
         {
             "swapped": lambda s, z, t: F.kl_div((z / t).log_softmax(1), soft(s, t), reduction="batchmean"),
+            "1,000 apart yours is (nan|inf): the softmax rounds to 0": lambda s, z, t: (
+                (soft(z, t) * (soft(z, t).log() - soft(s, t).log())).sum(1).mean()
+            ),
+            "1,000 apart yours is (inf|nan)": lambda s, z, t: F.kl_div(
+                soft(s, t).log(), soft(z, t), reduction="batchmean"
+            ),
+            "1,000 apart yours is .*something small is added": lambda s, z, t: F.kl_div(
+                (soft(s, t) + 1e-9).log(), soft(z, t), reduction="batchmean"
+            ),
+            "numbers are right, but your function changes": lambda s, z, t: F.kl_div(
+                s.div_(t).log_softmax(1), z.div_(t).softmax(1), reduction="batchmean"
+            ),
+            "a 4 stands": lambda s, z, t: F.kl_div((s / 4).log_softmax(1), soft(z, 4), reduction="batchmean"),
+            "First, student and teacher are swapped.* Second, .*too small by their number": lambda s, z, t: F.kl_div(
+                (z / t).log_softmax(1), soft(s, t), reduction="none"
+            ).mean(),
+            "First, F.kl_div wants the LOGARITHM.* Second, only the teacher is softened": lambda s, z, t: F.kl_div(
+                s.softmax(1), soft(z, t), reduction="batchmean"
+            ),
+            r"First, only the student is softened.* Second, the factor T\^2 is in it": lambda s, z, t: (
+                t**2 * F.kl_div((s / t).log_softmax(1), z.softmax(1), reduction="batchmean")
+            ),
             "log_softmax on that side": lambda s, z, t: F.kl_div(soft(s, t), soft(z, t), reduction="batchmean"),
             "softmax second: logarithms": lambda s, z, t: F.kl_div(
                 (s / t).log_softmax(1), (z / t).log_softmax(1), reduction="batchmean"
@@ -139,7 +177,9 @@ EXERCISES = {
                 (s / t).log_softmax(0), (z / t).softmax(0), reduction="batchmean"
             ),
             "one number is wanted": lambda s, z, t: (soft(z, t) * (soft(z, t).log() - soft(s, t).log())).sum(1),
-            "two things at once": lambda s, z, t: F.kl_div(soft(s, t), soft(z, t), reduction="none").mean(),
+            "First, F.kl_div wants the LOGARITHM.* Second, you averaged": lambda s, z, t: F.kl_div(
+                soft(s, t), soft(z, t), reduction="none"
+            ).mean(),
             r"times -1": lambda s, z, t: -F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="batchmean"),
             "averaged over the classes": lambda s, z, t: F.kl_div(
                 (s / t).log_softmax(1), soft(z, t), reduction="none"
@@ -147,7 +187,7 @@ EXERCISES = {
             "did not divide by its size": lambda s, z, t: F.kl_div((s / t).log_softmax(1), soft(z, t), reduction="sum"),
             "you multiplied": lambda s, z, t: F.kl_div((s * t).log_softmax(1), soft(z, 1 / t), reduction="batchmean"),
             "makes no difference": lambda s, z, t: F.kl_div(s.log_softmax(1), z.softmax(1), reduction="batchmean"),
-            "only the teacher was softened": lambda s, z, t: F.kl_div(
+            "only the teacher is softened": lambda s, z, t: F.kl_div(
                 s.log_softmax(1), soft(z, t), reduction="batchmean"
             ),
             r"T\^2 is in it": lambda s, z, t: (
@@ -160,8 +200,18 @@ EXERCISES = {
         },
     ),
     "kd_gradient": (
-        [by_autograd, lambda s, z, t: t * (soft(s, t) - soft(z, t)) / len(s)],
+        [
+            lambda s, z, t: t * (soft(s, t) - soft(z, t)) / len(s),
+            lambda s, z, t: t * (soft(s, t) - soft(z, t)) / s.shape[0],
+        ],
         {
+            "autograd computed them": by_autograd,
+            "numbers are right, but autograd": with_grad,
+            "right, but autograd computed": by_functional_grad,
+            "a 4 stands": lambda s, z, t: 4 * (soft(s, 4) - soft(z, 4)) / len(s),
+            r"First, you took both softmaxes at T = 1.* Second, that is multiplied by -1/T ": lambda s, z, t: (
+                (z.softmax(1) - s.softmax(1)) / len(s)
+            ),
             "sign is turned": lambda s, z, t: t * (soft(z, t) - soft(s, t)) / len(s),
             r"without T\^2": lambda s, z, t: (soft(s, t) - soft(z, t)) / (t * len(s)),
             r"kept all of T\^2": lambda s, z, t: t**2 * (soft(s, t) - soft(z, t)) / len(s),

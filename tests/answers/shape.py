@@ -6,7 +6,7 @@ EXERCISES = {
         {
             "24x9 takes .* more than 0.85.*one step less depth would save": lambda: (24, 9),
             "4x9 takes .* more than 0.85": lambda: (4, 9),
-            "another shape that keeps it is .* points better": lambda: (4, 3),
+            "another shape that surely keeps it is .* points better": lambda: (4, 3),
             "is the `return` missing": lambda: None,
             r"a pair of whole numbers is wanted, \(width, depth\); got '16x3'": lambda: "16x3",
             r"a pair of whole numbers is wanted, \(width, depth\); got 16": lambda: 16,

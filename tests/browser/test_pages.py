@@ -139,7 +139,7 @@ def test_without_the_network_the_still_picture_stands_alone(open_page):
 
 def test_where_a_part_of_the_widget_cannot_be_fetched_the_still_picture_stays(open_page, packages):
     page = open_page(packages, without="anywidget")
-    page.locator(".jupyter-widgets-error-widget").wait_for(state="attached")
+    page.locator(".jupyter-widgets-error-widget").first.wait_for(state="attached")
     check_that_the_still_picture_stands_alone(page)
 
 

@@ -1,5 +1,7 @@
 """Each exhibit of the bug museum, measured: broken in the way described, and whole once it is fixed."""
 
+import math
+
 import pytest
 
 from kdkit.course import bugs
@@ -40,8 +42,8 @@ def test_a_copy_of_the_teacher_does_not_read_zero():
 
 
 def test_the_student_is_never_sure():
-    (accuracy, confidence), (mended_accuracy, mended_confidence) = symptoms("pale_targets")
-    assert confidence < 0.3 and mended_confidence > 0.7 and mended_accuracy > accuracy
+    (accuracy, confidence), (fixed_accuracy, fixed_confidence) = symptoms("pale_targets")
+    assert confidence < 0.3 and fixed_confidence > 0.7 and fixed_accuracy > accuracy
 
 
 def test_the_small_network_does_not_move():
@@ -59,3 +61,15 @@ def test_the_kl_of_the_teacher_to_itself_is_not_zero():
 def test_the_best_of_many_epochs_on_the_test_set_is_too_good():
     broken, fixed = symptoms("too_good")
     assert broken > 0.01 and abs(fixed) < 0.01
+
+
+def test_a_finite_loss_has_a_gradient_that_is_not():
+    broken, fixed = symptoms("healthy_loss")
+    assert all(math.isfinite(loss) for _, loss, _ in broken) and math.isnan(broken[-1][2])
+    assert all(math.isfinite(length) for _, _, length in fixed)
+    assert [row[:2] for row in broken] == [pytest.approx(row[:2], rel=1e-5) for row in fixed]
+
+
+def test_a_good_teacher_is_asked_about_images_that_it_cannot_read():
+    (asked, learnt), (fixed_asked, fixed_learnt) = symptoms("short_sighted")
+    assert asked < 0.7 and fixed_asked > 0.95 and learnt + 0.15 < fixed_learnt

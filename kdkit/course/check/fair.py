@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from kdkit.course.check import judging
+from kdkit.course.check import samples, words
 from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.loss import and_trains
 from kdkit.course.check.record import exercise
@@ -32,21 +32,17 @@ def argmax_loss(function: Callable) -> Verdict:
         "you took the class that the teacher thinks the least likely: argmax, not argmin": (
             lambda s, z: F.cross_entropy(s, z.argmin(1))
         ),
-        "you took the softmax before F.cross_entropy, which takes logits and does that itself": (
-            lambda s, z: F.cross_entropy(s.softmax(1), z.argmax(1))
-        ),
+        words.SOFTMAX_FIRST: (lambda s, z: F.cross_entropy(s.softmax(1), z.argmax(1))),
         "you added over the batch: the mean is wanted": lambda s, z: F.cross_entropy(s, z.argmax(1), reduction="sum"),
         "you took the teacher's logit, or the student's, where its log-probability belongs: log_softmax first": (
             lambda s, z: F.nll_loss(s, z.argmax(1))
         ),
-        "the minus is missing: a cross-entropy is minus the logarithm of a probability": (
-            lambda s, z: -F.cross_entropy(s, z.argmax(1))
-        ),
+        words.MINUS: (lambda s, z: -F.cross_entropy(s, z.argmax(1))),
         "one number for the whole batch is wanted, the mean over it": (
             lambda s, z: F.cross_entropy(s, z.argmax(1), reduction="none")
         ),
     }
-    cases = judging.cases(judging.logits, judging.logits)
+    cases = samples.cases(samples.logits, samples.logits)
     return and_trains(judge(function, cases, right, mistakes), function, cases[0], right)
 
 
@@ -120,8 +116,8 @@ def _t(freedom, quantile=0.975):
 
 def _seeds():
     """Accuracies, in per cent, of 4 to 9 pairs of students: what a seed does to both is more than what parts them."""
-    generator, made = judging.fresh_generator(), []
-    for _ in range(judging.ROUNDS):
+    generator, made = samples.fresh_generator(), []
+    for _ in range(samples.ROUNDS):
         n = int(torch.randint(4, 10, (), generator=generator))
         both, own = torch.randn(n, generator=generator) * 2, torch.randn(2, n, generator=generator)
         made.append((70 + both + own[0] / 2, 72 + both + own[1]))

@@ -6,10 +6,10 @@ import inspect
 import math
 import numbers
 import re
-import secrets
 import traceback
 from collections.abc import Callable, Sequence
-from itertools import product
+from decimal import Decimal
+from itertools import combinations, product
 from types import EllipsisType
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROUNDS = 20
+from kdkit.course.check import words
+
 TOLERANCE = 1e-4
 ROUNDING = 1e-3  # an answer in half precision is right too;
 COARSE = 3e-2  # bfloat16 has three bits fewer
@@ -40,7 +41,8 @@ def guess(
 ) -> Verdict:
     """Set a guess beside the answer: a name (of ``choices``), or a number, which may be off by the share ``within``.
 
-    ``...`` counts as not guessed: then the answer is not told.
+    A number is as good as its own digits, too: 0.1 is close to 0.077. ``...`` counts as not guessed: then the answer
+    is not told.
     """
     if yours is Ellipsis:
         return Verdict(None, "no guess yet: write it in place of the dots and run the cell again, or read on")
@@ -53,16 +55,18 @@ def guess(
         yours = float(yours)
     except (TypeError, ValueError):
         yours = math.nan
-    if math.isnan(yours):
+    if not math.isfinite(yours):
         return Verdict(False, "a number is wanted: try again")
     off = yours - answer
-    close = abs(off) <= within * abs(answer)
-    words = "close enough" if close else f"{abs(off):.3g} too {'high' if off > 0 else 'low'}"
-    return Verdict(close, f"you said {yours:.3g}; it is {answer:.3g}: {words}")
+    close = abs(off) <= within * abs(answer) or _rounds_to(answer, yours)
+    verdict = "close enough" if close else f"{abs(off):.3g} too {'high' if off > 0 else 'low'}"
+    return Verdict(close, f"you said {yours:.3g}; it is {answer:.3g}: {verdict}")
 
 
-NOT_ATTEMPTED = "not attempted yet: replace the ... and run the cell again"
-AS_FOUND = "the bug is still there, as it was found: fix it in this cell, and run the cell again"
+def _rounds_to(answer, yours):
+    """Whether the answer is this guess, rounded to as many decimals, and not another number by half as much again."""
+    decimals = max(-Decimal(str(yours)).normalize().as_tuple().exponent, 0)
+    return bool(yours) and round(answer, decimals) == yours and 2 / 3 <= yours / answer <= 3 / 2
 
 
 def judge(
@@ -70,57 +74,113 @@ def judge(
     cases: Sequence[tuple],
     right: Callable,
     mistakes: dict[str, Callable],
+    pairs: dict[str, Callable] | None = None,
     found: Callable | None = None,
 ) -> Verdict:
     """Compare ``function`` with ``right`` on all ``cases``; if it is wrong, look for the mistake that explains it.
 
-    ``right`` and each of ``mistakes``, by the words that explain it: functions of the same arguments. ``found``: the
-    broken function that the reader was given to fix; the same again is no attempt.
+    ``right`` and each of ``mistakes``, by the words that explain it: functions of the same arguments. ``pairs``: two of
+    them at once (``two_at_once``). ``found``: the broken function that the reader was given to fix; the same answers
+    again are no attempt.
     """
     refused = refuse(function, cases[0])
     if refused:
         return refused
-    answers = []
+    answers, in_place = [], False
     for case in cases:
+        given = copy.deepcopy(case)
         try:
-            answer = function(*copy.deepcopy(case))  # the reader may change its inputs in place
+            answer = function(*given)
         except Exception as error:
             return stopped(error, function)
         if answer is Ellipsis:
-            return Verdict(None, NOT_ATTEMPTED)
+            return Verdict(None, words.NOT_ATTEMPTED)
         unusable = refuse_answer(answer, right(*copy.deepcopy(case)).shape)
         if unusable:
             return unusable
+        in_place |= changed(given, case)
         rounding = COARSE if getattr(answer, "dtype", None) == torch.bfloat16 else ROUNDING
         answers.append(plain(answer))
+    verdict = _compare(function, answers, cases, right, (mistakes, pairs or {}), found, rounding)
+    return and_in_place(verdict) if in_place else verdict
+
+
+def _compare(function, answers, cases, right, mistakes, found, rounding):
     gap = _largest_gap(answers, cases, right)
     if gap <= TOLERANCE:
         return Verdict(True, f"right: the same as ours on {len(cases)} random inputs (largest difference {gap:.0e})")
     if found is not None and _agree(answers, cases, found):
-        return Verdict(None, AS_FOUND)
-    wrong = _mistake(answers, cases, right, mistakes, gap)
-    if wrong:
-        return Verdict(False, wrong)
-    if _largest_gap(answers, cases, right, relative=True) <= rounding:
+        return Verdict(None, words.AS_FOUND)
+    wrong = _mistake(answers, cases, right, *mistakes)
+    got, expected = list(answers[0].shape), list(right(*cases[0]).shape)
+    off = f"largest difference {gap:.2g}" if got == expected else f"shape {got}; expected {expected}"
+    if not wrong and _largest_gap(answers, cases, right, relative=True) <= rounding:
         return Verdict(True, f"right, up to rounding (largest difference {gap:.0e})")
+    wrong = wrong or _mistake_and_factor(answers, cases, mistakes[0])
+    if wrong:
+        return Verdict(False, f"not yet: {wrong} ({off})")
+    if got != expected:
+        return Verdict(False, f"your answer has {off}")
     suspects = "".join(f". {suspect}" for suspect in outsiders(function))
     return Verdict(False, f"not yet: the largest difference to the right answer is {gap:.2g}{suspects}")
 
 
-def _mistake(answers, cases, right, mistakes, gap):
+def changed(given: Sequence, before: Sequence) -> bool:
+    """Whether a tensor of these arguments holds other numbers than ``before``."""
+    pairs = [pair for pair in zip(given, before, strict=True) if isinstance(pair[0], torch.Tensor)]
+    return any(not torch.equal(now, was) for now, was in pairs)
+
+
+def and_in_place(verdict: Verdict) -> Verdict:
+    """The verdict on an answer that has changed what it was given."""
+    if verdict.passed:
+        return Verdict(False, f"not yet: the numbers are right, but {words.IN_PLACE}")
+    return Verdict(verdict.passed, f"{verdict.message}. Besides, {words.IN_PLACE}")
+
+
+def _mistake(answers, cases, right, mistakes, pairs):
     """What explains these wrong ``answers``, in words; None where nothing that is known does."""
-    got, expected = list(answers[0].shape), list(right(*cases[0]).shape)
-    off = f"largest difference {gap:.2g}" if got == expected else f"shape {got}; expected {expected}"
-    for explanation, wrong in mistakes.items():
+    for explanation, wrong in {**mistakes, **_with_a_four(cases[0], right, mistakes), **pairs}.items():
         if _agree(answers, cases, wrong):
-            return f"not yet: {explanation} ({off})"
-    if got != expected:
-        return f"your answer has {off}"
+            return explanation
     factor = _factor(answers, cases, right)
-    if not factor:
-        return None
-    letters = f"{LETTERS}; " if re.search("[BLCT]", factor) else ""
-    return f"not yet: yours is the right answer times {factor} ({letters}{off})"
+    return factor and f"yours is the right answer times {factor}"
+
+
+def _mistake_and_factor(answers, cases, mistakes):
+    """The mistake that explains ``answers`` but for a factor, in words, or None."""
+    for explanation, wrong in mistakes.items():
+        factor = _factor(answers, cases, wrong)
+        if factor:
+            return words.two(explanation, f"that is multiplied by {factor}")
+    return None
+
+
+def two_at_once(build: Callable[..., Callable], changes: dict[str, dict]) -> tuple[dict, dict]:
+    """Mistakes, alone and any two at once that do not touch the same thing: two dicts of words to functions.
+
+    ``build(**change)`` makes the function with a mistake; ``changes``: what it is to be called with, by the words.
+    """
+    alone = {explanation: build(**change) for explanation, change in changes.items()}
+    pairs = {
+        words.two(first, second): build(**a, **b)
+        for (first, a), (second, b) in combinations(changes.items(), 2)
+        if not a.keys() & b.keys()
+    }
+    return alone, pairs
+
+
+def _with_a_four(case, right, mistakes):
+    """What comes out, of the right answer and of each mistake, where 4 stands in place of the temperature."""
+    numbers = [place for place, value in enumerate(case) if isinstance(value, float)]
+    if not numbers:
+        return {}
+
+    def at_four(function):
+        return lambda *case: function(*case[: numbers[0]], 4.0, *case[numbers[0] + 1 :])
+
+    both = {words.two(words.FOUR, explanation): at_four(wrong) for explanation, wrong in mistakes.items()}
+    return {words.FOUR: at_four(right), **both}
 
 
 def refuse(function: Callable, case: tuple) -> Verdict | None:
@@ -137,7 +197,7 @@ def refuse(function: Callable, case: tuple) -> Verdict | None:
 def refuse_answer(answer: Any, shape: Sequence[int]) -> Verdict | None:
     """A verdict where ``answer`` is nothing that could be compared with a tensor of ``shape``; None where it is."""
     if answer is None:
-        return Verdict(False, "your function returned nothing: is the `return` missing?")
+        return Verdict(False, words.RETURN_MISSING)
     if isinstance(answer, torch.Tensor | numbers.Real | np.generic):
         return None
     wanted = f"a tensor {list(shape)}" if len(shape) else "a number"
@@ -149,22 +209,22 @@ def plain(answer: Tensor | float) -> Tensor:
     return torch.as_tensor(answer).detach().cpu().double()
 
 
-LETTERS = "B is the number of pictures or sentences, L of tokens in each, C of classes or words, T the temperature"
-
-
 def _factor(answers, cases, right):
-    """How ``answers`` differ from the right ones, if by a factor of signs, sizes and temperatures alone: "B/T"."""
-    wanted = [right(*copy.deepcopy(case)).double() for case in cases]
+    """How ``answers`` differ from those of ``right``, if by signs, sizes and temperatures alone: "B/T"."""
+    wanted = [plain(right(*copy.deepcopy(case))) for case in cases]
+    if any(a.shape != b.shape for a, b in zip(answers, wanted, strict=True)):
+        return None
     sizes = [_sizes(case) for case in cases]
     choices = [(0, 1, -1, 2, -2) if letter == "T" else (0, 1, -1) for letter in sizes[0]]
     for sign, *exponents in product((1, -1), *choices):
         powers = dict(zip(sizes[0], exponents, strict=True))
         if sign == 1 and not any(exponents):
             continue  # right but for rounding
-        factors = [sign * math.prod(size[letter] ** k for letter, k in powers.items()) for size in sizes]
-        scaled = [factor * value for factor, value in zip(factors, wanted, strict=True)]
-        if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in zip(answers, scaled, strict=True)):
-            return "-" * (sign < 0) + _product(powers)
+        factors = (sign * math.prod(size[letter] ** k for letter, k in powers.items()) for size in sizes)
+        scaled = zip(answers, factors, wanted, strict=False)
+        if all(torch.allclose(a, factor * b, rtol=1e-3, atol=TOLERANCE) for a, factor, b in scaled):
+            factor = "-" * (sign < 0) + _product(powers)
+            return f"{factor} ({words.LETTERS})" if re.search("[BLCT]", factor) else factor
     return None
 
 
@@ -208,6 +268,8 @@ def _largest_gap(answers, cases, function, relative=False):
 
 
 HINTS = {  # what torch's commonest complaints mean for somebody who writes a loss
+    r"name '(torch|F|math|np)' is not defined": "import it first, in a cell of its own: `import torch`, `import "
+    "torch.nn.functional as F`, `import math` or `import numpy as np`",
     r"name '\w+' is not defined": "run the cells above first, or look at the spelling",
     r"unsupported operand type.*ellipsis|ellipsis.*attribute|'ellipsis'": "a ... is still left in it",
     r"must match the size|shapes cannot be multiplied|not broadcastable": "print the .shape of both sides; a mean or "
@@ -215,7 +277,7 @@ HINTS = {  # what torch's commonest complaints mean for somebody who writes a lo
     r"Dimension out of range": "classes are the last dimension: dim=1 of [B, C], or dim=-1",
     r"must be real number, not Tensor|numpy.*dimension|can't convert type 'Tensor'": "tensors are handed in: use their "
     "own .std(), or hand .tolist() on",
-    r"Expected input batch_size": "one label for each picture, or for each token, is wanted: classes are the last "
+    r"Expected input batch_size": "one label for each image, or for each token, is wanted: classes are the last "
     "dimension",
     r"Expected target size": "F.cross_entropy looks for the classes in dimension 1: make sentences and tokens one "
     "dimension first, with .flatten(0, 1) and .flatten()",
@@ -258,75 +320,3 @@ def outsiders(function: Callable) -> list[str]:
     used = [step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"] if code else []
     names = [name for name in used if isinstance(around.get(name), torch.Tensor)]
     return [f"`{names[0]}` is not made in your function: it is a variable of the notebook"] if names else []
-
-
-# ------------------------------------------------------------------------------------------- random inputs
-# Five pictures, seven classes: no two sizes are equal, so a sum over the wrong dimension shows.
-
-
-def fresh_generator() -> torch.Generator:
-    """A generator with a new seed each time."""
-    return torch.Generator().manual_seed(secrets.randbits(32))
-
-
-def cases(*makers: Callable[[torch.Generator], Any]) -> list[tuple]:
-    """``ROUNDS`` times one input of each kind, new each time."""
-    generator = fresh_generator()
-    return [tuple(make(generator) for make in makers) for _ in range(ROUNDS)]
-
-
-def logits(generator: torch.Generator) -> Tensor:
-    """Logits ``[5, 7]``."""
-    return torch.randn(5, 7, generator=generator) * 4
-
-
-def temperature(generator: torch.Generator) -> float:
-    """A temperature from 1.5 to 7.5."""
-    return 1.5 + 6 * torch.rand((), generator=generator).item()  # far from 1, where T, T^2 and 1/T look alike
-
-
-def probabilities(generator: torch.Generator) -> Tensor:
-    """Distributions ``[5, 7]``."""
-    return logits(generator).softmax(1)
-
-
-def probabilities_with_zeros(generator: torch.Generator) -> Tensor:
-    """Distributions ``[6, 7]``, the last one with all on one class."""
-    return torch.cat([probabilities(generator), torch.eye(7)[:1]])
-
-
-def labels(generator: torch.Generator) -> Tensor:
-    """Labels of 7 classes, int64 ``[5]``."""
-    return torch.randint(7, (5,), generator=generator)
-
-
-def logits_of_many(generator: torch.Generator) -> Tensor:
-    """Logits of 40 pictures and 4 classes, ``[40, 4]``."""
-    return torch.randn(40, 4, generator=generator) * 2
-
-
-def all_labels(generator: torch.Generator) -> Tensor:
-    """Labels of them in which no class is missing, int64 ``[40]``."""
-    return torch.cat([torch.arange(4), torch.randint(4, (36,), generator=generator)])
-
-
-def share(generator: torch.Generator) -> float:
-    """A weight from 0.55 to 0.95."""
-    return 0.55 + 0.4 * torch.rand((), generator=generator).item()  # not a half: swapped weights must show
-
-
-def sentences(generator: torch.Generator) -> Tensor:
-    """Logits of 7 words, or hidden states of 7 numbers, of 3 sentences of 4 tokens: ``[3, 4, 7]``."""
-    return torch.randn(3, 4, 7, generator=generator) * 4
-
-
-def mask(generator: torch.Generator) -> Tensor:
-    """Which tokens count, ``[3, 4]``: sentences of 1, 2 and 4 tokens, in any order."""
-    lengths = torch.tensor([1, 2, 4])[torch.randperm(3, generator=generator)]
-    return torch.arange(4) < lengths[:, None]
-
-
-def gradient(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """The gradient of ``function``, which gives a scalar, by its ``inputs`` ``[...]``: of the same shape."""
-    inputs = inputs.detach().clone().requires_grad_()
-    return torch.autograd.grad(function(inputs), inputs)[0]

@@ -16,21 +16,23 @@ from kdkit.data import files
 FILE = "kdkit-progress.json"
 NOTEBOOKS = {
     "00 Start here": ("soft_targets",),
-    "01 Dark knowledge": ("second_choice", "mean_soft_targets", "entropy"),
-    "02 Temperature": ("kl_divergence", "kd_gradient", "high_temperature_gradient"),
-    "03 The loss": ("soft_cross_entropy", "kd_loss", "kd_step", "sequence_kl"),
-    "03 The bug museum": (
+    "01 Dark knowledge": ("mean_soft_targets", "second_choice", "entropy"),
+    "02 Temperature": ("kd_gradient", "kl_divergence", "high_temperature_gradient"),
+    "03 The loss": ("soft_cross_entropy", "kd_step", "kd_loss", "sequence_kl"),
+    "03b The bug museum": (
         "quiet_teacher",
-        "cliff",
         "sinking_teacher",
+        "cliff",
         "coin_tosser",
         "never_zero",
         "pale_targets",
         "frozen_student",
         "restless_kl",
         "too_good",
+        "healthy_loss",
+        "short_sighted",
     ),
-    "04 CIFAR-10": ("argmax_loss", "margin_of_error"),
+    "04 CIFAR-10": ("margin_of_error", "argmax_loss"),
     "05 Not faster": ("student_in_budget",),
     "06 A BERT": ("masked_lm", "cosine_distance"),
     "07 Beyond logits": ("projected_hint", "gram", "other_classes"),
@@ -44,7 +46,10 @@ def exercise(check: Callable[[Callable], judging.Verdict]) -> Callable[[Callable
     """
 
     @functools.wraps(check)
-    def checked(function):
+    def checked(*handed_in):
+        if len(handed_in) != 1 or not callable(handed_in[0]):
+            return _no_function(check.__name__, handed_in)
+        [function] = handed_in
         try:
             with torch.enable_grad():  # a notebook may have switched it off
                 verdict = check(function)
@@ -59,6 +64,16 @@ def exercise(check: Callable[[Callable], judging.Verdict]) -> Callable[[Callable
         return verdict
 
     return checked
+
+
+def _no_function(name, handed_in):
+    """The verdict on numbers, say, in place of the function that returns them."""
+    got = " and ".join(shown if len(shown := repr(value)) <= 40 else type(value).__name__ for value in handed_in)
+    return judging.Verdict(
+        False,
+        f"hand in the function that you wrote, by its name alone: `check.{name}(my_function)`, without a call in the "
+        f"brackets. You handed in {got or 'nothing'}",
+    )
 
 
 def progress() -> "Progress":

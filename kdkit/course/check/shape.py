@@ -8,28 +8,29 @@ import torch
 
 from kdkit import models, studies
 from kdkit.course import measured
-from kdkit.course.check import judging
+from kdkit.course.check import words
 from kdkit.course.check.judging import Verdict
 from kdkit.course.check.record import exercise
 from kdkit.measure import profiling
 
 REFERENCE, SHARE = (16, 6), 0.85  # the budget: this share of the time that the reference takes
-PICTURES = 1
+IMAGES = 1
 CLOSE = 0.01  # an accuracy that is this near to the best within the budget is as good
 ROUNDS = 7
+CANNOT_TELL = f"Whether that is within {SHARE}, my clock cannot tell"
 
 
 @exercise
 def student_in_budget(function: Callable) -> Verdict:
     """Check ``function() -> (width, depth)``: a student that is quick enough, as timed now, and knows nearly the most.
 
-    The budget is ``SHARE`` of the time that the student of shape ``REFERENCE`` takes for ``PICTURES`` pictures. Where
+    The budget is ``SHARE`` of the time that the student of shape ``REFERENCE`` takes for ``IMAGES`` images. Where
     the clock cannot tell, the reader is right: an answer is too slow, or another shape quick enough, if the middle half
     of the rounds says so. What each shape learns is stored (``measured/shapes-learnt.json``).
     """
     shape = function()
     if shape is Ellipsis:
-        return Verdict(None, judging.NOT_ATTEMPTED)
+        return Verdict(None, words.NOT_ATTEMPTED)
     if (refused := _refused(shape)) is not None:
         return refused
     shape, learnt = tuple(shape), accuracies()
@@ -44,16 +45,21 @@ def student_in_budget(function: Callable) -> Verdict:
     kept = [other for other in learnt if other != REFERENCE and taken[other].quartiles[1] <= SHARE]
     best = max([*kept, shape], key=learnt.__getitem__)
     reached = f"{took}, and its students reached {learnt[shape]:.1%}"
-    within = "Within the budget" if high <= SHARE else "Perhaps within the budget"
+    sure = high <= SHARE
+    within = "Within the budget" if sure else CANNOT_TELL
     if learnt[best] - learnt[shape] > CLOSE:
         lost = 100 * (learnt[best] - learnt[shape])
-        return Verdict(False, f"{reached}. {within}, but another shape that keeps it is {lost:.1f} points better")
+        return Verdict(
+            False, f"{reached}. {within}, but another shape that surely keeps it is {lost:.1f} points better"
+        )
     if not kept:
         return Verdict(
-            True, f"{reached}. But this clock is so noisy that no shape surely keeps the budget: check again"
+            True, f"{reached}. {CANNOT_TELL}, and of no other shape either: this machine is busy. Check again"
         )
     best = max(kept, key=learnt.__getitem__)
-    return Verdict(True, f"{reached}; the best that surely keeps the budget is {_name(best)} with {learnt[best]:.1%}")
+    doubt = "" if sure else f". {CANNOT_TELL}, and counts it as kept"
+    others = f"the best that surely keeps the budget is {_name(best)} with {learnt[best]:.1%}"
+    return Verdict(True, f"{reached}; {others}{doubt}")
 
 
 @functools.cache
@@ -72,7 +78,7 @@ def shares() -> dict[tuple[int, ...], profiling.Spread]:
 
 
 def _call(shape):
-    return profiling.predicting(models.student(*shape), torch.zeros(PICTURES, 3, 32, 32, dtype=torch.uint8))
+    return profiling.predicting(models.student(*shape), torch.zeros(IMAGES, 3, 32, 32, dtype=torch.uint8))
 
 
 def _name(shape):
@@ -82,7 +88,7 @@ def _name(shape):
 def _refused(shape):
     """What is wrong with an answer that is no shape of which students were trained, or None."""
     if shape is None:
-        return Verdict(False, "your function returned None: is the `return` missing?")
+        return Verdict(False, words.RETURN_MISSING)
     if not isinstance(shape, tuple | list) or len(shape) != 2 or not all(type(value) is int for value in shape):
         return Verdict(False, f"a pair of whole numbers is wanted, (width, depth); got {shape!r}")
     known = accuracies()

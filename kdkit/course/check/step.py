@@ -8,14 +8,13 @@ import torch
 from torch import nn
 
 from kdkit import models
-from kdkit.course.check import judging
+from kdkit.course.check import judging, samples, words
 from kdkit.course.check.judging import Verdict
-from kdkit.course.check.loss import KD_MISTAKES, TRAINS_THE_SAME, weighted_loss
+from kdkit.course.check.loss import KD_MISTAKES, KD_PAIRS, TRAINS_THE_SAME, weighted_loss
 from kdkit.course.check.record import exercise
 
 SOFT_WEIGHT = 0.9
 COARSE = 0.1  # share of the way that the student went by which rounding to half precision may lead it astray
-KL_DIV = "F.kl_div wants the student's log_softmax first and the teacher's softmax second"
 
 
 @exercise
@@ -24,7 +23,7 @@ def kd_step(function: Callable) -> Verdict:
     0.1 cross-entropy, as ``kdkit.kd_step`` makes it. Two are made, with networks that have BatchNorm and dropout; the
     teacher comes in train mode and the student in eval mode, as a training and a validation leave them.
     """
-    seed = judging.fresh_generator().initial_seed()
+    seed = samples.fresh_generator().initial_seed()
     start = Scene(seed)
     refused = judging.refuse(function, start.arguments(0))
     if refused:
@@ -32,7 +31,7 @@ def kd_step(function: Callable) -> Verdict:
     theirs = Scene(seed)
     try:
         if theirs.play(function) is Ellipsis:
-            return Verdict(None, judging.NOT_ATTEMPTED)
+            return Verdict(None, words.NOT_ATTEMPTED)
     except Exception as error:
         return judging.stopped(error, function)
     wrong = _what_the_teacher_suffered(start, theirs) or _what_the_student_missed(start, theirs)
@@ -45,11 +44,13 @@ def kd_step(function: Callable) -> Verdict:
         return Verdict(True, f"right: after two steps the student's weights are ours (largest difference {gap:.0e})")
     if theirs.half is not None:
         return _judge_rounded(start, theirs, seed)
-    for explanation, step in _step_mistakes().items():
+    if gap == math.inf:
+        return Verdict(False, f"not yet: the student's weights are nan now. {words.KL_DIV}")
+    alone, pairs = _step_mistakes()
+    losses_twice_wrong = {explanation: reference_step(loss) for explanation, loss in KD_PAIRS.items()}
+    for explanation, step in {**alone, **pairs, **losses_twice_wrong}.items():
         if _same(theirs, seed, step):
             return Verdict(False, f"not yet: {explanation}")
-    if gap == math.inf:
-        return Verdict(False, f"not yet: the student's weights are nan now. {KL_DIV}")
     return Verdict(False, f"not yet: after two steps the student's weights differ from ours by up to {gap:.2g}")
 
 
@@ -58,7 +59,7 @@ def _judge_rounded(start, theirs, seed):
 
     Where a mistake makes hardly a difference, rounding may lead the student a little nearer to it than to ours.
     """
-    steps = {None: reference_step(), **_step_mistakes()}
+    steps = {None: reference_step(), **_step_mistakes()[0]}
     gaps = {explanation: _gap(theirs, seed, step) for explanation, step in steps.items()}
     nearest = min(gaps, key=gaps.get)
     if gaps[nearest] > gaps[None] / 2:
@@ -118,12 +119,15 @@ class Scene:
         return math.inf if math.isnan(gap) else gap
 
 
-def reference_step(loss: Callable = weighted_loss, zero_grad: bool = True) -> Callable:
-    """A right step, or one with another ``loss(student_logits, teacher_logits, labels, T, soft_weight)``, or one
-    without ``zero_grad``.
+def reference_step(
+    loss: Callable = weighted_loss, zero_grad: bool = True, instead_of_t: float | None = None
+) -> Callable:
+    """A right step, or one with another ``loss(student_logits, teacher_logits, labels, T, soft_weight)``, one without
+    ``zero_grad``, or one that takes ``instead_of_t`` for its temperature.
     """
 
     def step(teacher, student, temperature, inputs, optimizer, labels):
+        temperature = instead_of_t or temperature
         teacher.eval()
         student.train()
         with torch.no_grad():
@@ -137,12 +141,9 @@ def reference_step(loss: Callable = weighted_loss, zero_grad: bool = True) -> Ca
 
 
 def _step_mistakes():
-    return {
-        "the gradients of the first step are still there in the second: optimizer.zero_grad() after each step": (
-            reference_step(zero_grad=False)
-        ),
-        **{words: reference_step(loss) for words, loss in KD_MISTAKES.items() if words != TRAINS_THE_SAME},
-    }
+    wrong = {said: {"loss": loss} for said, loss in KD_MISTAKES.items() if said not in (TRAINS_THE_SAME, words.FOUR)}
+    kept = "the gradients of the first step are still there in the second: optimizer.zero_grad() after each step"
+    return judging.two_at_once(reference_step, {kept: {"zero_grad": False}, words.FOUR: {"instead_of_t": 4.0}, **wrong})
 
 
 def _same(theirs, seed, step):

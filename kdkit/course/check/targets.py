@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from kdkit.course.check import judging
+from kdkit.course.check import samples, words
 from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.record import exercise
 from kdkit.measure import metrics
@@ -20,12 +20,12 @@ def soft_targets(function: Callable) -> Verdict:
         ),
         "the temperature makes no difference to your answer: divide the logits by it": lambda z, t: z.softmax(1),
         "you divided the probabilities: divide the logits, before the softmax": lambda z, t: z.softmax(1) / t,
-        "your softmax runs over the batch: classes are the last dimension, dim=1": lambda z, t: (z / t).softmax(0),
-        "these are log-probabilities: softmax, not log_softmax": lambda z, t: (z / t).log_softmax(1),
+        words.OVER_BATCH: lambda z, t: (z / t).softmax(0),
+        words.LOG_PROBABILITIES: lambda z, t: (z / t).log_softmax(1),
         "you took the softmax twice": lambda z, t: (z / t).softmax(1).softmax(1),
     }
     return judge(
-        function, judging.cases(judging.logits, judging.temperature), lambda z, t: (z / t).softmax(1), mistakes
+        function, samples.cases(samples.logits, samples.temperature), lambda z, t: (z / t).softmax(1), mistakes
     )
 
 
@@ -56,40 +56,38 @@ def second_choice(function: Callable) -> Verdict:
             [torch.cat([row[:k], row[k + 1 :]]).argmax() for row, k in zip(p, y.tolist(), strict=True)]
         ),
     }
-    return judge(function, judging.cases(judging.probabilities, judging.labels), right, mistakes)
+    return judge(function, samples.cases(samples.probabilities, samples.labels), right, mistakes)
 
 
 @exercise
 def mean_soft_targets(function: Callable) -> Verdict:
-    """Check ``function(logits [N, C], labels [N]) -> [C, C]``: row k is the mean soft target of pictures of class k."""
+    """Check ``function(logits [N, C], labels [N]) -> [C, C]``: row k is the mean soft target of images of class k."""
 
     def rows(values, groups):
         return torch.stack([values[groups == k].mean(0) for k in range(values.shape[1])])
 
     mistakes = {
-        "you averaged the logits and took the softmax afterwards: soften each picture first, then average": (
+        "you averaged the logits and took the softmax afterwards: soften each image first, then average": (
             lambda z, y: rows(z, y).softmax(1)
         ),
         "these are mean logits: the softmax is missing": rows,
         "rows and columns are swapped: the true class belongs in the rows": lambda z, y: rows(z.softmax(1), y).T,
-        "you added up and did not divide by the number of pictures of the class": lambda z, y: torch.stack(
+        "you added up and did not divide by the number of images of the class": lambda z, y: torch.stack(
             [z.softmax(1)[y == k].sum(0) for k in range(z.shape[1])]
         ),
         "one row for each of the C classes is wanted, and C differs from check to check: "
         "take logits.shape[1], not 10": (lambda z, y: torch.stack([z.softmax(1)[y == k].mean(0) for k in range(10)])),
-        "you divided by the number of all pictures: divide by that of the class": lambda z, y: torch.stack(
+        "you divided by the number of all images: divide by that of the class": lambda z, y: torch.stack(
             [z.softmax(1)[y == k].sum(0) / len(y) for k in range(z.shape[1])]
         ),
-        "these are log-probabilities: softmax, not log_softmax": lambda z, y: rows(z.log_softmax(1), y),
+        words.LOG_PROBABILITIES: lambda z, y: rows(z.log_softmax(1), y),
         "you grouped by the network's answer (argmax): group by the label": (
             lambda z, y: rows(z.softmax(1), z.argmax(1))
         ),
-        "your softmax runs over the pictures: classes are the last dimension, dim=1": lambda z, y: rows(
-            z.softmax(0), y
-        ),
+        "your softmax runs over the images: classes are the last dimension, dim=1": lambda z, y: rows(z.softmax(0), y),
     }
     return judge(
-        function, judging.cases(judging.logits_of_many, judging.all_labels), metrics.mean_soft_targets, mistakes
+        function, samples.cases(samples.logits_of_many, samples.all_labels), metrics.mean_soft_targets, mistakes
     )
 
 
@@ -114,7 +112,7 @@ def entropy(function: Callable) -> Verdict:
             lambda p: -torch.special.xlogy(p, p).sum(0) / math.log(2)
         ),
         "you averaged over the classes: an entropy is a sum over them": lambda p: right(p) / p.shape[1],
-        "you averaged over the pictures as well: one entropy for each row is wanted": lambda p: right(p).mean(),
-        "you added over the pictures as well: one entropy for each row is wanted (dim=1)": lambda p: right(p).sum(),
+        "you averaged over the images as well: one entropy for each row is wanted": lambda p: right(p).mean(),
+        "you added over the images as well: one entropy for each row is wanted (dim=1)": lambda p: right(p).sum(),
     }
-    return judge(function, judging.cases(judging.probabilities_with_zeros), right, mistakes)
+    return judge(function, samples.cases(samples.probabilities_with_zeros), right, mistakes)

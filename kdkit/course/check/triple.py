@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdkit import losses
-from kdkit.course.check import judging
+from kdkit.course.check import samples, words
 from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.loss import and_trains
 from kdkit.course.check.record import exercise
@@ -38,20 +38,12 @@ MASKED_LM_MISTAKES = {
     "you averaged each sentence first: then a token in a sentence with few masked ones weighs more": (
         lambda s, y: (_each_word(s, y).sum(1) / (y != -100).sum(1)).mean()
     ),
-    "you took the softmax before F.cross_entropy, which takes logits and does that itself": (
-        lambda s, y: _over_words(F.cross_entropy, s.softmax(-1), y)
-    ),
-    "the minus is missing: a cross-entropy is minus the logarithm of a probability": lambda s, y: (
-        -losses.hard_cross_entropy(s, y)
-    ),
-    "your softmax runs over the tokens of a sentence (dim=1): words are the last dimension, dim=-1": (
-        lambda s, y: _over_words(F.nll_loss, s.log_softmax(1), y)
-    ),
+    words.SOFTMAX_FIRST: (lambda s, y: _over_words(F.cross_entropy, s.softmax(-1), y)),
+    words.MINUS: lambda s, y: -losses.hard_cross_entropy(s, y),
+    words.OVER_TOKENS: (lambda s, y: _over_words(F.nll_loss, s.log_softmax(1), y)),
     "one number is wanted: average over the masked tokens": lambda s, y: _each_word(s, y)[y != -100],
     "one number is wanted: average over the masked tokens, which are those with another label than -100": _each_word,
-    "you took the student's logit where its log-probability belongs: log_softmax first": (
-        lambda s, y: _over_words(F.nll_loss, s, y)
-    ),
+    words.LOGIT_FOR_LOG: (lambda s, y: _over_words(F.nll_loss, s, y)),
 }
 
 
@@ -60,7 +52,7 @@ def masked_lm(function: Callable) -> Verdict:
     """Check ``function(student_logits [N, L, V], labels [N, L]) -> number``: the cross-entropy of masked tokens, the
     mean over them; where nothing is masked the label is -100.
     """
-    cases = judging.cases(judging.sentences, masked_labels)
+    cases = samples.cases(samples.sentences, masked_labels)
     verdict = judge(function, cases, losses.hard_cross_entropy, MASKED_LM_MISTAKES)
     return and_trains_alone(verdict, function, cases[0])
 
@@ -88,23 +80,17 @@ COSINE_MISTAKES = {
     "this falls as it should, but the best is -1: add 1, so that it reads 0 there": lambda s, z, m: (
         -_cos(s, z)[m].mean()
     ),
-    "padding counts in yours: select the tokens with the mask": lambda s, z, m: (1 - _cos(s, z)).mean(),
-    "you left the padding out of the sum but not out of the mean: divide by mask.sum()": (
-        lambda s, z, m: ((1 - _cos(s, z)) * m).mean()
-    ),
+    words.PADDING: lambda s, z, m: (1 - _cos(s, z)).mean(),
+    words.MEAN_OF_ALL: (lambda s, z, m: ((1 - _cos(s, z)) * m).mean()),
     "padding is set to 0 before the cosine is taken, and counts as an angle then: select with the mask": (
         lambda s, z, m: (1 - _cos(s * m[..., None], z * m[..., None])).mean()
     ),
-    "the mask is turned round: True says that a token counts": lambda s, z, m: (
-        (1 - _cos(s, z))[~m].mean() if (~m).any() else (1 - _cos(s, z)).mean()
-    ),
-    "you added and did not divide: by mask.sum(), the number of tokens": lambda s, z, m: (1 - _cos(s, z))[m].sum(),
+    words.MASK_TURNED: lambda s, z, m: (1 - _cos(s, z))[~m].mean() if (~m).any() else (1 - _cos(s, z)).mean(),
+    words.TOKENS_NOT_DIVIDED: lambda s, z, m: (1 - _cos(s, z))[m].sum(),
     "you divided by the number of sentences: by that of the tokens, mask.sum()": (
         lambda s, z, m: (1 - _cos(s, z))[m].sum() / len(s)
     ),
-    "you averaged each sentence first: all tokens count alike": lambda s, z, m: (
-        ((1 - _cos(s, z)) * m).sum(1) / m.sum(1)
-    ).mean(),
+    words.PER_SENTENCE: lambda s, z, m: (((1 - _cos(s, z)) * m).sum(1) / m.sum(1)).mean(),
     "you took one angle for all tokens together: one for each token, then the mean": (
         lambda s, z, m: 1 - F.cosine_similarity(s[m].flatten(), z[m].flatten(), dim=0)  # [tokens, H] -> [tokens H]
     ),
@@ -112,7 +98,7 @@ COSINE_MISTAKES = {
     "the cosine runs over the tokens (dim=1): the vector of a token is the last dimension, dim=-1": (
         lambda s, z, m: (1 - F.cosine_similarity(s, z, dim=1)).mean()
     ),
-    "one number is wanted: average over the tokens that count": lambda s, z, m: (1 - _cos(s, z))[m],
+    words.PER_TOKEN: lambda s, z, m: (1 - _cos(s, z))[m],
     "this is the squared distance: it also sees how long a vector is, and the cosine only where it points": (
         lambda s, z, m: F.mse_loss(s[m], z[m])
     ),
@@ -124,7 +110,7 @@ def cosine_distance(function: Callable) -> Verdict:
     """Check ``function(student_hidden [N, L, H], teacher_hidden [N, L, H], mask [N, L]) -> number``: 1 - cos of the
     angle between the two at each token, the mean over the tokens that the mask selects.
     """
-    cases = judging.cases(judging.sentences, judging.sentences, judging.mask)
+    cases = samples.cases(samples.sentences, samples.sentences, samples.mask)
     verdict = judge(function, cases, losses.cosine_distance, COSINE_MISTAKES)
     return and_trains(verdict, function, cases[0], losses.cosine_distance, shielded=True)
 

@@ -12,7 +12,7 @@ from kdkit.course.figures.layers import layer
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
-from kdkit.course.figures.soft_targets import hard_and_soft, in_words, side_by_side, soft_target
+from kdkit.course.figures.soft_targets import hard_and_soft, in_words, ranking, side_by_side, soft_target
 from kdkit.course.figures.tables import change, matrix, ratios, tree
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "pictures",
     "predictors",
     "pulls",
+    "ranking",
     "ratios",
     "scatter",
     "show",

@@ -30,6 +30,7 @@ def scatter(
     axis.scatter(x, y, color=BLUE, edgecolor=BLACK, s=50)
     axis.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     use_plain_ticks(axis.yaxis)
+    axis.margins(0.15)  # room for the names
     axis.grid(alpha=0.3)
     told = [f"{names[number]} {x[number]:.3g} and {y[number]:.3g}" for number in named]
     describe(fig, title, f"{len(x)} points, {ylabel} over {xlabel}" + (f": {'; '.join(told)}." if told else "."))

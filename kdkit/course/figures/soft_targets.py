@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdkit.course.figures.axes import BLACK, ORANGE, SKY, SMALL, VERMILION, WIDTH, describe, new_axes, use_plain_ticks
 from kdkit.course.figures.images import draw_image
-from kdkit.course.figures.inputs import check_dict, check_images, check_label, distribution
+from kdkit.course.figures.inputs import check_dict, check_images, check_label, distribution, finite
 
 
 def soft_target(
@@ -88,6 +88,24 @@ def side_by_side(
         axis.tick_params(labelleft=number == 0)  # the names stand once, on the left
     told = " ".join(f"{' '.join(name.split())}: {in_words(values, classes)}" for name, values in panels.items())
     return describe(fig, title, told)
+
+
+def ranking(values: Mapping[str, float], *, xlabel: str, title: str = "") -> Figure:
+    """One bar with its number for each entry of ``values``, a dict of name to a number of at least 0, from the highest.
+
+    Raises ``ValueError`` for numbers below 0 and such as are not finite.
+    """
+    check_dict("values", values)
+    ranked = sorted(zip(finite("values", list(values.values())), values, strict=True), reverse=True)
+    numbers, names = [number for number, _ in ranked], [name for _, name in ranked]
+    if min(numbers) < 0:
+        raise ValueError(f"values must be at least 0; got {min(numbers):g}.")
+    fig, axes = new_axes(1, 1, (8, 0.3 * len(names) + 1.2))
+    _draw_bars(axes[0, 0], numbers, names, None)
+    _write_values(axes[0, 0], numbers)
+    axes[0, 0].set(xlabel=xlabel, xlim=(0, 1.1 * max(*numbers, 1e-12)))
+    told = ", ".join(f"{name} {number:.2g}" for number, name in ranked)
+    return describe(fig, title, f"{xlabel}: {told}.")
 
 
 def in_words(probabilities: Sequence[float] | Tensor, classes: Sequence[str]) -> str:

@@ -1,56 +1,25 @@
 // Bars of softmax(logits / T) on a log scale, computed and drawn in the browser: no kernel is asked while a slider moves.
-// The numbers are plain arithmetic in double precision; tests hold them against kdkit.losses at every stop.
+// The numbers are plain arithmetic in double precision; tests hold them against kdkit.losses at every stop. The
+// sentences come from Python, one for each picture and stop.
 
 // ------------------------------------------------------------------------------------------------ numbers
 
-function logSoftmax(logits, temperature) {
-  const scaled = logits.map((z) => z / temperature);
-  const top = Math.max(...scaled);
-  const logSum = Math.log(scaled.reduce((sum, z) => sum + Math.exp(z - top), 0));
-  return scaled.map((z) => z - top - logSum);
-}
-
-const sum = (values) => values.reduce((total, value) => total + value, 0);
-
-// Everything the view says about one picture. With a student: KL(teacher || student) in nats, and the length of its
-// gradient with respect to the student's logits, (s - t) / T.
-function numbers(teacherLogits, studentLogits, temperature) {
-  const logT = logSoftmax(teacherLogits, temperature);
-  const t = logT.map(Math.exp);
-  const ranked = t.map((_, k) => k).sort((a, b) => t[b] - t[a]);
-  const found = { t, ranked, entropy: sum(t.map((p, k) => (p > 0 ? -p * logT[k] : 0))) / Math.LN2 };
-  if (!studentLogits) return found;
-  const logS = logSoftmax(studentLogits, temperature);
-  const s = logS.map(Math.exp);
-  const kl = Math.max(0, sum(t.map((p, k) => (p > 0 ? p * (logT[k] - logS[k]) : 0))));
-  return { ...found, s, kl, gradient: Math.hypot(...s.map((p, k) => p - t[k])) / temperature };
+function softmax(logits, temperature) {
+  const top = Math.max(...logits);
+  const powers = logits.map((z) => Math.exp((z - top) / temperature));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
 }
 
 // 0.672, 7e-10
 const short = (value) => (value >= 0.0005 ? value.toFixed(3) : value === 0 ? "0" : value.toExponential(0));
-const precise = (value) => (value === 0 ? "0" : value < 0.0005 ? value.toExponential(1) : Number(value.toPrecision(3)).toString());
-
-function sentence(found, classes, temperature) {
-  const top = found.ranked.slice(0, 3).map((k) => `${classes[k]} ${short(found.t[k])}`);
-  const last = found.ranked[found.ranked.length - 1];
-  const whose = found.s ? "the teacher says" : "";
-  let words = `At T = ${temperature}${whose && ", "}${whose}: ${top.join(", ")}; least ${classes[last]} ${short(found.t[last])}. `;
-  words += `Entropy ${found.entropy.toFixed(2)} bits.`;
-  if (!found.s) return words;
-  const best = found.s.indexOf(Math.max(...found.s));
-  const squared = temperature * temperature;
-  return (
-    `${words} The student: ${classes[best]} ${short(found.s[best])}. KL ${precise(found.kl)} nats, its gradient ` +
-    `${precise(found.gradient)} long; times T²: ${precise(squared * found.kl)} and ${precise(squared * found.gradient)}.`
-  );
-}
 
 // ------------------------------------------------------------------------------------------------ drawing
 
-const WIDTH = 680, HEIGHT = 300, TOP = 58, BOTTOM = 66, LEFT = 52;
 const FLOOR = -8; // the bars begin at 10^-8
 const COLOURS = { label: "#E69F00", teacher: "#56B4E9", student: "#D55E00", line: "#000000" };
 const SVG = "http://www.w3.org/2000/svg";
+const LETTER = 0.62; // how wide a letter is, as a share of its height: wide enough for every usual font
 
 function add(parent, name, attributes = {}, text) {
   const element = parent.appendChild(document.createElementNS(SVG, name));
@@ -59,7 +28,18 @@ function add(parent, name, attributes = {}, text) {
   return element;
 }
 
-const height = (value) => (value > 0 ? Math.max(0, 1 - Math.log10(value) / FLOOR) * (HEIGHT - TOP - BOTTOM) : 0);
+// Where things stand in a drawing `width` wide, whose letters are `em` high: names and numbers are turned where they
+// would not fit beside each other.
+function layout(width, em, classes, networks) {
+  const left = 3.6 * em, step = (width - left) / classes.length, wide = (0.8 * step) / networks;
+  const longest = Math.max(...classes.map((name) => name.length)) * LETTER * em;
+  const turnNames = longest > step, turnNumbers = 5 * LETTER * em > wide;
+  const top = em * (turnNumbers ? 5.6 : 3.4), bottom = turnNames ? 1.6 * em + 0.6 * longest : 2 * em;
+  const height = Math.min(28 * em, Math.max(20 * em, 0.28 * width));
+  return { width, em, left, step, wide, turnNames, turnNumbers, ground: height - bottom, full: height - top - bottom, height };
+}
+
+const high = (value, { full }) => (value > 0 ? Math.max(0, 1 - Math.log10(value) / FLOOR) * full : 0);
 
 // Patterns say the same as colours: label hatched, student dotted.
 function patterns(svg, id) {
@@ -71,68 +51,68 @@ function patterns(svg, id) {
   add(dots, "circle", { cx: 3, cy: 3, r: 1.3, fill: "#ffffff" });
 }
 
-function scale(svg) {
+function scale(svg, place) {
   for (let power = FLOOR; power <= 0; power++) {
-    const y = HEIGHT - BOTTOM - height(10 ** power);
-    add(svg, "line", { x1: LEFT, x2: WIDTH, y1: y, y2: y, stroke: "#cccccc" });
-    const label = add(svg, "text", { x: LEFT - 5, y: y + 4, "font-size": 12, "text-anchor": "end" }, power > -3 ? String(10 ** power) : "10");
-    if (power <= -3) add(label, "tspan", { dy: -5, "font-size": 10 }, `−${-power}`);
+    const y = place.ground - high(10 ** power, place);
+    add(svg, "line", { class: "scale", x1: place.left, x2: place.width, y1: y, y2: y, stroke: "#cccccc" });
+    if (power % 2 === 0) add(svg, "text", { x: place.left - 0.4 * place.em, y: y + 0.35 * place.em, "text-anchor": "end" }, String(power < -2 ? `1e${power}` : 10 ** power));
   }
 }
 
-function legend(svg, id, twoNetworks) {
-  const entries = twoNetworks ? [["teacher", COLOURS.teacher], ["teacher, the true class", `url(#${id}-label)`], ["student", `url(#${id}-student)`]] : [["teacher", COLOURS.teacher], ["the true class", `url(#${id}-label)`]];
-  entries.forEach(([words, fill], k) => {
-    add(svg, "rect", { x: LEFT + 190 * k, y: 4, width: 14, height: 14, fill, stroke: COLOURS.line });
-    add(svg, "text", { x: LEFT + 190 * k + 20, y: 16, "font-size": 13 }, words);
-  });
+function legend(svg, id, { left, em }, networks, labelled) {
+  const entries = [["teacher", COLOURS.teacher]];
+  if (labelled) entries.push([networks > 1 ? "teacher, the true class" : "the true class", `url(#${id}-label)`]);
+  if (networks > 1) entries.push(["student", `url(#${id}-student)`]);
+  let x = left;
+  for (const [words, fill] of entries) {
+    add(svg, "rect", { x, y: 1, width: em, height: em, fill, stroke: COLOURS.line });
+    add(svg, "text", { x: x + 1.4 * em, y: 0.9 * em }, words);
+    x += (3.2 + words.length * LETTER) * em;
+  }
 }
 
 // The parts that move: one bar with its number for each class (and network).
-function bars(svg, classes, networks) {
-  const step = (WIDTH - LEFT) / classes.length;
-  const wide = (0.8 * step) / networks;
+function bars(svg, place, classes, networks) {
   return classes.map((name, k) => {
-    const middle = LEFT + step * (k + 0.5);
-    add(svg, "text", { transform: `translate(${middle + 4} ${HEIGHT - BOTTOM + 14}) rotate(-35)`, "font-size": 13, "text-anchor": "end" }, name);
+    const middle = place.left + place.step * (k + 0.5), below = place.ground + 1.2 * place.em;
+    const turned = { transform: `translate(${middle + 0.3 * place.em} ${below}) rotate(-35)`, "text-anchor": "end" };
+    add(svg, "text", place.turnNames ? turned : { x: middle, y: below, "text-anchor": "middle" }, name);
     return Array.from({ length: networks }, (_, n) => {
-      const x = middle + (n - networks / 2) * wide;
-      const bar = add(svg, "rect", { x, width: wide, stroke: COLOURS.line });
-      return { bar, x: x + wide / 2, number: add(svg, "text", { "font-size": networks > 1 ? 10 : 12, "text-anchor": "middle" }) };
+      const x = middle + (n - networks / 2) * place.wide;
+      const bar = add(svg, "rect", { class: "bar", x, width: place.wide, stroke: COLOURS.line });
+      return { bar, x: x + place.wide / 2, number: add(svg, "text", { class: "number" }) };
     });
   });
 }
 
-function place({ bar, number, x }, value, fill, turned) {
-  const high = height(value), ground = HEIGHT - BOTTOM;
-  bar.setAttribute("y", ground - high);
-  bar.setAttribute("height", high);
+function raise({ bar, number, x }, value, fill, place) {
+  const top = place.ground - high(value, place);
+  bar.setAttribute("y", top);
+  bar.setAttribute("height", place.ground - top);
   bar.setAttribute("fill", fill);
   number.textContent = short(value);
-  if (turned) {
-    number.setAttribute("transform", `translate(${x + 4} ${ground - high - 4}) rotate(-90)`);
-    number.setAttribute("text-anchor", "start");
-  } else {
-    number.setAttribute("x", x);
-    number.setAttribute("y", ground - high - 4);
-  }
+  number.setAttribute("text-anchor", place.turnNumbers ? "start" : "middle");
+  number.setAttribute("transform", place.turnNumbers ? `translate(${x + 0.35 * place.em} ${top - 4}) rotate(-90)` : `translate(${x} ${top - 4})`);
 }
 
 let views = 0; // patterns need names of their own on a page with several views
 
-function drawing(classes, twoNetworks) {
-  const id = `kdkit-bars-${views++}`;
+// The drawing inside `holder`, as wide as that is, and a function that moves its bars.
+function drawing(holder, classes, networks, labelled) {
+  const id = `kdkit-bars-${views++}`, em = parseFloat(getComputedStyle(holder).fontSize);
+  const place = layout(Math.max(29 * em, holder.clientWidth), em, classes, networks);
   const svg = document.createElementNS(SVG, "svg");
-  for (const [key, value] of Object.entries({ role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}` })) svg.setAttribute(key, value);
-  svg.style.cssText = "flex:1 1 420px;max-width:860px;min-width:0";
+  for (const [key, value] of Object.entries({ role: "img", viewBox: `0 0 ${place.width} ${place.height}`, "font-size": em })) svg.setAttribute(key, value);
+  svg.style.cssText = "display:block;width:100%";
   patterns(svg, id);
-  scale(svg);
-  legend(svg, id, twoNetworks);
-  const parts = bars(svg, classes, twoNetworks ? 2 : 1);
-  const update = (found, label) => {
+  scale(svg, place);
+  legend(svg, id, place, networks, labelled);
+  const parts = bars(svg, place, classes, networks);
+  holder.replaceChildren(svg);
+  const update = ({ t, s }, label) => {
     parts.forEach(([first, second], k) => {
-      place(first, found.t[k], k === label ? `url(#${id}-label)` : COLOURS.teacher, twoNetworks);
-      if (second) place(second, found.s[k], `url(#${id}-student)`, true);
+      raise(first, t[k], k === label ? `url(#${id}-label)` : COLOURS.teacher, place);
+      if (second) raise(second, s[k], `url(#${id}-student)`, place);
     });
   };
   return { svg, update };
@@ -152,7 +132,7 @@ function presets(parent, model) {
   const stops = model.get("stops");
   const group = element(parent, "div", "margin:4px 0", { role: "group", "aria-label": "temperatures at a touch" });
   for (const preset of model.get("presets")) {
-    const button = element(group, "button", "font-size:14px;margin-right:6px;padding:2px 12px", { type: "button" });
+    const button = element(group, "button", "font-size:inherit;margin-right:6px;padding:2px 12px", { type: "button" });
     button.textContent = `T = ${preset}`;
     button.addEventListener("click", () => {
       model.set("stop", stops.indexOf(preset));
@@ -161,41 +141,34 @@ function presets(parent, model) {
   }
 }
 
-const stateOf = (model) => `T=${model.get("stops")[model.get("stop")]} picture=${model.get("picture")}`;
-
-// What ``text`` asks for, or an Error that says what is wrong with it.
-function parseState(text, stops, pictures) {
-  const parts = /^\s*T=(\d+(?:\.\d+)?)\s+picture=(\d+)\s*$/.exec(text);
-  if (!parts) throw new Error(`a state looks like "T=4 picture=0"; got "${text}"`);
-  const stop = stops.indexOf(Number(parts[1]));
-  if (stop < 0) throw new Error(`T=${parts[1]} is no stop of this slider: ${stops.join(", ")}`);
-  if (Number(parts[2]) >= pictures) throw new Error(`there is no picture ${parts[2]}: they are numbered 0 to ${pictures - 1}`);
-  return { stop, picture: Number(parts[2]) };
+// What ``text`` asks for, or undefined.
+function parseState(text, stops, images) {
+  const parts = /^\s*T=(\d+(?:\.\d+)?)\s+image=(\d+)\s*$/.exec(text) ?? [];
+  const state = { stop: stops.indexOf(Number(parts[1])), picture: Number(parts[2]) };
+  return state.stop >= 0 && state.picture < images ? state : undefined;
 }
 
 // A line of text that holds the state: copy it into a chat; paste another here and press Enter.
 function stateLine(parent, model) {
-  const label = element(parent, "label", "font-size:13px;color:black");
+  const line = element(parent, "div", "min-height:3.2em");
+  const label = element(line, "label", "");
   label.append("state to share: ");
-  const field = element(label, "input", "width:15em;font-family:monospace", { type: "text", spellcheck: "false", "data-lm-suppress-shortcuts": "true" });
-  const complaint = element(parent, "span", "color:#a00000;font-size:13px;margin-left:8px", { role: "alert" });
+  const field = element(label, "input", "width:12em;font:inherit;font-family:monospace", { type: "text", spellcheck: "false", "data-lm-suppress-shortcuts": "true" });
+  const complaint = element(line, "div", "color:#a00000", { role: "alert" });
   const apply = () => {
-    try {
-      const { stop, picture } = parseState(field.value, model.get("stops"), model.get("teacher").length);
-      model.set("stop", stop);
-      model.set("picture", picture);
-      model.save_changes();
-      complaint.textContent = "";
-    } catch (error) {
-      complaint.textContent = error.message;
-    }
+    const state = parseState(field.value, model.get("stops"), model.get("teacher").length);
+    complaint.textContent = state ? "" : `${model.get("state_form")}; got "${field.value}"`;
+    if (!state) return;
+    model.set("stop", state.stop);
+    model.set("picture", state.picture);
+    model.save_changes();
   };
   field.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the notebook around has plans of its own for Enter and for letters
     if (event.key === "Enter") apply();
   });
   return () => {
-    field.value = stateOf(model);
+    field.value = `T=${model.get("stops")[model.get("stop")]} image=${model.get("picture")}`;
     complaint.textContent = "";
   };
 }
@@ -210,44 +183,39 @@ function announcer(parent) {
   };
 }
 
-// ipywidgets gives its slider no name, and lets it speak the number of a stop instead of its label.
-function nameSlider(el, name, text) {
-  requestAnimationFrame(() => {
-    const handle = el.closest(".widget-vbox")?.querySelector(".noUi-handle");
-    handle?.setAttribute("aria-label", name);
-    handle?.setAttribute("data-lm-suppress-shortcuts", "true"); // or Notebook 7 takes the arrow keys
-    handle?.setAttribute("aria-valuetext", text);
-  });
-}
-
 function render({ model, el }) {
   // Without the attribute JupyterLab would take letters and arrows that are meant for the buttons here.
-  const root = element(el, "div", "background:white;color:black;padding:4px 8px;font-family:sans-serif", { class: "kdkit-bars", "data-lm-suppress-shortcuts": "true" });
-  const moving = model.get("stops").length > 1;
+  const root = element(el, "div", "background:white;color:black;color-scheme:light;padding:4px 8px;font-family:sans-serif;font-size:max(15px, 1em)", { class: "kdkit-bars", "data-lm-suppress-shortcuts": "true" });
+  const moving = model.get("stops").length > 1, networks = model.get("student").length > 0 ? 2 : 1;
+  const labelled = model.get("labels").some((label) => label >= 0);
   if (moving) presets(root, model);
   const row = element(root, "div", "display:flex;flex-wrap:wrap;gap:12px;align-items:center");
-  const image = model.get("pictures").length ? element(row, "img", "width:150px;image-rendering:pixelated") : null;
-  const { svg, update } = drawing(model.get("classes"), model.get("student").length > 0);
-  row.append(svg);
-  const words = element(root, "p", "margin:4px 0;font-size:15px");
+  const image = model.get("pictures").length ? element(row, "img", "width:clamp(9em, 14%, 16em);image-rendering:pixelated") : null;
+  const holder = element(row, "div", "flex:1 1 29em;min-width:0");
+  const room = element(root, "div", "", { class: "kdkit-steady" });
+  const words = element(room, "p", "");
   const say = announcer(root);
   const showState = moving ? stateLine(root, model) : () => {};
+  let drawn = { width: -1 };
 
   const draw = () => {
+    if (!root.isConnected) return; // it has no width yet, and letters no height
     try {
-      const which = model.get("picture"), temperature = model.get("stops")[model.get("stop")];
-      const label = model.get("labels")[which], classes = model.get("classes");
-      const found = numbers(model.get("teacher")[which], model.get("student")[which], temperature);
-      update(found, label);
-      words.textContent = model.get("sentence") || sentence(found, classes, temperature);
+      if (drawn.width !== holder.clientWidth) drawn = { width: holder.clientWidth, ...drawing(holder, model.get("classes"), networks, labelled) };
+      const which = model.get("picture"), stop = model.get("stop"), temperature = model.get("stops")[stop];
+      const label = model.get("labels")[which];
+      const found = { t: softmax(model.get("teacher")[which], temperature) };
+      if (networks > 1) found.s = softmax(model.get("student")[which], temperature);
+      drawn.update(found, label);
+      room.setAttribute("data-longest", model.get("longest"));
+      words.textContent = model.get("sentences")[which][stop];
       words.removeAttribute("role");
-      svg.setAttribute("aria-label", moving ? `Bars at T = ${temperature}; the sentence below tells them.` : "Bars; the sentence below tells them.");
+      drawn.svg.setAttribute("aria-label", moving ? `Bars at T = ${temperature}; the sentence below says what they show.` : "Bars; the sentence below says what they show.");
       say(words.textContent);
-      nameSlider(el, model.get("slider_name"), model.get("slider_text") || `T = ${temperature}`);
-      svg.style.visibility = model.get("covered") ? "hidden" : "";
+      drawn.svg.style.visibility = model.get("covered") ? "hidden" : "";
       if (image) {
         image.src = model.get("pictures")[which];
-        image.alt = model.get("caption") || `The picture, 32 by 32 pixels; its label is ${classes[label]}.`;
+        image.alt = model.get("caption") || `The image, 32 by 32 pixels; its label is ${model.get("classes")[label]}.`;
       }
       root.numbers = { temperature, picture: which, ...found }; // for whoever wants to check
       showState();
@@ -257,8 +225,13 @@ function render({ model, el }) {
     }
   };
   model.on("change", draw);
+  const resized = new ResizeObserver(() => drawn.width !== holder.clientWidth && draw());
+  resized.observe(holder);
   draw();
-  return () => model.off("change", draw);
+  return () => {
+    resized.disconnect();
+    model.off("change", draw);
+  };
 }
 
 export default { render };

@@ -14,7 +14,7 @@ class Bars(anywidget.AnyWidget):
     """softmax(logits / T) of one picture among N, beside the picture, with a sentence that says the same.
 
     ``stop`` is a place in ``stops``, the temperatures; ``picture`` a place in ``teacher``. Sliders are linked to both
-    in the browser. What the browser computes never comes back: Python computes its own.
+    in the browser. The bars are computed there; all sentences come from Python, where they are written.
     """
 
     _esm = Path(__file__).with_name("bars.js")
@@ -28,10 +28,10 @@ class Bars(anywidget.AnyWidget):
     stops = traitlets.List([1.0]).tag(sync=True)
     stop = traitlets.Int(0).tag(sync=True)
     presets: traitlets.List = traitlets.List().tag(sync=True)
-    sentence = traitlets.Unicode().tag(sync=True)  # words from Python instead of the view's own
+    sentences: traitlets.List = traitlets.List().tag(sync=True)  # [N][stops]
+    longest = traitlets.Unicode().tag(sync=True)  # the longest that a sentence can become: room is kept for it
+    state_form = traitlets.Unicode().tag(sync=True)  # what is said where a text is no state
     covered = traitlets.Bool(False).tag(sync=True)  # the bars are hidden until the reader has guessed
-    slider_name = traitlets.Unicode().tag(sync=True)  # what a screen reader calls the slider above, and its place:
-    slider_text = traitlets.Unicode().tag(sync=True)  # empty: "T = 4"
     caption = traitlets.Unicode().tag(sync=True)  # the picture's alt text instead of the view's own
 
     def __repr__(self):
@@ -47,7 +47,7 @@ def address(image: Tensor) -> str:
 
 
 def short(value: float) -> str:
-    """A probability in few letters: 0.672, 7e-10."""
+    """A probability in few letters, as ``bars.js`` writes it above its bar: 0.672, 7e-10."""
     if value >= 0.0005:
         return f"{value:.3f}"
     return "0" if value == 0 else f"{value:.0e}".replace("e-0", "e-")

@@ -1,6 +1,5 @@
 """Prepared pictures behind a slider: for results that were measured beforehand."""
 
-import html
 from pathlib import Path
 
 import anywidget
@@ -9,7 +8,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from kdkit.course import figures
-from kdkit.course.widgets.panel import Panel
+from kdkit.course.widgets.panel import Panel, steady
 
 
 class FlipBook(Panel):
@@ -27,17 +26,15 @@ class FlipBook(Panel):
         if not isinstance(description, str):
             raise ValueError(f"description must be a text, what the slider chooses; got {description!r}.")
         self.sentences = [sentence for _, sentence in pages.values()]
-        shown = [
-            f"{figures.image_tag(fig, sentence)}<p style='color:black'>{html.escape(sentence)}</p>"
-            for fig, sentence in pages.values()
-        ]
+        longest = max(self.sentences, key=len)
+        shown = [figures.image_tag(fig, sentence) + steady(sentence, longest) for fig, sentence in pages.values()]
         self.slider = ipywidgets.SelectionSlider(
             options=list(pages),
             description=description,
             style={"description_width": "initial"},
-            layout={"width": "98%", "max_width": "640px"},
+            layout={"width": "98%"},
         )
-        self.pages = Pages(pages=shown, labels=[str(label) for label in pages], slider_name=description)
+        self.pages = Pages(pages=shown)
         ipywidgets.jslink((self.slider, "index"), (self.pages, "page"))
         super().__init__([self.slider, self.pages])
 
@@ -76,8 +73,6 @@ class Pages(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("flipbook.js")
     pages = traitlets.List(traitlets.Unicode()).tag(sync=True)
     page = traitlets.Int(0).tag(sync=True)
-    labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # what a screen reader says of the slider above
-    slider_name = traitlets.Unicode().tag(sync=True)
 
     def __repr__(self):
         return f"Pages({len(self.pages)})"

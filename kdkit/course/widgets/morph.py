@@ -25,7 +25,7 @@ class MorphPanel(Panel):
     """A thing that a slider turns into a thing of another class, live through a network; the reader guesses first.
 
     Parameters: ``model``, a network for Things; ``start`` and ``end``, names of classes; ``seed``, which thing;
-    ``watched``, a class whose probability the sentence always tells.
+    ``watched``, a class whose probability the sentence always says.
 
     The bars are covered until a guess is kept (or skipped): the amount at which the reader would switch from one name
     to the other. It then stands beside the network's own tipping point. From code: ``panel.slider.value = 0.4``,
@@ -56,11 +56,11 @@ class MorphPanel(Panel):
             step=1 / STEPS,
             description="How far",
             style=wide,
-            layout={"width": "98%", "max_width": "860px"},
+            layout={"width": "98%"},
         )
         self.guess_button = ipywidgets.Button(description="I would switch here", icon="check", layout={"width": "auto"})
         self.skip_button = ipywidgets.Button(description="show without a guess", layout={"width": "auto"})
-        self.bars = Bars(classes=list(things.CLASSES), labels=[-1], slider_name="How far from the one to the other")
+        self.bars = Bars(classes=list(things.CLASSES), labels=[-1])
         self.field = ipywidgets.Text(
             description="state to share", continuous_update=False, style=wide, layout={"width": "34em"}
         )
@@ -101,31 +101,34 @@ class MorphPanel(Panel):
     @property
     def sentence(self) -> str:
         """What is to be seen, in words, and how the reader's guess compares."""
-        if self.covered:
-            return COVERED
-        values, order = self.probabilities.sort(descending=True, stable=True)
-        said = [f"{things.CLASSES[k]} {short(p)}" for k, p in zip(order[:2], values[:2].tolist(), strict=True)]
-        watched = f"{self.watched} {short(self.probabilities[things.CLASSES.index(self.watched)].item())}"
-        if not any(words.startswith(f"{self.watched} ") for words in said):
-            said.append(watched)
-        return (
-            f"{self.slider.value:.2f} of the way from {self.start.value} to {self.end.value}: {', '.join(said)}. "
-            f"{self._compared()}"
-        )
+        return COVERED if self.covered else f"{self._seen(self.slider.value, self.logits)} {self._compared(self.guess)}"
 
-    def _compared(self):
+    def _longest(self):
+        """The longest that the sentence can become between these two classes."""
+        seen = max(map(self._seen, AMOUNTS.tolist(), self.scan), key=len)
+        return max(COVERED, f"{seen} {self._compared(0.0)}", key=len)
+
+    def _seen(self, amount, logits):
+        probabilities = logits.double().softmax(0)
+        values, order = probabilities.sort(descending=True, stable=True)
+        said = [f"{things.CLASSES[k]} {short(p)}" for k, p in zip(order[:2], values[:2].tolist(), strict=True)]
+        if not any(words.startswith(f"{self.watched} ") for words in said):
+            said.append(f"{self.watched} {short(probabilities[things.CLASSES.index(self.watched)].item())}")
+        return f"{amount:.2f} of the way from {self.start.value} to {self.end.value}: {', '.join(said)}."
+
+    def _compared(self, guess):
         tips = self.tipping_points
         if not tips:
-            said = "" if self.guess is None else f"; you said {self.guess:.2f}"
+            said = "" if guess is None else f"; you said {guess:.2f}"
             return f"Between {self.start.value} and {self.end.value} the network never changes its mind here{said}."
         words = f"For the network it tips at {tips[0]:.2f}"
         if len(tips) > 1:
             words += f", and back and forth until {tips[-1]:.2f}"
-        if self.guess is None:
+        if guess is None:
             return f"{words}."
-        apart = round(self.guess - tips[-1], 2)
+        apart = round(guess - tips[-1], 2)
         where = "the same place" if apart == 0 else f"{abs(apart):.2f} {'later' if apart > 0 else 'earlier'}"
-        return f"{words}; you said {self.guess:.2f}: {where}."
+        return f"{words}; you said {guess:.2f}: {where}."
 
     @property
     def state(self) -> str:
@@ -160,6 +163,7 @@ class MorphPanel(Panel):
         """Draw all steps between the two classes, and ask the network about them."""
         self.images = things.morph(self.start.value, self.end.value, AMOUNTS, seed=self.seed)
         self.scan = metrics.predict(self.model, self.images)
+        self.bars.longest = self._longest()
         self._draw()
 
     def _draw(self):
@@ -167,8 +171,7 @@ class MorphPanel(Panel):
         self.logits = metrics.predict(self.model, image[None])[0]
         with self.bars.hold_sync():
             self.bars.teacher, self.bars.pictures = [self.logits.tolist()], [address(image)]
-            self.bars.covered, self.bars.sentence = self.covered, self.sentence
-            self.bars.slider_text = f"{self.slider.value:.2f}"
+            self.bars.covered, self.bars.sentences = self.covered, [[self.sentence]]
             self.bars.caption = f"{self.slider.value:.2f} of the way from {self.start.value} to {self.end.value}."
         self.field.value = self.state
         self.problem.value = ""
@@ -198,7 +201,7 @@ class MorphPanel(Panel):
     def still(self) -> str:
         """A few steps on the way."""
         some = list(range(0, STEPS + 1, 10))
-        strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some])
+        strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some], columns=6)
         alt = f"Six steps from {self.start.value} to {self.end.value}: the measures of its parts change bit by bit."
         return figures.image_tag(strip, alt)
 

@@ -3,15 +3,12 @@
 import functools
 import html
 from collections.abc import Callable
-from pathlib import Path
 
-import anywidget
 import ipywidgets
 import torch
-import traitlets
 
 from kdkit import models
-from kdkit.course.widgets.panel import Panel
+from kdkit.course.widgets.panel import Panel, steady
 from kdkit.measure import profiling
 
 WIDTHS, DEPTHS = (64, 128, 192, 256, 320, 384), tuple(range(1, 13))
@@ -41,24 +38,25 @@ class ShapePanel(Panel):
         self.depth = _slider("Depth, layers", DEPTHS, depth)
         self.width = _slider("Width", WIDTHS, width)
         self.view = ipywidgets.HTML()
-        self.names = Names(names=[self.depth.description, self.width.description])
         for slider in (self.depth, self.width):
             slider.observe(self._changed, "value")
-        super().__init__([self.depth, self.width, self.view, self.names])
+        super().__init__([self.depth, self.width, self.view])
         self._changed()
 
     @property
     def sentence(self) -> str:
         """What is to be seen, in words."""
-        layers = f"{self.depth.value} layer{'s' * (self.depth.value > 1)}"
-        words = f"{layers} of width {self.width.value}: {self.parameters / 1e6:.2f} million parameters"
-        predicted = f"predicted {1000 * self.predicted:.2f} ms for {self.tokens} token{'s' * (self.tokens > 1)}"
-        measured = "being measured" if self.measured is None else f"measured {1000 * self.measured.median:.2f} ms"
-        return f"{words}; {predicted}, {measured}."
+        measured = self.measured and self.measured.median
+        return self._words(self.depth.value, self.width.value, self.parameters, self.predicted, measured)
+
+    def _words(self, depth, width, parameters, predicted, measured):
+        layers = f"{depth} layer{'s' * (depth > 1)} of width {width}: {parameters / 1e6:.2f} million parameters"
+        expected = f"predicted {1000 * predicted:.2f} ms for {self.tokens} token{'s' * (self.tokens > 1)}"
+        found = "being measured" if measured is None else f"measured {1000 * measured:.2f} ms"
+        return f"{layers}; {expected}, {found}."
 
     def _changed(self, change=None):
         depth, width = self.depth.value, self.width.value
-        self.names.texts = [str(depth), str(width)]
         try:
             network = _encoder(width, depth, self.device)
             inputs = torch.zeros(1, self.tokens, width, device=self.device)
@@ -73,9 +71,10 @@ class ShapePanel(Panel):
 
     def _page(self):
         times = {"predicted": self.predicted, "measured": self.measured and self.measured.median}
-        longest = max(value for value in times.values() if value is not None)
-        rows = "".join(_bar(name, value, longest) for name, value in times.items())
-        return f'<p aria-live="polite">{self.sentence}</p><table style="width:98%;max-width:860px">{rows}</table>'
+        slowest = max(value for value in times.values() if value is not None)
+        rows = "".join(_bar(name, value, slowest) for name, value in times.items())
+        longest = self._words(max(DEPTHS), max(WIDTHS), 99e6, predicted=1, measured=1)  # seconds
+        return f'{steady(self.sentence, longest)}<table style="width:98%">{rows}</table>'
 
     def __repr__(self):
         return f"ShapePanel({self.sentence})"
@@ -85,19 +84,11 @@ class ShapePanel(Panel):
         return self._page()
 
 
-class Names(anywidget.AnyWidget):
-    """The browser's side: what a screen reader says of the sliders."""
-
-    _esm = Path(__file__).with_name("names.js")
-    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    texts = traitlets.List(traitlets.Unicode()).tag(sync=True)
-
-
 LOOKS = {"predicted": "#56B4E9", "measured": "repeating-linear-gradient(45deg, #E69F00 0 6px, #B87F00 6px 9px)"}
 
 
-def _bar(name, seconds, longest):
-    share, text = (0, "…") if seconds is None else (100 * seconds / longest, f"{1000 * seconds:.2f} ms")
+def _bar(name, seconds, slowest):
+    share, text = (0, "…") if seconds is None else (100 * seconds / slowest, f"{1000 * seconds:.2f} ms")
     bar = f'<div style="background:{LOOKS[name]};height:1.2em;width:{share:.1f}%"></div>'
     cell = 'style="text-align:left;white-space:nowrap"'
     return f'<tr><th scope="row" {cell}>{name}</th><td style="width:75%">{bar}</td><td {cell}>{text}</td></tr>'
@@ -107,7 +98,7 @@ def _slider(name, options, value):
     if value not in options:
         raise ValueError(f"{name}: choose one of {', '.join(map(str, options))}; got {value!r}.")
     wide = {"description_width": "initial"}
-    layout = {"width": "98%", "max_width": "860px"}
+    layout = {"width": "98%"}
     return ipywidgets.SelectionSlider(options=options, value=value, description=name, style=wide, layout=layout)
 
 

@@ -1,10 +1,10 @@
 """The temperature slider on real logits."""
 
+import math
 import re
 from collections.abc import Sequence
 
 import ipywidgets
-import torch
 from torch import Tensor
 
 from kdkit import losses
@@ -14,7 +14,6 @@ from kdkit.course.widgets.bars import Bars, address, short
 from kdkit.course.widgets.panel import Panel
 from kdkit.losses import arguments
 from kdkit.losses.arguments import whole
-from kdkit.measure import metrics
 
 STOPS = (
     *(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 4.5),
@@ -27,17 +26,18 @@ class TemperaturePanel(Panel):
     """A slider for T over the bars of softmax(logits / T), and a sentence that says the same in words.
 
     Parameters:
-        logits: the teacher's ``[N, C]`` on N pictures.
+        logits: the teacher's ``[N, C]`` on N images.
         classes: C names.
         labels: the true classes ``[N]``; their bars are hatched.
-        student_logits: a student's ``[N, C]``: its bars stand beside the teacher's, and the sentence tells KL and the
-            length of its gradient as well.
-        images: the pictures, uint8 ``[N, channels, H, W]``, shown beside the bars.
+        student_logits: a student's ``[N, C]``: its bars stand beside the teacher's, and the sentence says the KL and
+            the norm of its gradient as well.
+        images: uint8 ``[N, channels, H, W]``, shown beside the bars.
         temperature: where the slider begins, one of its stops (0.2 to 20, finer at the low end).
 
-    All that moves is computed in the browser, so it also moves in an HTML copy without a kernel. The arrow keys move
-    the slider once it has the focus. From code: ``panel.slider.value = 4.0``; ``panel.chooser.index = 1`` for another
-    picture; ``panel.state`` gives both as a text that can be shared, and takes it back.
+    Bars are computed in the browser, and the sentences for all stops are written beforehand, so it also moves in an
+    HTML copy without a kernel. The arrow keys move the slider once it has the focus. From code: ``panel.slider.value =
+    4.0``; ``panel.chooser.index = 1`` for another image; ``panel.state`` gives both as a text that can be shared, and
+    takes it back.
 
     Raises ``ValueError`` for logits that do not fit, and for a temperature or state that the slider does not have.
     """
@@ -63,21 +63,22 @@ class TemperaturePanel(Panel):
         self.labels = _labels(labels, len(self.classes))
         for name, given in ("labels", self.labels), ("images", self.labels if images is None else images):
             if len(given) != len(self.logits):
-                raise ValueError(f"{name}: one for each of {len(self.logits)} pictures is wanted; got {len(given)}.")
+                raise ValueError(f"{name}: one for each of {len(self.logits)} images is wanted; got {len(given)}.")
         self.slider = ipywidgets.SelectionSlider(
             options=[(f"{stop:g}", stop) for stop in STOPS],
             value=_stop(temperature),
             description="Temperature",
             style={"description_width": "initial"},
-            layout={"width": "98%", "max_width": "860px"},
+            layout={"width": "98%"},
         )
         names = [f"{number}: {self.classes[label]}" for number, label in enumerate(self.labels)]
-        self.chooser = ipywidgets.Dropdown(options=names, index=0, description="Picture")
+        self.chooser = ipywidgets.Dropdown(options=names, index=0, description="Image")
         self.bars = self._linked_bars([] if images is None else [address(image) for image in images])
         super().__init__([*([self.chooser] if len(names) > 1 else []), self.slider, self.bars])
 
     def _linked_bars(self, pictures):
         """The bars, which follow the slider and the chooser in the browser."""
+        sentences = [[self._words(which, stop) for stop in STOPS] for which in range(len(self.logits))]
         bars = Bars(
             classes=list(self.classes),
             teacher=self.logits.tolist(),
@@ -87,7 +88,9 @@ class TemperaturePanel(Panel):
             stops=list(STOPS),
             stop=self.slider.index,
             presets=list(PRESETS),
-            slider_name="Temperature",
+            sentences=sentences,
+            longest=max((words for row in sentences for words in row), key=len),
+            state_form=self._state_form(),
         )
         ipywidgets.jslink((self.slider, "index"), (bars, "stop"))
         ipywidgets.jslink((self.chooser, "index"), (bars, "picture"))
@@ -95,46 +98,54 @@ class TemperaturePanel(Panel):
 
     @property
     def probabilities(self) -> Tensor:
-        """softmax(logits / T) of the chosen picture at the slider's temperature: float64 ``[C]``."""
+        """softmax(logits / T) of the chosen image at the slider's temperature: float64 ``[C]``."""
         return (self.logits[self.chooser.index] / self.slider.value).softmax(0)
 
     @property
     def sentence(self) -> str:
         """What the bars show, in words."""
-        temperature, which = self.slider.value, self.chooser.index
-        values, order = self.probabilities.sort(descending=True, stable=True)
-        top = ", ".join(f"{self.classes[k]} {short(p)}" for k, p in zip(order[:3], values[:3].tolist(), strict=True))
-        bits = metrics.entropy(values).item()
+        return self.bars.sentences[self.chooser.index][self.slider.index]
+
+    def _words(self, which, temperature):
+        """What the bars show of an image at a temperature."""
+        logits, order = self.logits[which].sort(descending=True, stable=True)
+        names = [self.classes[k] for k in order]
+        t = (logits / temperature).softmax(0)
+        top = ", ".join(f"{name} {short(p)}" for name, p in zip(names[:3], t[:3].tolist(), strict=False))
         says = "" if self.student_logits is None else ", the teacher says"
-        words = f"At T = {temperature:g}{says}: {top}; least {self.classes[order[-1]]} {short(values[-1].item())}. "
-        words += f"Entropy {bits:.2f} bits."
+        words = f"At T = {temperature:g}{says}: {top}; least {names[-1]} {short(t[-1].item())}."
+        if len(names) > 1:
+            words += f" First to second: {_ratio((logits[0] - logits[1]).item() / temperature)} to 1."
         if self.student_logits is None:
             return words
-        student = self.student_logits[which : which + 1]
-        best = (student[0] / temperature).softmax(0).max(0)
-        kl, gradient = kl_and_gradient(student, self.logits[which : which + 1], temperature)
+        s = (self.student_logits[which] / temperature).softmax(0)
+        best = int(s.argmax())
+        kl = losses.kl_divergence(self.student_logits[[which]], self.logits[[which]], temperature).item()
+        gradient = (s[order] - t).norm().item() / temperature  # of KL, with respect to the student's logits
+        plain, times_squared = ((_precise(factor * kl), _precise(factor * gradient)) for factor in (1, temperature**2))
         return (
-            f"{words} The student: {self.classes[best.indices]} {short(best.values.item())}. KL {_precise(kl)} nats, "
-            f"its gradient {_precise(gradient)} long; "
-            f"times T²: {_precise(temperature**2 * kl)} and {_precise(temperature**2 * gradient)}."
+            f"{words} The student: {self.classes[best]} {short(s[best].item())}. "
+            f"KL {plain[0]} nats, gradient norm {plain[1]}; times T²: {times_squared[0]} and {times_squared[1]}."
         )
 
     @property
     def state(self) -> str:
-        """Where the slider and the chooser stand, as a text: "T=4 picture=0".
+        """Where the slider and the chooser stand, as a text: "T=4 image=0".
 
         Setting it moves them; raises ``ValueError`` for a text that is no state.
         """
-        return f"T={self.slider.value:g} picture={self.chooser.index}"
+        return f"T={self.slider.value:g} image={self.chooser.index}"
 
     @state.setter
     def state(self, text: str):
-        parts = re.fullmatch(r"\s*T=(\d+(?:\.\d+)?)\s+picture=(\d+)\s*", str(text))
-        if not parts:
-            raise ValueError(f'a state looks like "T=4 picture=0"; got {text!r}.')
-        if int(parts[2]) >= len(self.logits):
-            raise ValueError(f"there is no picture {parts[2]}: they are numbered 0 to {len(self.logits) - 1}.")
-        self.slider.value, self.chooser.index = _stop(float(parts[1])), int(parts[2])
+        parts = re.fullmatch(r"\s*T=(\d+(?:\.\d+)?)\s+image=(\d+)\s*", str(text))
+        if not parts or float(parts[1]) not in STOPS or int(parts[2]) >= len(self.logits):
+            raise ValueError(f"{self._state_form()}; got {text!r}.")
+        self.slider.value, self.chooser.index = float(parts[1]), int(parts[2])
+
+    def _state_form(self):
+        stops = f"{STOPS[0]:g}, {STOPS[1]:g} … {STOPS[-1]:g}"
+        return f'a state looks like "T=4 image=0": T a stop of the slider ({stops}), image 0 to {len(self.logits) - 1}'
 
     def __repr__(self):
         return f"TemperaturePanel({self.sentence})"
@@ -154,23 +165,12 @@ class TemperaturePanel(Panel):
         return figures.image_tag(picture, self.sentence)
 
 
-def kl_and_gradient(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> tuple[float, float]:
-    """KL(teacher || student) in nats at ``temperature``, and the length of its gradient by the student's logits.
-
-    Both logits: ``[N, C]``.
-    """
-    student_logits = student_logits.detach().clone().requires_grad_()
-    kl = losses.kl_divergence(student_logits, teacher_logits, temperature)
-    (gradient,) = torch.autograd.grad(kl, student_logits)
-    return kl.item(), gradient.norm().item()
-
-
 def _checked(name, logits, classes, count=None):
     shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     fits = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] == classes
     if not fits or count not in (None, len(logits)) or len(logits) == 0:
         wanted = f"[{'N' if count is None else count}, {classes}]"
-        raise ValueError(f"{name} must be a tensor {wanted}, one row a picture, for {classes} classes; got {shape}.")
+        raise ValueError(f"{name} must be a tensor {wanted}, one row an image, for {classes} classes; got {shape}.")
     arguments.check_dense(name, logits)
     if not logits.isfinite().all():
         raise ValueError(f"{name} must be finite numbers; got nan or infinity among them.")
@@ -195,8 +195,16 @@ def _stop(temperature):
     return temperature
 
 
+def _ratio(power):
+    """e to a power that is not negative: 6.0, 1,293.6, 4e15."""
+    if power > 700:  # math.exp overflows
+        return "more than 1e300"
+    value = math.exp(power)
+    return f"{value:,.1f}" if value < 1e6 else f"{value:.0e}".replace("e+", "e").replace("e0", "e")
+
+
 def _precise(value):
-    """Three digits, as the browser writes them."""
+    """Three digits."""
     if value == 0:
         return "0"
     if value < 0.0005:
