@@ -441,6 +441,50 @@ def measured_arms(result):
     return found
 
 
+def test_notebook_07_says_no_more_than_these_results():
+    """Its words on the stored results, which it does not compute anew."""
+    result, methods = measured.load("beyond-logits"), studies.methods
+
+    def shown(setting, baseline):
+        gains = methods.gains(result, setting, baseline)
+        return {name for name, pair in gains.items() if pair.low > 0}, gains
+
+    better, gains = shown("things", "kd")
+    assert (
+        not better
+        and len(gains) == 9
+        and {name for name, pair in gains.items() if pair.high < 0}
+        == {
+            "dist",
+            "standardised",
+        }
+    )
+    assert methods.chosen(result, "things", "kd, tuned")["weight"] == 0.9
+    assert len(methods.gains(result, "things", "labels")) == 10  # among them kd, tuned
+    five = methods.accuracies(result, "things", "kd")
+    assert max(five) - min(five) > max(abs(gains[name].mean) for name in beyond_logits.FEATURES)
+    better, gains = shown("two classes", "kd")
+    assert better == set(beyond_logits.FEATURES) and min(gains[name].mean for name in better) > 0.03
+    assert gains["standardised"].high < 0
+    alone = methods.gains(result, "two classes", "labels")["kd, tuned"]
+    assert alone.low < 0 < alone.high  # nothing that shows
+    better, ten = shown("ten classes", "kd")
+    assert better == {"hint", "log-sum"} and methods.gains(result, "ten classes", "labels")["kd, tuned"].low > 0.1
+    names = beyond_logits.FEATURES
+    means, widths = ([f(found) for found in (gains, ten)] for f in (_mean_of(names), _width_of(names)))
+    assert means[1] > 0.8 * means[0] and widths[1] > widths[0]
+    better, gains = shown("other classes", "labels")
+    assert better == {"hint", "log-sum"} and len(gains) == 6
+
+
+def _mean_of(names):
+    return lambda gains: statistics.mean(gains[name].mean for name in names)
+
+
+def _width_of(names):
+    return lambda gains: statistics.mean(gains[name].high - gains[name].low for name in names)
+
+
 def test_the_study_of_features_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):
     tiny = beyond_logits.Setting(5, 1, ("kd", "pkt"))
     monkeypatch.setattr(beyond_logits, "SETTINGS", {"things": tiny})

@@ -60,14 +60,24 @@ def learn(
     Returns it with what ``watch(student)`` said before the first epoch and after each.
     """
     learner, watch = student(seed), watch or (lambda network: None)
-    seen, settings = [watch(learner)], {"epochs": EPOCHS, "batch_size": BATCH, "lr": RATE, "seed": seed}
+    seen = [watch(learner)]
     with tqdm(total=EPOCHS, desc="learning", unit="epoch") as bar:
 
-        def note(run):
+        def note(run: training.Run) -> None:
             seen.append(watch(run.student))
             bar.update()
 
-        training.train(learner, data(), teacher=teacher() if taught else None, loss=loss, progress=note, **settings)
+        training.train(
+            learner,
+            data(),
+            teacher=teacher() if taught else None,
+            loss=loss,
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            lr=RATE,
+            seed=seed,
+            progress=note,
+        )
     return learner, seen
 
 

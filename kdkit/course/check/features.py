@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdkit import losses
-from kdkit.course.check import judging
+from kdkit.course.check import samples
 from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.loss import and_trains
 from kdkit.course.check.record import exercise
@@ -57,7 +57,7 @@ def projected_hint(function: Callable) -> Verdict:
     """Check ``function(student_feature [B, S, H, W], teacher_feature [B, T, H, W], weight [T, S]) -> number``: the
     student's channels are mixed by the weights at each place, then the mean squared error.
     """
-    cases = judging.cases(_narrow, _wide, _weights)
+    cases = samples.cases(_narrow, _wide, _weights)
     return and_trains(judge(function, cases, _hint, HINT_MISTAKES), function, cases[0], _hint, shielded=True)
 
 
@@ -98,7 +98,7 @@ def gram(function: Callable) -> Verdict:
     """Check ``function(feature [B, C, H, W]) -> [B, B]``: the inner products of all pairs of flattened features, each
     row divided by its L2 norm.
     """
-    return judge(function, judging.cases(_narrow), lambda f: F.normalize(_products(f)), GRAM_MISTAKES)
+    return judge(function, samples.cases(_narrow), lambda f: F.normalize(_products(f)), GRAM_MISTAKES)
 
 
 def _others(logits: Tensor, y: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def other_classes(function: Callable) -> Verdict:
     """Check ``function(student_logits [B, C], teacher_logits [B, C], labels [B], temperature) -> number``: the KL
     divergence of teacher and student among the classes that are not the label; mean over the batch, without T^2.
     """
-    cases = judging.cases(judging.logits, judging.logits, judging.labels, judging.temperature)
+    cases = samples.cases(samples.logits, samples.logits, samples.labels, samples.temperature)
     verdict = judge(function, cases, _other_classes, OTHER_MISTAKES)
     return and_trains(verdict, function, cases[0], _other_classes, shielded=True)
 
