@@ -229,8 +229,8 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         figures.bars({"a": {"b": Spread((1.0, 2.0))}}, xlabel="x", title="A claim"),
         figures.soft_target([0.1, 0.9], ["a", "b"], student=[0.2, 0.8]),
         figures.attention(torch.zeros(2, 3, 8, 8).byte(), {"early": torch.ones(2, 4, 4)}, ["one", "two"]),
-        figures.likeness({"teacher": torch.eye(3), "student": torch.eye(3)}, ["a", "a", "b"], title="A claim"),
-        figures.pulls({"first": [1.0, -1.0], "second": [0.5, 0.5]}, ["a", "b"], label=0),
+        figures.gram_tables({"teacher": torch.eye(3), "student": torch.eye(3)}, ["a", "a", "b"], title="A claim"),
+        figures.logit_pulls({"first": [1.0, -1.0], "second": [0.5, 0.5]}, ["a", "b"], label=0),
         figures.gains([1, 4], {"a": [paired_interval([1, 2], baseline=[0, 0])] * 2}, title="title", ylim=(-1, 9)),
     ]
     for figure in some:
@@ -364,16 +364,16 @@ def test_attention_is_dark_where_a_map_is_small():
 
 def test_likeness_is_on_one_scale_and_says_how_alike_classes_are():
     one = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 1.0]])
-    figure = figures.likeness({"teacher": one, "student": 2 * one}, ["chair", "chair", "tree"])
+    figure = figures.gram_tables({"teacher": one, "student": 2 * one}, ["chair", "chair", "tree"])
     assert {axis.images[0].get_clim() for axis in figure.axes} == {(0.0, 2.0)}
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["chair", "tree"]
     assert "teacher: 0.50 within a class, 0.10 between classes" in figure.get_label()
     with pytest.raises(ValueError, match=r"each table must be \[2, 2\], for as many labels; got \[\[3, 3\]\]"):
-        figures.likeness({"teacher": one}, ["a", "b"])
+        figures.gram_tables({"teacher": one}, ["a", "b"])
 
 
 def test_pulls_of_two_parts_are_stacked_to_their_own_side():
-    figure = figures.pulls({"first": [1.0, -1.0, 0.5], "second": [2.0, -0.5, -0.25]}, ["a", "b", "c"], label=1)
+    figure = figures.logit_pulls({"first": [1.0, -1.0, 0.5], "second": [2.0, -0.5, -0.25]}, ["a", "b", "c"], label=1)
     bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in figure.axes[0].patches]
     assert bars == [(0, 1), (0, -1), (0, 0.5), (1, 3), (-1, -1.5), (0, -0.25)]
     assert [text.get_fontweight() for text in figure.axes[0].get_yticklabels()] == ["normal", "bold", "normal"]

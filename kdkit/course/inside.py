@@ -145,7 +145,7 @@ def table_pages(wanted: Tensor, tables: list[Tensor], labels: Tensor, epochs: tu
     for epoch in epochs:
         left = gap(tables[epoch], wanted) / gap(tables[0], wanted)
         title = f"After {epoch} epochs: {left:.0%} of the first gap"
-        fig = figures.likeness({"teacher": wanted, "student": tables[epoch]}, names, title=title)
+        fig = figures.gram_tables({"teacher": wanted, "student": tables[epoch]}, names, title=title)
         pages[str(epoch)] = (fig, str(fig.get_label()))
     return pages
 
@@ -169,6 +169,6 @@ def pull_pages(student: Tensor, teacher: Tensor, label: int, weights: dict[str, 
     for name, weight in weights.items():
         others = weight * which.abs().sum().item()
         title = f"Weight {name}: {others / (others + is_it.abs().sum().item()):.0%} of the pull asks which other"
-        fig = figures.pulls({first: is_it, second: weight * which}, things.CLASSES, label=label, title=title)
+        fig = figures.logit_pulls({first: is_it, second: weight * which}, things.CLASSES, label=label, title=title)
         pages[name] = (fig, str(fig.get_label()))
     return pages

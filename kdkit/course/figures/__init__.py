@@ -7,7 +7,7 @@ from kdkit.course.figures.axes import LOOKS
 from kdkit.course.figures.bars import bars
 from kdkit.course.figures.curves import LiveCurves, learning_curves, lines
 from kdkit.course.figures.images import pictures
-from kdkit.course.figures.inside import attention, likeness, pulls
+from kdkit.course.figures.inside import attention, gram_tables, logit_pulls
 from kdkit.course.figures.layers import layer
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
@@ -23,19 +23,19 @@ __all__ = [
     "bars",
     "change",
     "gains",
+    "gram_tables",
     "hard_and_soft",
     "image_tag",
     "in_words",
     "intervals",
     "layer",
     "learning_curves",
-    "likeness",
     "lines",
+    "logit_pulls",
     "matrix",
     "pairs",
     "pictures",
     "predictors",
-    "pulls",
     "ranking",
     "ratios",
     "scatter",

@@ -6,11 +6,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kdkit.course.figures.axes import BLACK, SMALL, VERMILION, WIDTH, describe, new_axes
+from kdkit.course.figures.axes import BLACK, SKY, SMALL, VERMILION, WIDTH, describe, new_axes
 from kdkit.course.figures.images import draw_image
 from kdkit.course.figures.inputs import check_dict, check_images, check_names, finite
 
-PARTS = ({"color": "#56B4E9", "hatch": ""}, {"color": VERMILION, "hatch": "//"})  # a colour and a pattern
+PARTS = ({"color": SKY, "hatch": ""}, {"color": VERMILION, "hatch": "//"})  # a colour and a pattern
 
 
 def attention(images: Tensor, maps: Mapping[str, Tensor], captions: Sequence[str], *, title: str = "") -> Figure:
@@ -51,7 +51,7 @@ def _darken(axis, share, size):
     axis.imshow(veil.numpy(), extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
 
 
-def likeness(tables: Mapping[str, Tensor], labels: Sequence[str], *, title: str = "") -> Figure:
+def gram_tables(tables: Mapping[str, Tensor], labels: Sequence[str], *, title: str = "") -> Figure:
     """Tables of likeness ``[B, B]`` side by side on one scale, a dict of name to table; light is alike.
 
     ``labels``: the class of each of the B images, in groups; a line parts the classes, and each group is named once.
@@ -88,7 +88,7 @@ def _within(table, labels):
     return f"{table[own].mean():.2f} within a class, {table[~same].mean():.2f} between classes"
 
 
-def pulls(parts: Mapping[str, Tensor], classes: Sequence[str], *, label: int, title: str = "") -> Figure:
+def logit_pulls(parts: Mapping[str, Tensor], classes: Sequence[str], *, label: int, title: str = "") -> Figure:
     """How two parts of a loss pull at logits, in bars that are stacked: to the right up, to the left down.
 
     ``parts``: a dict of two names to numbers ``[C]``; ``label``: the number of the true class, whose name is bold.
