@@ -34,6 +34,7 @@ _MODULES = {
     "bugs": "course",
     "check": "course",
     "figures": "course",
+    "inside": "course",
     "measured": "course",
     "sandbox": "course",
     "widgets": "course",

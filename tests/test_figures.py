@@ -238,6 +238,9 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         figures.predictors({"layers": [1, 2]}, [5.0, 6.0], ["a", "b"], ylabel="ms"),
         figures.bars({"a": {"b": Spread((1.0, 2.0))}}, xlabel="x", title="A claim"),
         figures.soft_target([0.1, 0.9], ["a", "b"], student=[0.2, 0.8]),
+        figures.attention(torch.zeros(2, 3, 8, 8).byte(), {"early": torch.ones(2, 4, 4)}, ["one", "two"]),
+        figures.gram_tables({"teacher": torch.eye(3), "student": torch.eye(3)}, ["a", "a", "b"], title="A claim"),
+        figures.logit_pulls({"first": [1.0, -1.0], "second": [0.5, 0.5]}, ["a", "b"], label=0),
         figures.gains([1, 4], {"a": [paired_interval([1, 2], baseline=[0, 0])] * 2}, title="title", ylim=(-1, 9)),
     ]
     for figure in some:
@@ -355,6 +358,36 @@ def test_predictors_share_their_y_and_differ_in_marker_by_group():
     for axis in fig.axes:
         assert sorted(y for line in axis.lines for y in line.get_ydata()) == [5, 6, 7]
         assert len({line.get_marker() for line in axis.lines}) == 2
+
+
+def test_attention_is_dark_where_a_map_is_small():
+    maps = torch.tensor([[[4.0, 0.0], [2.0, 1.0]]])
+    figure = figures.attention(torch.full((1, 3, 8, 8), 200, dtype=torch.uint8), {"early": maps}, ["chair"])
+    above, below = figure.axes
+    assert above.get_title() == "chair" and len(above.images) == 1 and below.get_ylabel() == "early"
+    veil = below.images[1].get_array()[..., 3]
+    assert veil.ravel().tolist() == pytest.approx([0.0, 0.9, 0.45, 0.675])
+    assert "early (2 x 2 places)" in figure.get_label()
+    with pytest.raises(ValueError, match=r"maps\['early'\] must be \[2, h, w\]; got \[1, 2, 2\]"):
+        figures.attention(torch.zeros(2, 3, 8, 8).byte(), {"early": maps}, ["one", "two"])
+
+
+def test_likeness_is_on_one_scale_and_says_how_alike_classes_are():
+    one = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 1.0]])
+    figure = figures.gram_tables({"teacher": one, "student": 2 * one}, ["chair", "chair", "tree"])
+    assert {axis.images[0].get_clim() for axis in figure.axes} == {(0.0, 2.0)}
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["chair", "tree"]
+    assert "teacher: 0.50 within a class, 0.10 between classes" in figure.get_label()
+    with pytest.raises(ValueError, match=r"each table must be \[2, 2\], for as many labels; got \[\[3, 3\]\]"):
+        figures.gram_tables({"teacher": one}, ["a", "b"])
+
+
+def test_pulls_of_two_parts_are_stacked_to_their_own_side():
+    figure = figures.logit_pulls({"first": [1.0, -1.0, 0.5], "second": [2.0, -0.5, -0.25]}, ["a", "b", "c"], label=1)
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in figure.axes[0].patches]
+    assert bars == [(0, 1), (0, -1), (0, 0.5), (1, 3), (-1, -1.5), (0, -0.25)]
+    assert [text.get_fontweight() for text in figure.axes[0].get_yticklabels()] == ["normal", "bold", "normal"]
+    assert "first a +1.00, b -1.00, c +0.50; second a +2.00" in figure.get_label()
 
 
 def some_trace():

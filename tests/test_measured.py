@@ -8,7 +8,17 @@ from itertools import product
 import pytest
 import reading
 
-from benchmarks import ablation, defaults, original_pixels, shapes, shapes_learnt, sofa, two_teachers, usual_loop
+from benchmarks import (
+    ablation,
+    beyond_logits,
+    defaults,
+    original_pixels,
+    shapes,
+    shapes_learnt,
+    sofa,
+    two_teachers,
+    usual_loop,
+)
 from kdkit import models, studies, training, zoo
 from kdkit.cli import main as cli
 from kdkit.course import measured
@@ -407,6 +417,98 @@ def test_notebook_06_says_no_more_than_these_results():
     assert history[5] < means["random weights"] and abs(history[5] - means["no teacher at all"]) < 0.01
     teacher = result["teacher_results"]["accuracy"]
     assert 0.8 < means["triple loss"] / teacher < 0.9
+
+
+def test_features_and_other_losses():
+    result = measured.load("beyond-logits")
+    lines = list(beyond_logits.table(result))
+    assert len(lines) > 40 and [line for line in lines if line not in PAGE] == []
+    assert result["settings"] == beyond_logits.about()["settings"] | {
+        name: json.loads(json.dumps(asdict(setting))) for name, setting in beyond_logits.SETTINGS.items()
+    } | {"student": list(beyond_logits.STUDENT)}
+    assert result["teacher"] == zoo.card("things-teacher")["sha256"]
+    assert result["weights"] == beyond_logits.WEIGHTS
+    for setting, arm in measured_arms(result):
+        assert len(studies.methods.tries(result, setting, arm)) == 6, arm
+        assert len(studies.methods.accuracies(result, setting, arm)) == 5, arm
+    tuning = [row for row in result["rows"] if row.get("seed") == studies.TUNING_SEED]
+    assert not any("accuracy" in row for row in tuning)  # nothing was seen of the test images
+
+
+def measured_arms(result):
+    found = [(setting, arm) for setting in result["settings"] for arm in studies.methods.arms(result, setting)]
+    assert len(found) > 10
+    return found
+
+
+def test_notebook_07_says_no_more_than_these_results():
+    """Its words on the stored results, which it does not compute anew."""
+    result, methods = measured.load("beyond-logits"), studies.methods
+
+    def shown(setting, baseline):
+        gains = methods.gains(result, setting, baseline)
+        return {name for name, pair in gains.items() if pair.low > 0}, gains
+
+    better, gains = shown("things", "kd")
+    assert (
+        not better
+        and len(gains) == 9
+        and {name for name, pair in gains.items() if pair.high < 0}
+        == {
+            "dist",
+            "standardised",
+        }
+    )
+    assert methods.chosen(result, "things", "kd, tuned")["weight"] == 0.9
+    assert len(methods.gains(result, "things", "labels")) == 10  # among them kd, tuned
+    five = methods.accuracies(result, "things", "kd")
+    assert max(five) - min(five) > max(abs(gains[name].mean) for name in beyond_logits.FEATURES)
+    better, gains = shown("two classes", "kd")
+    assert better == set(beyond_logits.FEATURES) and min(gains[name].mean for name in better) > 0.03
+    assert gains["standardised"].high < 0
+    alone = methods.gains(result, "two classes", "labels")["kd, tuned"]
+    assert alone.low < 0 < alone.high  # nothing that shows
+    better, ten = shown("ten classes", "kd")
+    assert better == {"hint", "log-sum"} and methods.gains(result, "ten classes", "labels")["kd, tuned"].low > 0.1
+    names = beyond_logits.FEATURES
+    means, widths = ([f(found) for found in (gains, ten)] for f in (_mean_of(names), _width_of(names)))
+    assert means[1] > 0.8 * means[0] and widths[1] > widths[0]
+    better, gains = shown("other classes", "labels")
+    assert better == {"hint", "log-sum"} and len(gains) == 6
+
+
+def _mean_of(names):
+    return lambda gains: statistics.mean(gains[name].mean for name in names)
+
+
+def _width_of(names):
+    return lambda gains: statistics.mean(gains[name].high - gains[name].low for name in names)
+
+
+def test_the_study_of_features_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):
+    tiny = beyond_logits.Setting(5, 1, ("kd", "pkt"))
+    monkeypatch.setattr(beyond_logits, "SETTINGS", {"things": tiny})
+    monkeypatch.setattr(beyond_logits.Study, "costs", lambda study: {m: {"ms": 1.0} for m in ("labels", "kd", "pkt")})
+    ledger = studies.Ledger(beyond_logits.about(), tmp_path / "a.json", say=str)
+    study = beyond_logits.Study("things", ledger)
+    study.run(2)
+    study.run_papers(2)
+    result, trained = json.loads((tmp_path / "a.json").read_text()), len(ledger.rows)
+    assert studies.methods.arms(result, "things") == ["labels", "kd", "kd, tuned", "pkt"]
+    for arm in studies.methods.arms(result, "things"):
+        tries = studies.methods.tries(result, "things", arm)
+        assert len(tries) == 6 and all(row["seed"] == studies.TUNING_SEED for row in tries)
+        best = studies.methods.chosen(result, "things", arm)
+        assert best["val_accuracy"] == max(row["val_accuracy"] for row in tries)
+        seeds = [row for row in ledger.rows if row.get("seed") in (0, 1) and row["method"] == best["method"]]
+        same = [row["accuracy"] for row in seeds if (row["weight"], row["lr"]) == (best["weight"], best["lr"])]
+        assert studies.methods.accuracies(result, "things", arm) == same
+    published = studies.methods.chosen(result, "things", "pkt", papers=True)
+    assert published["weight"] == 30_000 and list(studies.methods.gains(result, "things", "kd", papers=True))
+    study.run(2)
+    study.run_papers(2)
+    assert len(ledger.rows) == trained
+    assert [line for line in beyond_logits.table(result) if line.startswith("| pkt")]
 
 
 def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):

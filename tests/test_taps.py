@@ -133,6 +133,28 @@ def test_copies_and_files_work_and_the_copy_taps_itself():
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: torch.compile(Features(net, early="stages.0"), backend="eager"),
+        lambda net: Features(torch.compile(net, backend="eager"), early="_orig_mod.stages.0"),
+    ],
+    ids=["compiled", "around a compiled network"],
+)
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's tracer looks at it
+def test_under_torch_compile_features_and_gradients_are_the_same(wrap):
+    torch._dynamo.reset()
+    net, x = tiny.net().eval(), images()
+    wanted = Features(net, early="stages.0")(x)
+    gradient = torch.autograd.grad(wanted["early"].square().sum(), net.stages[0].convs[0].weight)[0]
+    wrapped = wrap(net)
+    for _ in range(2):  # the first call traces, the second runs what was traced
+        found = wrapped(x)
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert torch.equal(torch.autograd.grad(found["early"].square().sum(), net.stages[0].convs[0].weight)[0], gradient)
+    assert not any(module._forward_hooks for module in wrapped.modules())
+
+
 def test_what_holds_for_a_network_holds_for_the_one_inside():
     net = tiny.net()
     features = Features(net, early="stages.0")

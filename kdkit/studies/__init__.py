@@ -1,5 +1,6 @@
 """Fair comparisons over seeds: tuned alike, resumable, with an interval."""
 
+from kdkit.studies import methods
 from kdkit.studies.comparison import (
     FIRST_RATE,
     RATES,
@@ -45,6 +46,7 @@ __all__ = [
     "comparisons",
     "expected_seconds",
     "judge",
+    "methods",
     "run",
     "summary",
     "taught_by",

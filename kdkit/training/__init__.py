@@ -1,6 +1,7 @@
 """Training: the step, the loop over epochs, and what a run leaves on disk; recipes for images and for text."""
 
 from kdkit.training.cache import ViewCache
+from kdkit.training.features import Beside
 from kdkit.training.images import MAX_GRAD_NORM, PEAK_LR, fit_input, train
 from kdkit.training.loop import fit
 from kdkit.training.schedule import ENOUGH_STEPS, proposed
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_GRAD_NORM",
     "PEAK_LR",
     "Batch",
+    "Beside",
     "Distillation",
     "Diverged",
     "Loss",

@@ -6,6 +6,7 @@ tried and solved is kept in a file beside the notebook: see ``progress``.
 
 from kdkit.course.check import bugs
 from kdkit.course.check.fair import argmax_loss, margin_of_error
+from kdkit.course.check.features import gram, other_classes, projected_hint
 from kdkit.course.check.judging import Verdict, guess
 from kdkit.course.check.loss import kd_loss, kl_divergence, sequence_kl, soft_cross_entropy
 from kdkit.course.check.record import progress
@@ -21,6 +22,7 @@ __all__ = [
     "bugs",
     "cosine_distance",
     "entropy",
+    "gram",
     "guess",
     "high_temperature_gradient",
     "kd_gradient",
@@ -30,7 +32,9 @@ __all__ = [
     "margin_of_error",
     "masked_lm",
     "mean_soft_targets",
+    "other_classes",
     "progress",
+    "projected_hint",
     "second_choice",
     "sequence_kl",
     "soft_cross_entropy",

@@ -35,6 +35,7 @@ NOTEBOOKS = {
     "04 CIFAR-10": ("margin_of_error", "argmax_loss"),
     "05 Not faster": ("student_in_budget",),
     "06 A BERT": ("masked_lm", "cosine_distance"),
+    "07 Beyond logits": ("projected_hint", "gram", "other_classes"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 

@@ -7,6 +7,7 @@ from kdkit.course.figures.axes import LOOKS
 from kdkit.course.figures.bars import bars
 from kdkit.course.figures.curves import LiveCurves, learning_curves, lines
 from kdkit.course.figures.images import pictures
+from kdkit.course.figures.inside import attention, gram_tables, logit_pulls
 from kdkit.course.figures.layers import layer
 from kdkit.course.figures.paired import gains, intervals, pairs
 from kdkit.course.figures.points import predictors, scatter
@@ -18,9 +19,11 @@ __all__ = [
     "LOOKS",
     "LiveCurves",
     "Table",
+    "attention",
     "bars",
     "change",
     "gains",
+    "gram_tables",
     "hard_and_soft",
     "image_tag",
     "in_words",
@@ -28,6 +31,7 @@ __all__ = [
     "layer",
     "learning_curves",
     "lines",
+    "logit_pulls",
     "matrix",
     "pairs",
     "pictures",

@@ -1,0 +1,90 @@
+"""What the stored study of features and other losses says: ``benchmarks/beyond_logits.py`` made it.
+
+An arm is "labels", "kd" (plain distillation with the weight 0.9), "kd, tuned" (its weight was tuned as often as the
+weights of the others), or a method. Its students are those of the try that was best on validation images.
+"""
+
+from kdkit.measure import metrics
+from kdkit.studies.results import TUNING_SEED
+
+PLAIN = ("labels", "kd")  # what the others are compared with: for them only the rate was tuned
+
+
+def arms(result: dict, setting: str) -> list[str]:
+    """The arms of a setting whose students have all been trained, in the order in which they were."""
+    methods = list(dict.fromkeys(row["method"] for row in _rows(result, setting)))
+    names = [name for method in methods for name in ([method, "kd, tuned"] if method == "kd" else [method])]
+    return [name for name in names if len(accuracies(result, setting, name)) > 1]
+
+
+def tries(result: dict, setting: str, arm: str, papers: bool = False) -> list[dict]:
+    """The rows that ``arm`` was tuned by; ``papers``: only those with the weight of its paper."""
+    method = _method(arm)
+    found = {(row["weight"], row["lr"]): row for row in _rows(result, setting, method) if _is_try(row)}
+    rates, finer = result["rates"]
+    published = result["weights"].get(method)
+    if arm in PLAIN:
+        wanted = [(published, rate) for rate in finer]
+        return [found[key] for key in wanted if key in found]
+    first = [found[published, rate] for rate in rates if (published, rate) in found]
+    return first if papers else first + [row for key, row in found.items() if key[0] != published]
+
+
+def chosen(result: dict, setting: str, arm: str, papers: bool = False) -> dict:
+    """The best of ``tries``: a row. Raises ``ValueError`` where there is none."""
+    rows = tries(result, setting, arm, papers)
+    if not rows:
+        raise ValueError(f"{arm!r} was not tried in the setting {setting!r}.")
+    return max(rows, key=lambda row: row["val_accuracy"])
+
+
+def accuracies(result: dict, setting: str, arm: str, papers: bool = False) -> list[float]:
+    """Test accuracy of the students of ``arm`` with its chosen rate and weight, in the order of their seeds."""
+    best = chosen(result, setting, arm, papers)
+    rows = [row for row in _rows(result, setting, _method(arm)) if not _is_try(row)]
+    rows = [row for row in rows if (row["weight"], row["lr"]) == (best["weight"], best["lr"])]
+    return [row["accuracy"] for row in sorted(rows, key=lambda row: row["seed"])]
+
+
+def gains(result: dict, setting: str, baseline: str, papers: bool = False) -> dict[str, metrics.Paired]:
+    """The paired gain of each method over ``baseline``, an arm, by its name, the largest first.
+
+    Empty where the baseline was not trained. An arm whose best try was the baseline's own is left out.
+    """
+    if baseline not in arms(result, setting):
+        return {}
+    base, own = accuracies(result, setting, baseline), chosen(result, setting, baseline)
+    found = {}
+    for arm in arms(result, setting):
+        values = accuracies(result, setting, arm, papers and arm not in PLAIN)
+        if arm not in PLAIN and len(values) == len(base) and chosen(result, setting, arm, papers) != own:
+            found[arm] = metrics.paired_interval(values, baseline=base)
+    return dict(sorted(found.items(), key=lambda item: -item[1].mean))
+
+
+def verdict(found: dict[str, metrics.Paired]) -> str:
+    """One sentence on such gains: for which of them the interval leaves out 0."""
+    better, worse = ([name for name, pair in found.items() if shown(pair)] for shown in (_gains, _loses))
+    sentence = f"A gain is shown for {len(better)} of {len(found)}{': ' * bool(better)}{', '.join(better)}"
+    return sentence + f"; a loss for {len(worse)}: {', '.join(worse)}" * bool(worse)
+
+
+def _gains(pair):
+    return pair.low > 0
+
+
+def _loses(pair):
+    return pair.high < 0
+
+
+def _method(arm):
+    return "kd" if arm == "kd, tuned" else arm
+
+
+def _is_try(row):
+    return row["seed"] == TUNING_SEED
+
+
+def _rows(result, setting, method=None):
+    rows = [row for row in result["rows"] if row.get("setting") == setting]
+    return [row for row in rows if method in (None, row["method"])]
