@@ -4,6 +4,7 @@ Notebook 03b shows them, ``kdkit.course.bugs`` measures their symptoms, ``kdkit.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ def quiet_teacher(
 
 
 def cliff(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None, temperature: float, hard_weight: float
+    student_logits: Tensor, teacher_logits: Tensor, labels: Any, temperature: float, hard_weight: float
 ) -> Tensor:
     """A loss of logits ``[B, C]`` and labels ``[B]``, or of None."""
     t = F.softmax(teacher_logits / temperature, dim=1)

@@ -338,9 +338,11 @@ def healthy_loss(function: Callable) -> Verdict:
     verdict = and_trains(verdict, function, cases[0], right)
     if not verdict.passed:
         return verdict
-    ours, theirs = (
-        samples.gradient(lambda s, of=of: of(s, *copy.deepcopy(far[1:])), far[0]) for of in (right, function)
-    )
+
+    def slope(of: Callable) -> torch.Tensor:
+        return samples.gradient(lambda s: of(s, *copy.deepcopy(far[1:])), far[0])
+
+    ours, theirs = slope(right), slope(function)
     if not theirs.isfinite().all():
         why = "its gradient is nan where a probability of the student rounds to 0. F.kl_div takes the logarithm of its "
         return fixing.still_there(function, exhibits.healthy_loss, f"{why}second argument, and what is that of 0?")

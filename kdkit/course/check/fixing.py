@@ -54,7 +54,7 @@ def new_scene() -> Scene:
 
 def watched(scene: Scene) -> tuple[list[Tensor], list[Tensor]]:
     """What the teacher and the student of a scene will be asked about, ``[B, 6]`` each time: two lists that fill up."""
-    seen = [], []
+    seen: tuple[list[Tensor], list[Tensor]] = [], []
     for network, batches in zip((scene.teacher.eval(), scene.student.train()), seen, strict=True):
         network[0].register_forward_hook(lambda layer, inputs, out, batches=batches: batches.append(inputs[0].clone()))
     return seen
@@ -79,7 +79,7 @@ def no_loss(loss: object) -> Verdict | None:
     unusable = judging.refuse_answer(loss, ())
     if unusable or torch.as_tensor(loss).ndim == 0:
         return unusable
-    return Verdict(False, f"not yet: a loss is one number; yours has the shape {list(loss.shape)}")
+    return Verdict(False, f"not yet: a loss is one number; yours has the shape {list(torch.as_tensor(loss).shape)}")
 
 
 def another_loss(scene: Scene, loss: Tensor, of_teacher: Tensor, of_student: Tensor, temperature: float) -> str | None:

@@ -45,7 +45,7 @@ def _four(t):
     return 4.0
 
 
-SOFT_CHANGES = {
+SOFT_CHANGES: dict[str, dict[str, Any]] = {
     words.SWAPPED: {"swap": True},
     words.LOG_MISSING: {"log": False},
     words.NO_TEMPERATURE: {"student_t": _one, "teacher_t": _one},
@@ -57,7 +57,7 @@ SOFT_CHANGES = {
     f"{words.RAW_WEIGHTS}, of logits / T": {"weights": lambda z, t: t * z},
     words.CROSS_ENTROPY: {"entropy": False},
 }
-IMAGE_CHANGES = {
+IMAGE_CHANGES: dict[str, dict[str, Any]] = {
     **SOFT_CHANGES,
     words.OVER_BATCH: {"dim": 0},
     words.CLASSES_TOO: {"over": Tensor.mean},
@@ -157,7 +157,7 @@ TRAINS_THE_SAME = (
     "the soft term is a cross-entropy: it trains the same, but does not read 0 when the student matches. Use KL"
 )
 TOO_WEAK = "the soft term is averaged over the classes too, and is too weak by their number: reduction='batchmean'"
-KD_CHANGES = {
+KD_CHANGES: dict[str, dict[str, Any]] = {
     "the factor T^2 is missing: without it the soft term fades as T rises": {"factor": _one},
     "one T is missing: the factor is T^2, for the gradient shrinks with 1/T^2": {"factor": lambda t: t},
     "you divided by T^2: multiply": {"factor": lambda t: t**-2},
