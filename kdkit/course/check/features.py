@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdkit import losses
-from kdkit.course.check import samples
+from kdkit.course.check import samples, words
 from kdkit.course.check.judging import Verdict, judge
 from kdkit.course.check.loss import and_trains
 from kdkit.course.check.record import exercise
@@ -140,9 +140,7 @@ OTHER_MISTAKES = {
         _other_classes(s, z, y, t) / (s.shape[1] - 1)
     ),
     "you added over the batch: divide by its size": lambda s, z, y, t: _other_classes(s, z, y, t) * len(s),
-    "this is the cross-entropy: subtract the teacher's entropy, so that equal networks give 0": lambda s, z, y, t: (
-        losses.soft_cross_entropy(_others(s, y), _others(z, y), t)
-    ),
+    words.CROSS_ENTROPY: lambda s, z, y, t: losses.soft_cross_entropy(_others(s, y), _others(z, y), t),
 }
 
 
