@@ -78,7 +78,7 @@ def test_tables_are_compared_row_by_row():
     table = inside.gram(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     assert torch.equal(table, torch.eye(2)) and inside.gap(table, torch.zeros(2, 2)) == 1
     pages = inside.table_pages(torch.zeros(2, 2), [table, table / 2], torch.tensor([0, 1]), (0, 1))
-    assert list(pages) == ["0", "1"] and "After 1 epochs: 25% of the first gap" in pages["1"][1]
+    assert list(pages) == ["0", "1"] and "After 1 epoch: 25% of the first gap" in pages["1"][1]
 
 
 def test_fresh_images_come_class_after_class_and_a_student_is_watched_from_before_the_first_epoch(monkeypatch):

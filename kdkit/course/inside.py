@@ -108,13 +108,12 @@ def explained(network: nn.Module, hint: Hint) -> float:
 
 def gram(feature: Tensor) -> Tensor:
     """How alike a network finds the images of a batch, by its feature ``[B, ...]``: ``[B, B]``, rows of length 1."""
-    rows = feature.flatten(1)
-    return nn.functional.normalize(rows @ rows.T)
+    return losses.gram_table(feature)
 
 
 def attention(feature: Tensor) -> Tensor:
     """Where a feature ``[B, C, H, W]`` is large: the mean of its squares over channels, ``[B, H, W]``."""
-    return feature.square().mean(1)
+    return losses.attention_map(feature)
 
 
 def cosines(network: nn.Module, one: str = "chair", others: tuple[str, ...] = ("armchair", "mushroom")) -> dict:
@@ -144,7 +143,7 @@ def table_pages(wanted: Tensor, tables: list[Tensor], labels: Tensor, epochs: tu
     names, pages = [things.CLASSES[label] for label in labels], {}
     for epoch in epochs:
         left = gap(tables[epoch], wanted) / gap(tables[0], wanted)
-        title = f"After {epoch} epochs: {left:.0%} of the first gap"
+        title = f"After {epoch} epoch{'s' * (epoch != 1)}: {left:.0%} of the first gap"
         fig = figures.gram_tables({"teacher": wanted, "student": tables[epoch]}, names, title=title)
         pages[str(epoch)] = (fig, str(fig.get_label()))
     return pages

@@ -1,6 +1,6 @@
 """The losses of knowledge distillation, as plain functions of tensors: student first, teacher second."""
 
-from kdkit.losses.features import attention_transfer, cosine_distance, hint, log_sum
+from kdkit.losses.features import attention_map, attention_transfer, cosine_distance, hint, log_sum
 from kdkit.losses.logits import (
     KDTerms,
     dist,
@@ -14,14 +14,16 @@ from kdkit.losses.logits import (
     standardised,
     why_not_finite,
 )
-from kdkit.losses.relations import pkt, rkd_angle, rkd_distance, similarity_preserving
+from kdkit.losses.relations import gram_table, pkt, rkd_angle, rkd_distance, similarity_preserving
 
 __all__ = [
     "KDTerms",
+    "attention_map",
     "attention_transfer",
     "cosine_distance",
     "dist",
     "dkd",
+    "gram_table",
     "hard_cross_entropy",
     "hint",
     "kd_loss",

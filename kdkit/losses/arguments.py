@@ -176,7 +176,9 @@ def _check_label_range(labels: Tensor, classes: int) -> None:
     labels = labels.long()  # first: as uint8, -100 would be 156
     labels = labels[labels != IGNORE_INDEX]
     if labels.numel() == 0:
-        raise ValueError("every label is -100 (ignored): the hard term has nothing to average. Set hard_weight=0.")
+        raise ValueError(
+            "every label is -100 (ignored): there is nothing to average over. (With kd_loss: Set hard_weight=0.)"
+        )
     low, high = (int(value) for value in labels.aminmax())
     if low < 0 or high >= classes:
         bad = low if low < 0 else high
@@ -211,13 +213,45 @@ def at_least_float32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def unit_length(vectors: Tensor, dim: int = -1) -> Tensor:
-    """``vectors``, along ``dim`` of an array ``[...]``, each divided by its L2 norm; one of zeros stays as it is.
+def unit_length(vectors: Tensor, least: float = 0.0) -> Tensor:
+    """``vectors``, the rows of an array ``[..., D]``, each divided by its L2 norm, however small or large its numbers.
 
-    Such a one gets no gradient. With ``F.normalize`` it would get one of 1e12.
+    A row of numbers of at most ``least`` becomes 0, and gets no gradient: ``F.normalize`` would give one of 1e12.
     """
-    norm = vectors.norm(dim=dim, keepdim=True)
-    return vectors / torch.where(norm > 1e-12, norm, math.inf)
+    largest = vectors.detach().abs().amax(-1, keepdim=True)  # divided by first: a square of 1e-30 would be 0
+    scaled = vectors / torch.where(largest > 0, largest, 1.0)
+    return scaled / torch.where(largest > least, scaled.norm(dim=-1, keepdim=True), math.inf)
+
+
+def centred(rows: Tensor) -> Tensor:
+    """``rows`` ``[..., D]`` less their means; exactly 0 where a row is constant but for rounding."""
+    difference = rows - rows.mean(-1, keepdim=True)
+    rounding = 8 * torch.finfo(rows.dtype).eps * rows.detach().abs().amax(-1, keepdim=True)
+    return difference.masked_fill(difference.detach().abs().amax(-1, keepdim=True) <= rounding, 0.0)
+
+
+def inner_products(rows: Tensor) -> Tensor:
+    """The inner products of all pairs of ``rows`` ``[..., B, D]``: ``[..., B, B]``, whatever autocast says."""
+    with torch.autocast(rows.device.type, enabled=False):
+        return rows @ rows.mT
+
+
+def finite_on_features(loss: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
+    """``loss``, a scalar of two features ``[B, ...]``; where looking is free, ``ValueError`` unless it is finite."""
+    if may_look(loss) and not loss.isfinite():
+        for name, feature in ("student's", student), ("teacher's", teacher):
+            if not feature.isfinite().all():
+                raise ValueError(f"the loss is {loss.item()}: the {name} feature holds NaN or infinite numbers.")
+        raise ValueError(f"the loss is {loss.item()}: the features are finite, but too large to be multiplied.")
+    return loss
+
+
+def check_weights(**weights: object) -> tuple[float, ...]:
+    """The weights of a sum as floats. ``ValueError`` unless they are finite, at least 0, and not all 0."""
+    checked = tuple(check_weight(name, weight) for name, weight in weights.items())
+    if not any(checked):
+        raise ValueError(f"{' and '.join(weights)} are both 0: nothing is left to learn from. Give one above 0.")
+    return checked
 
 
 def may_look(tensor: Tensor) -> bool:

@@ -22,6 +22,7 @@ from torch import Tensor
 from kdkit.losses.arguments import (
     IGNORE_INDEX,
     at_least_float32,
+    centred,
     check_classes,
     check_labels,
     check_logits,
@@ -29,6 +30,7 @@ from kdkit.losses.arguments import (
     check_pair,
     check_temperature,
     check_weight,
+    check_weights,
     masked_mean,
     may_look,
     unit_length,
@@ -197,17 +199,17 @@ def dkd(
     check_pair(student_logits, teacher_logits)
     check_classes(student_logits)
     check_labels(labels, student_logits)
-    target_weight, other_weight = (
-        check_weight("target_weight", target_weight),
-        check_weight("other_weight", other_weight),
-    )
+    target_weight, other_weight = check_weights(target_weight=target_weight, other_weight=other_weight)
     temperature = check_temperature(temperature)
     counted = labels != IGNORE_INDEX  # [B] or [B, L]
-    chosen = F.one_hot(labels.long().masked_fill(~counted, 0), student_logits.shape[-1]).bool()  # [..., C]
-    both = [at_least_float32(logits) / temperature for logits in (student_logits, teacher_logits.detach())]
-    both = [logits.masked_fill(~counted.unsqueeze(-1), 0.0) for logits in both]
-    (target_s, others_s), (target_t, others_t) = (_decoupled(logits, chosen) for logits in both)
-    terms = target_weight * _relative_entropy(target_s, target_t) + other_weight * _relative_entropy(others_s, others_t)
+    chosen = labels.long().masked_fill(~counted, 0).unsqueeze(-1)
+    s, t = (
+        _decoupled(logits.masked_fill(~counted.unsqueeze(-1), 0.0) / temperature, chosen)
+        for logits in (at_least_float32(student_logits), at_least_float32(teacher_logits.detach()))
+    )
+    target = _relative_entropy(s.target, t.target)
+    other = _relative_entropy(s.others, t.others).masked_fill(t.alone, 0.0)
+    terms = _weighted_sum((target_weight, target), (other_weight, other))
     return _looked_at(temperature**2 * masked_mean(terms, counted), student_logits, teacher_logits)
 
 
@@ -226,7 +228,7 @@ def dist(
 
     Parameters: ``student_logits`` and ``teacher_logits``, ``[B, C]`` or ``[B, L, V]`` (then all B * L tokens are rows),
     alike in shape; ``temperature``, a finite number above 0; weights of at least 0.
-    Returns a scalar tensor. Where one side is constant there is no correlation, and r counts as 0, as over samples
+    Returns a scalar tensor. Where one side is constant, or below 1e-12, r counts as 0, as over samples
     in a batch of one. Raises ``ValueError`` as ``soft_cross_entropy`` does.
     Source: Huang et al. 2022 (arXiv:2205.10536), equations 8 to 10.
 
@@ -238,7 +240,7 @@ def dist(
     check_pair(student_logits, teacher_logits)
     check_classes(student_logits)
     temperature = check_temperature(temperature)
-    inter_weight, intra_weight = check_weight("inter_weight", inter_weight), check_weight("intra_weight", intra_weight)
+    inter_weight, intra_weight = check_weights(inter_weight=inter_weight, intra_weight=intra_weight)
     student, teacher = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
     s, t = ((logits / temperature).softmax(-1).flatten(0, -2) for logits in (student, teacher))  # [N, C]
     between = inter_weight * (1 - _correlation(s, t)) + intra_weight * (1 - _correlation(s.T, t.T))
@@ -261,8 +263,7 @@ def standardised(logits: Tensor) -> Tensor:
     check_classes(logits)
     if may_look(logits) and not logits.isfinite().all():
         raise ValueError("logits must be finite to have a mean and a deviation; got -inf, +inf or NaN among them.")
-    centred = at_least_float32(logits) - at_least_float32(logits).mean(-1, keepdim=True)
-    return unit_length(centred) * math.sqrt(logits.shape[-1] - 1)
+    return unit_length(centred(at_least_float32(logits))) * math.sqrt(logits.shape[-1] - 1)
 
 
 def resolve_weights(soft_weight: float | None, hard_weight: float | None, have_labels: bool) -> tuple[float, float]:
@@ -338,16 +339,31 @@ def _where_any(t: Tensor, logarithms: Tensor) -> Tensor:
     return logarithms.masked_fill(t == 0, 0.0)
 
 
-def _decoupled(logits: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithms of (the chosen class, all others) ``[..., 2]``, and of the others among themselves ``[..., C]``."""
-    others = logits.masked_fill(chosen, -math.inf)
-    ends = [logits.masked_fill(~chosen, -math.inf).logsumexp(-1), others.logsumexp(-1)]
-    return F.log_softmax(torch.stack(ends, -1), -1), F.log_softmax(others, -1)
+class _Decoupled(NamedTuple):
+    """Logarithms of (the target, all others) ``[..., 2]`` and of the others among themselves ``[..., C]``.
+
+    ``alone``, bool ``[...]``: every other class is ruled out, and there is nothing to say of them.
+    """
+
+    target: Tensor
+    others: Tensor
+    alone: Tensor
+
+
+def _decoupled(logits: Tensor, target: Tensor) -> _Decoupled:
+    """Of ``logits`` ``[..., C]`` and the number of each row's target, ``[..., 1]``."""
+    others = logits.scatter(-1, target, -math.inf)
+    alone = (others == -math.inf).all(-1)
+    others = others.masked_fill(alone.unsqueeze(-1), 0.0)  # a softmax of nothing but -inf would leave NaN in gradients
+    rest = others.logsumexp(-1).masked_fill(alone, -math.inf)
+    ends = torch.stack([logits.gather(-1, target).squeeze(-1), rest], -1)
+    return _Decoupled(F.log_softmax(ends, -1), F.log_softmax(others, -1), alone)
 
 
 def _correlation(s: Tensor, t: Tensor) -> Tensor:
     """The mean over rows of Pearson's correlation of ``s`` and ``t`` ``[N, K]``; 0 for rows without any spread."""
-    return F.cosine_similarity(s - s.mean(1, keepdim=True), t - t.mean(1, keepdim=True), dim=1).mean()
+    s, t = (unit_length(centred(rows), least=1e-12) for rows in (s, t))
+    return (s * t).sum(1).mean()
 
 
 def _looked_at(loss: Tensor, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdkit.losses.arguments import at_least_float32, check_features, unit_length
+from kdkit.losses.arguments import (
+    at_least_float32,
+    check_features,
+    finite_on_features,
+    inner_products,
+    unit_length,
+)
 
 TINY = 1e-7  # below it a kernel's value counts as this much in a logarithm: log 0 would be infinite
 
@@ -27,9 +33,19 @@ def similarity_preserving(student: Tensor, teacher: Tensor) -> Tensor:
     >>> round(float(similarity_preserving(apart, alike)), 4)  # rows (1, 0) against (0.7071, 0.7071)
     0.2929
     """
-    student, teacher = _rows(student, teacher, flat=True)  # [B, D] and [B, D']
-    gram_s, gram_t = (unit_length(rows @ rows.T) for rows in (student, teacher))  # [B, B]
-    return (gram_s - gram_t).square().sum() / len(student) ** 2
+    rows_s, rows_t = _rows(student, teacher, flat=True)  # [B, D] and [B, D']
+    difference = gram_table(rows_s) - gram_table(rows_t)  # [B, B]
+    return finite_on_features(difference.square().sum() / len(rows_s) ** 2, student, teacher)
+
+
+def gram_table(feature: Tensor) -> Tensor:
+    """How alike a network finds the samples of a batch, by ``feature`` ``[B, ...]``: the table ``[B, B]`` of that loss.
+
+    The inner products of all pairs, each row divided by its L2 norm.
+    """
+    rows = at_least_float32(feature).flatten(1)
+    largest = rows.detach().abs().amax()  # products of small numbers would be 0; a row's length takes it back
+    return unit_length(inner_products(rows / torch.where(largest > 0, largest, 1.0)))
 
 
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -43,8 +59,9 @@ def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
     >>> float(rkd_distance(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.0], [2.0], [6.0]])))  # a scale is free
     0.0
     """
-    student, teacher = _rows(student, teacher)
-    return F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
+    rows_s, rows_t = _rows(student, teacher)
+    loss = F.smooth_l1_loss(_relative_distances(rows_s), _relative_distances(rows_t))
+    return finite_on_features(loss, student, teacher)
 
 
 def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
@@ -52,15 +69,15 @@ def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
 
     Parameters: ``student`` ``[B, D]`` and ``teacher`` ``[B, D']`` of the same B samples. The angle at sample j between
     the directions to i and k is taken for all B^3 triples; the loss is the mean over them.
-    Returns a scalar tensor; 0 for fewer than three samples. Raises ``ValueError`` where shapes are not as said.
+    Returns a scalar tensor; 0 for a batch of one. Raises ``ValueError`` where shapes are not as said.
     Source: Park et al. 2019 (arXiv:1904.05068), equations 9 to 11. Memory grows with B^2 D and B^3.
 
     >>> corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     >>> round(float(rkd_angle(corner, 3 * corner + 1)), 6)  # neither scale nor place changes an angle
     0.0
     """
-    student, teacher = _rows(student, teacher)
-    return F.smooth_l1_loss(_cosines(student), _cosines(teacher))
+    rows_s, rows_t = _rows(student, teacher)
+    return finite_on_features(F.smooth_l1_loss(_cosines(rows_s), _cosines(rows_t)), student, teacher)
 
 
 def pkt(student: Tensor, teacher: Tensor) -> Tensor:
@@ -75,9 +92,8 @@ def pkt(student: Tensor, teacher: Tensor) -> Tensor:
     >>> float(pkt(5 * features, features))  # only directions count
     0.0
     """
-    student, teacher = _rows(student, teacher)
-    s, t = (_neighbours(rows) for rows in (student, teacher))  # [B, B]
-    return (t * (t.clamp(min=TINY).log() - s.clamp(min=TINY).log())).mean()
+    s, t = (_neighbours(rows) for rows in _rows(student, teacher))  # [B, B]
+    return finite_on_features((t * (t.clamp(min=TINY).log() - s.clamp(min=TINY).log())).mean(), student, teacher)
 
 
 def _rows(student: Tensor, teacher: Tensor, flat: bool = False) -> tuple[Tensor, Tensor]:
@@ -96,12 +112,10 @@ def _relative_distances(rows: Tensor) -> Tensor:
 
 def _cosines(rows: Tensor) -> Tensor:
     """``[B, B, B]``: entry (j, i, k) is the cosine of the angle at row j between the ways to rows i and k."""
-    ways = unit_length(rows.unsqueeze(0) - rows.unsqueeze(1))  # [B, 1, D] -> [B, B, D]
-    return ways @ ways.transpose(1, 2)
+    return inner_products(unit_length(rows.unsqueeze(0) - rows.unsqueeze(1)))  # [1, B, D] - [B, 1, D] -> [B, B, D]
 
 
 def _neighbours(rows: Tensor) -> Tensor:
     """``[B, B]``: how alike each row is to the others, as shares of its row."""
-    rows = unit_length(rows)
-    likeness = (rows @ rows.T + 1) / 2
+    likeness = (inner_products(unit_length(rows)) + 1) / 2
     return likeness / likeness.sum(1, keepdim=True)

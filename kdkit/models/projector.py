@@ -38,7 +38,7 @@ class Projector(nn.Module):
             self.linear = nn.Conv2d(ours, theirs, 1, bias=False) if maps else nn.Linear(ours, theirs, bias=False)
         norm = nn.BatchNorm2d if maps else nn.BatchNorm1d
         self.norms = nn.ModuleList([norm(theirs, affine=False) for _ in range(2)] if normalised else [])
-        self.to(student_feature.device)
+        self.to(student_feature.device, student_feature.dtype)
 
     def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> tuple[Tensor, Tensor]:
         """Both, ``[B, D']`` or ``[B, C', h, w]``: of the teacher's width, the smaller size; the teacher's detached."""

@@ -11,7 +11,7 @@ PLAIN = ("labels", "kd")  # what the others are compared with: for them only the
 
 
 def arms(result: dict, setting: str) -> list[str]:
-    """The arms of a setting whose students have all been trained, in the order in which they were."""
+    """The arms of a setting of which more than one student has been trained, in the order in which they were."""
     methods = list(dict.fromkeys(row["method"] for row in _rows(result, setting)))
     names = [name for method in methods for name in ([method, "kd, tuned"] if method == "kd" else [method])]
     return [name for name in names if len(accuracies(result, setting, name)) > 1]
@@ -39,26 +39,29 @@ def chosen(result: dict, setting: str, arm: str, papers: bool = False) -> dict:
 
 
 def accuracies(result: dict, setting: str, arm: str, papers: bool = False) -> list[float]:
-    """Test accuracy of the students of ``arm`` with its chosen rate and weight, in the order of their seeds."""
-    best = chosen(result, setting, arm, papers)
-    rows = [row for row in _rows(result, setting, _method(arm)) if not _is_try(row)]
-    rows = [row for row in rows if (row["weight"], row["lr"]) == (best["weight"], best["lr"])]
-    return [row["accuracy"] for row in sorted(rows, key=lambda row: row["seed"])]
+    """Test accuracy of the students of ``arm`` with its chosen rate and weight, in the order of their seeds.
+
+    Without those that diverged. Raises ``ValueError`` where a seed comes twice.
+    """
+    return list(_by_seed(result, setting, arm, papers).values())
 
 
 def gains(result: dict, setting: str, baseline: str, papers: bool = False) -> dict[str, metrics.Paired]:
     """The paired gain of each method over ``baseline``, an arm, by its name, the largest first.
 
-    Empty where the baseline was not trained. An arm whose best try was the baseline's own is left out.
+    Over the seeds that both have. Empty where the baseline was not trained. An arm whose best try was the baseline's
+    own is left out. Raises ``ValueError`` where a seed comes twice.
     """
     if baseline not in arms(result, setting):
         return {}
-    base, own = accuracies(result, setting, baseline), chosen(result, setting, baseline)
+    base, own = _by_seed(result, setting, baseline), chosen(result, setting, baseline)
     found = {}
     for arm in arms(result, setting):
-        values = accuracies(result, setting, arm, papers and arm not in PLAIN)
-        if arm not in PLAIN and len(values) == len(base) and chosen(result, setting, arm, papers) != own:
-            found[arm] = metrics.paired_interval(values, baseline=base)
+        values = _by_seed(result, setting, arm, papers and arm not in PLAIN)
+        both = sorted(values.keys() & base.keys())
+        if arm not in PLAIN and both and chosen(result, setting, arm, papers) != own:
+            pairs = [values[seed] for seed in both], [base[seed] for seed in both]
+            found[arm] = metrics.paired_interval(pairs[0], baseline=pairs[1])
     return dict(sorted(found.items(), key=lambda item: -item[1].mean))
 
 
@@ -67,6 +70,17 @@ def verdict(found: dict[str, metrics.Paired]) -> str:
     better, worse = ([name for name, pair in found.items() if shown(pair)] for shown in (_gains, _loses))
     sentence = f"A gain is shown for {len(better)} of {len(found)}{': ' * bool(better)}{', '.join(better)}"
     return sentence + f"; a loss for {len(worse)}: {', '.join(worse)}" * bool(worse)
+
+
+def _by_seed(result, setting, arm, papers=False):
+    """Seed to test accuracy, of the students of ``arm`` that did not diverge."""
+    best = chosen(result, setting, arm, papers)
+    rows = [row for row in _rows(result, setting, _method(arm)) if not _is_try(row) and not row.get("diverged")]
+    rows = [row for row in rows if (row["weight"], row["lr"]) == (best["weight"], best["lr"])]
+    found = {row["seed"]: row["accuracy"] for row in sorted(rows, key=lambda row: row["seed"])}
+    if len(found) < len(rows):
+        raise ValueError(f"a seed of {arm!r} in the setting {setting!r} was trained twice.")
+    return found
 
 
 def _gains(pair):

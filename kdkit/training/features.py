@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from kdkit.losses.arguments import check_weight
+from kdkit.losses.arguments import check_weight, described
 from kdkit.training.step import Batch, Distillation, Outputs
 
 
@@ -36,7 +36,11 @@ class Beside(nn.Module):
         self.base, self.term, self.weight = base, term, check_weight("weight", weight)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> FeatureTerms:
-        """The terms of one step; the first is what is learnt from."""
+        """The terms of one step, scalars ``()``, the total first. ``ValueError`` for a term that is no scalar."""
         total, soft, hard = self.base(student, teacher, batch)
         feature = self.term(student, teacher)
-        return FeatureTerms(total + self.weight * feature, soft, hard, feature)
+        if not isinstance(feature, Tensor) or feature.ndim != 0:
+            raise ValueError(f"the term must give a scalar tensor; got {described(feature)}.")
+        if self.weight > 0:
+            total = total + self.weight * feature
+        return FeatureTerms(total, soft, hard, feature)

@@ -55,6 +55,7 @@ EXERCISES = {
             "project the student up": lambda s, t, w: F.mse_loss(s, (w.T @ t.flatten(2)).view_as(s)),
             "a gradient flows into the teacher": lambda s, t, w: F.mse_loss(projected(s, w), t),
             "no gradient reaches the student": lambda s, t, w: F.mse_loss(projected(s, w), t).item(),
+            "no gradient reaches the projector": lambda s, t, w: F.mse_loss(projected(s, w.detach()), t.detach()),
             "stopped": lambda s, t, w: F.mse_loss(s, t.view(3, -1)),
         },
     ),

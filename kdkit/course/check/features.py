@@ -58,7 +58,24 @@ def projected_hint(function: Callable) -> Verdict:
     student's channels are mixed by the weights at each place, then the mean squared error.
     """
     cases = samples.cases(_narrow, _wide, _weights)
-    return and_trains(judge(function, cases, _hint, HINT_MISTAKES), function, cases[0], _hint, shielded=True)
+    verdict = and_trains(judge(function, cases, _hint, HINT_MISTAKES), function, cases[0], _hint, shielded=True)
+    student, teacher, weight = cases[0]
+    if verdict.passed and not _reaches(lambda w: function(student.clone(), teacher.clone(), w), weight):
+        return Verdict(
+            False,
+            "not yet: the number is right, but no gradient reaches the projector's weight, so it would never learn",
+        )
+    return verdict
+
+
+def _reaches(function: Callable[[Tensor], Tensor], weight: Tensor) -> bool:
+    """Whether a gradient comes from what ``function`` gives, a scalar, to the ``weight`` ``[T, S]``."""
+    weight = weight.clone().requires_grad_()
+    loss = function(weight.clone())
+    if not loss.requires_grad:
+        return False
+    (slope,) = torch.autograd.grad(loss, weight, allow_unused=True)
+    return slope is not None and bool(slope.abs().max() > 0)
 
 
 def _products(f: Tensor) -> Tensor:

@@ -275,7 +275,7 @@ def and_far(verdict: Verdict, function: Callable, case: tuple, right: Callable) 
 def and_trains(verdict: Verdict, function: Callable, case: tuple, right: Callable, shielded: bool = False) -> Verdict:
     """Of an answer whose numbers are right: whether its gradient reaches the student. ``shielded``: and nobody else.
 
-    ``case``: the student's and the teacher's tensors first, of one shape ``[B, ...]``, then the other arguments.
+    ``case``: the student's and the teacher's tensors first, ``[B, ...]``, then the other arguments.
     """
     if not verdict.passed:
         return verdict
