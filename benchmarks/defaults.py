@@ -12,6 +12,7 @@ import argparse
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 import kdkit
 from kdkit import data, models, studies, training, zoo
@@ -96,7 +97,7 @@ def arms(rows):
 
 def broken(rows):
     """Those of a cell that are right less often than half of the way from chance to its best arm."""
-    best = max(sum(accuracies) / len(accuracies) for accuracies in arms(rows).values())
+    best = max(fmean(accuracies) for accuracies in arms(rows).values())
     return [row for row in rows if row["accuracy"] < (best + row["chance"]) / 2]
 
 
@@ -106,7 +107,7 @@ def table(result):
     yield "|---|---|---|---|---|---|---|---|---|"
     for (name, images, width), rows in cells(result).items():
         by_arm = arms(rows)
-        means = [f"{sum(by_arm[t]) / len(by_arm[t]):.1%}" if t in by_arm else "-" for t in TEMPERATURES]
+        means = [f"{fmean(by_arm[t]):.1%}" if t in by_arm else "-" for t in TEMPERATURES]
         lowest, bad = min(row["accuracy"] for row in rows), len(broken(rows))
         yield f"| {name} | {images or 'all'} | {width} | {' | '.join(means)} | {lowest:.1%} | {bad} of {len(rows)} |"
 

@@ -15,6 +15,7 @@ from tools.dataflow import names, needed_for, reached_from, taken_from
         ("import a.b as c, d.e\nfrom f import g", set(), {"c", "d", "g"}),
         ("for a, b in pairs:\n    print(a, b, c)", {"pairs", "c"}, {"a", "b"}),
         ("[a for a in b if a > c]", {"b", "c"}, set()),
+        ("{a: c for a in b}, {d for d in e}", {"b", "c", "e"}, set()),
         ("lambda a: a + b", {"b"}, set()),
         ("def f(a=b):\n    return f(a) + later() + c\n\n\ndef later():\n    return 1", {"b", "c"}, {"f", "later"}),
         ("class A(B):\n    x = y\n\n    def m(self):\n        return z", {"B", "y", "z"}, {"A"}),

@@ -96,7 +96,8 @@ def _parts(body):
 
 def _of_a_part(part):
     """(names read at once, names bound, names that a function in it reads when it is called)."""
-    table = symtable.symtable(ast.unparse(ast.fix_missing_locations(part)), "cell", "exec")
+    code = ast.unparse(ast.fix_missing_locations(_Generators().visit(part)))
+    table = symtable.symtable(code, "cell", "exec")
     symbols, inner = table.get_symbols(), [symbol for child in table.get_children() for symbol in _globals(child)]
     bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
     bound |= {s.get_name() for s in inner if s.is_assigned()}
@@ -104,6 +105,20 @@ def _of_a_part(part):
     read |= bound if isinstance(part, ast.AugAssign) else set()
     later = {s.get_name() for s in inner if s.is_referenced()}
     return (read, bound, later) if isinstance(part, ast.FunctionDef | ast.ClassDef) else (read | later, bound, set())
+
+
+class _Generators(ast.NodeTransformer):
+    """Comprehensions as generators, which read and bind the same names; since Python 3.12 only those have a table."""
+
+    def visit_ListComp(self, node):
+        self.generic_visit(node)
+        return ast.GeneratorExp(node.elt, node.generators)
+
+    visit_SetComp = visit_ListComp
+
+    def visit_DictComp(self, node):
+        self.generic_visit(node)
+        return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
 
 
 def _globals(table):
