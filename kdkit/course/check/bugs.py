@@ -157,22 +157,16 @@ def never_zero(function: Callable) -> Verdict:
     """
 
     def judged(scene, temperature):
-        generator, seen = samples.fresh_generator(), fixing.watched(scene)
+        generator = samples.fresh_generator()
 
         def augment(images):
             return images + torch.randn(images.shape, generator=generator)
 
-        try:
-            images = scene.inputs[0].clone()
-            loss = function(scene.teacher, scene.student, images, augment, temperature)
-        except Exception as error:
-            return judging.stopped(error, function)
-        unusable = fixing.no_loss(loss)
-        if unusable:
-            return unusable
-        if not all(seen):
-            return Verdict(False, f"not yet: {words.ASK_BOTH}")
-        teachers, students = map(torch.cat, seen)
+        images = scene.inputs[0].clone()
+        asked = fixing.ask(function, scene, images, augment, temperature)
+        if isinstance(asked, Verdict):
+            return asked
+        loss, teachers, students = asked
         if torch.equal(students, scene.inputs[0]):
             return Verdict(False, "not yet: the student sees the bare images now, and augmentation is lost")
         if torch.equal(teachers, scene.inputs[0]):
@@ -358,22 +352,16 @@ def short_sighted(function: Callable) -> Verdict:
     """Check ``function(teacher, student, images, normalise, temperature) -> loss``."""
 
     def judged(scene, temperature):
-        shift, seen = 2 + torch.rand((), generator=samples.fresh_generator()), fixing.watched(scene)
+        shift = 2 + torch.rand((), generator=samples.fresh_generator())
 
         def normalise(images):
             return (images - shift) * 3
 
         bare, images = scene.inputs[0], scene.inputs[0].clone()
-        try:
-            loss = function(scene.teacher, scene.student, images, normalise, temperature)
-        except Exception as error:
-            return judging.stopped(error, function)
-        unusable = fixing.no_loss(loss)
-        if unusable:
-            return unusable
-        if not all(seen):
-            return Verdict(False, f"not yet: {words.ASK_BOTH}")
-        teachers, students = map(torch.cat, seen)
+        asked = fixing.ask(function, scene, images, normalise, temperature)
+        if isinstance(asked, Verdict):
+            return asked
+        loss, teachers, students = asked
         if not torch.equal(students, normalise(bare)):
             return Verdict(
                 False, "not yet: the student is to see normalised images, once normalised: it is built for them"

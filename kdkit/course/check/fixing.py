@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,12 +53,32 @@ def new_scene() -> Scene:
     return Scene(samples.fresh_generator().initial_seed())
 
 
-def watched(scene: Scene) -> tuple[list[Tensor], list[Tensor]]:
-    """What the teacher and the student of a scene will be asked about, ``[B, 6]`` each time: two lists that fill up."""
+class Asked(NamedTuple):
+    """The loss of an exhibit, and what its teacher and its student were asked about, each ``[B, 6]``."""
+
+    loss: Tensor
+    teachers: Tensor
+    students: Tensor
+
+
+def ask(function: Callable, scene: Scene, images: Tensor, prepare: Callable, temperature: float) -> Asked | Verdict:
+    """What ``function(teacher, student, images [B, 6], prepare, temperature) -> loss`` does in a scene.
+
+    A verdict where it stops, gives no loss, or leaves one of the two networks out.
+    """
     seen: tuple[list[Tensor], list[Tensor]] = [], []
     for network, batches in zip((scene.teacher.eval(), scene.student.train()), seen, strict=True):
         network[0].register_forward_hook(lambda layer, inputs, out, batches=batches: batches.append(inputs[0].clone()))
-    return seen
+    try:
+        loss = function(scene.teacher, scene.student, images, prepare, temperature)
+    except Exception as error:
+        return judging.stopped(error, function)
+    unusable = no_loss(loss)
+    if unusable:
+        return unusable
+    if not all(seen):
+        return Verdict(False, f"not yet: {words.ASK_BOTH}")
+    return Asked(loss, *map(torch.cat, seen))
 
 
 def in_each_scene(judged: Callable[[Scene, float], Verdict]) -> Verdict:
