@@ -25,7 +25,6 @@ from kdkit.data import sums
 from kdkit.data.seeds import generator
 from kdkit.measure import exact, machine
 from kdkit.models import gpt
-from kdkit.studies import generators as study
 from kdkit.training import generators as recipe
 
 import torch
@@ -100,9 +99,15 @@ class Sums:
         for arm, rate in product(tuned, RATES):
             self.row(arm, rate, studies.TUNING_SEED)
         for seed in range(seeds):
-            self.ledger.row(self.key(study.START, START["lr"], seed), lambda seed=seed: self.judged(self.start(seed)))
+            self.ledger.row(
+                self.key(studies.generators.START, START["lr"], seed), lambda seed=seed: self.judged(self.start(seed))
+            )
             for arm in ARMS:
-                self.row(arm, study.chosen({**self.ledger.about, "rows": self.ledger.rows}, self.name, arm), seed)
+                self.row(
+                    arm,
+                    studies.generators.chosen({**self.ledger.about, "rows": self.ledger.rows}, self.name, arm),
+                    seed,
+                )
 
     def key(self, arm, rate, seed):
         return {"setting": "sums", "student": self.name, "arm": arm, "lr": rate, "seed": seed}
@@ -198,7 +203,7 @@ def main():
 def table(result):
     """What was measured, as lines of Markdown."""
     for student in STUDENTS:
-        if study.arms(result, student):
+        if studies.generators.arms(result, student):
             yield from sums_table(result, student)
     yield from brackets_table(result)
     yield from way_back_table(result)
@@ -206,23 +211,31 @@ def table(result):
 
 def sums_table(result, student):
     """Means over seeds, and paired differences from "forward", with 95 % intervals."""
-    seeds = len(study.by_seed(result, student, "forward", "validity"))
+    seeds = len(studies.generators.by_seed(result, student, "forward", "validity"))
     width, depth = STUDENTS[student]
     weights = models.count_parameters(gpt.gpt(width, depth, len(sums.CHARACTERS), sums.LENGTH))
     yield f"sums, student {student}: {weights:,} parameters, {seeds} seeds"
     yield ""
     yield "| arm | rate | validity | against forward | coverage | against forward | KL, forward | reverse | steps | s |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    for arm in (study.START, *study.arms(result, student)):
-        means = {name: statistics.mean(study.by_seed(result, student, arm, name).values()) for name in MEASURES}
+    for arm in (studies.generators.START, *studies.generators.arms(result, student)):
+        means = {
+            name: statistics.mean(studies.generators.by_seed(result, student, arm, name).values()) for name in MEASURES
+        }
         shown = f"{means['forward_kl']:.3f} | {means['reverse_kl']:.3f}"
-        if arm == study.START:
+        if arm == studies.generators.START:
             yield f"| start | - | {means['validity']:.3f} | - | {means['coverage']:.3f} | - | {shown} | - | - |"
             continue
-        gains = [in_words(study.gain(result, student, arm, "forward", name)) for name in ("validity", "coverage")]
-        cost = [statistics.mean(study.by_seed(result, student, arm, name).values()) for name in ("steps", "seconds")]
+        gains = [
+            in_words(studies.generators.gain(result, student, arm, "forward", name))
+            for name in ("validity", "coverage")
+        ]
+        cost = [
+            statistics.mean(studies.generators.by_seed(result, student, arm, name).values())
+            for name in ("steps", "seconds")
+        ]
         yield (
-            f"| {arm} | {study.chosen(result, student, arm):g} | {means['validity']:.3f} | {gains[0]} | "
+            f"| {arm} | {studies.generators.chosen(result, student, arm):g} | {means['validity']:.3f} | {gains[0]} | "
             f"{means['coverage']:.3f} | {gains[1]} | {shown} | {cost[0]:.0f} | {cost[1]:.1f} |"
         )
     yield ""

@@ -1,14 +1,16 @@
 """Whose prefixes and which divergence are what they say; what is written is counted, and a run of it is resumed."""
 
 import copy
+import json
 
 import pytest
 import torch
 import writing
 from torch.nn import functional as F
 
-from kdkit import models, training
-from kdkit.course import brackets, way_back
+from benchmarks import generators as benchmark
+from kdkit import models, studies, training, zoo
+from kdkit.course import brackets, measured, way_back
 from kdkit.data.answers import until_end
 from kdkit.data.seeds import generator
 from kdkit.measure import exact
@@ -346,3 +348,55 @@ def test_the_way_back_is_learnt_on_own_prefixes_from_a_teacher_that_knows_it():
     )
     assert own < 0.03 < 0.15 < min(longer, lost)
     assert way_back.visits(way_back.says(start))[-1].sum().item() == pytest.approx(1)
+
+
+# --------------------------------------------------------------------------------------- the stored study
+
+
+def test_the_study_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):
+    few = {"labels": benchmark.Arm("labels"), "forward": benchmark.Arm("forward")}
+    few["own, reverse"] = benchmark.Arm("reverse", 1.0)
+    few["labels, longer"] = benchmark.Arm("labels", epochs=3, rate_of="labels")
+    monkeypatch.setattr(benchmark, "ARMS", few)
+    monkeypatch.setattr(benchmark, "STUDENTS", {"4x1": (4, 1)})
+    monkeypatch.setattr(benchmark, "START", {"epochs": 1, "lr": 1e-2})
+    monkeypatch.setattr(benchmark, "POOL", 128)
+    few_sentences = benchmark.sums.sentences().at(slice(0, 99))
+    monkeypatch.setattr(benchmark.sums, "sentences", lambda: few_sentences)
+    monkeypatch.setattr(benchmark, "RATES", (1e-3, 1e-2))
+    benchmark.pool.cache_clear()
+    for again in range(2):
+        ledger = studies.Ledger(benchmark.about(), tmp_path / "a.json", say=str)
+        assert len(ledger.rows) == 17 * again
+        benchmark.Sums("4x1", ledger).run(2)
+        assert len(ledger.rows) == 1 + 3 * 2 + 2 * (1 + 4)
+    benchmark.pool.cache_clear()
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert studies.generators.arms(result, "4x1") == list(few)
+    assert set(studies.generators.tries(result, "4x1", "labels, longer")) == {1e-3, 1e-2}
+    tries = studies.generators.tries(result, "4x1", "labels")
+    assert tries[studies.generators.chosen(result, "4x1", "labels")] == min(tries.values())
+    rows = [row for row in result["rows"] if row.get("arm") == "labels, longer" and row["seed"] == 1]
+    found = studies.generators.by_seed(result, "4x1", "labels, longer", "validity")
+    assert found[1] == rows[0]["validity"] and list(found) == [0, 1] and rows[0]["steps"] == 3
+    pair = studies.generators.gain(result, "4x1", "own, reverse", studies.generators.START, "validity")
+    own, start = (studies.generators.by_seed(result, "4x1", arm, "validity") for arm in ("own, reverse", "start"))
+    assert pair.differences == pytest.approx([own[seed] - start[seed] for seed in (0, 1)])
+    assert "| own, reverse |" in "\n".join(benchmark.sums_table(result, "4x1"))
+    with pytest.raises(ValueError, match="'reverse' was not tried by the student '4x1'"):
+        studies.generators.chosen(result | {"arms": {"reverse": {"rate_of": "reverse"}}}, "4x1", "reverse")
+
+
+def test_the_page_says_what_the_study_found():
+    result, page = measured.load("generators"), (measured.FOLDER / "README.md").read_text(encoding="utf-8")
+    lines = list(benchmark.table(result))
+    assert len(lines) > 25 and [line for line in lines if line not in page] == []
+    now = json.loads(json.dumps(benchmark.about()))
+    assert {name: result[name] for name in ("settings", "rates", "arms", "students")} == {
+        name: now[name] for name in ("settings", "rates", "arms", "students")
+    }
+    assert result["teacher"] == zoo.card("sums-teacher")["sha256"]
+    for student in benchmark.STUDENTS:
+        for arm in studies.generators.arms(result, student):
+            assert len(studies.generators.by_seed(result, student, arm, "validity")) == 5, (student, arm)
+            assert len(studies.generators.tries(result, student, arm)) == 3, (student, arm)
