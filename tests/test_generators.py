@@ -358,6 +358,7 @@ def test_the_study_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatc
     few["own, reverse"] = benchmark.Arm("reverse", 1.0)
     few["labels, longer"] = benchmark.Arm("labels", epochs=3, rate_of="labels")
     monkeypatch.setattr(benchmark, "ARMS", few)
+    monkeypatch.setattr(benchmark, "PAIRS", [("time", "own, reverse", "labels, longer")])
     monkeypatch.setattr(benchmark, "STUDENTS", {"4x1": (4, 1)})
     monkeypatch.setattr(benchmark, "START", {"epochs": 1, "lr": 1e-2})
     monkeypatch.setattr(benchmark, "POOL", 128)
@@ -400,3 +401,27 @@ def test_the_page_says_what_the_study_found():
         for arm in studies.generators.arms(result, student):
             assert len(studies.generators.by_seed(result, student, arm, "validity")) == 5, (student, arm)
             assert len(studies.generators.tries(result, student, arm)) == 3, (student, arm)
+
+
+def test_what_the_page_says_of_students_of_width_32_holds():
+    result, student = measured.load("generators"), "32x1"
+
+    def gain(arm, other, measure):
+        return studies.generators.gain(result, student, arm, other, measure)
+
+    reverse = [gain("reverse", "forward", measure) for measure in ("validity", "coverage")]
+    assert reverse[0].low > 0 and max(reverse[1].differences) < 0 < reverse[1].high
+    assert gain("jensen-shannon", "forward", "validity").low > 0 > gain("jensen-shannon", "forward", "coverage").low
+    calls, time = (gain("own, reverse", other, "validity") for other in ("reverse", "reverse, longer"))
+    assert max(calls.differences) < 0 < calls.high and time.high < 0
+    for measure in "validity", "coverage":
+        means = {
+            arm: sum(studies.generators.by_seed(result, student, arm, measure).values())
+            for arm in studies.generators.arms(result, student)
+        }
+        assert max(means, key=means.get) == "labels, longer"
+    assert (
+        gain("own, reward to go", "forward", "validity").low > 0 > gain("own, reward to go", "forward", "coverage").high
+    )
+    greedy = [gain("greedy answers", "forward", measure) for measure in ("validity", "coverage")]
+    assert greedy[0].high < 0 and greedy[1].high < -0.5
