@@ -3,7 +3,7 @@
 Rows are those of ``[B, C]``, or the tokens of ``[B, L, V]``. Log-probabilities, probabilities and products take
 several times the memory of the logits themselves, and a vocabulary may have 150,000 words. So where there are many
 numbers they are computed in pieces of some rows, and with each piece its gradient, which is all that is kept. Beside
-both sets of logits, the peak is then 3 times one of them for a KL instead of 6, and for the JSD, instead of 19, too
+both sets of logits, the peak is then 3 times one of them for a KL, not 6, and 4 times for the JSD, not 19
 (``benchmarks/vocabulary.py``).
 """
 
