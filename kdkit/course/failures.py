@@ -1,5 +1,6 @@
 """Failures of distillation to cause on purpose: wrong images, other views, teachers that were taught in another way."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdkit import models, training
+from kdkit import losses, models, training
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.seeds import generator
 from kdkit.measure import metrics
@@ -70,7 +71,8 @@ def teacher_of(data: Splits, *, epochs: int, width: int = 12, smoothing: float =
     def loss(student, _, batch):
         return F.cross_entropy(student["logits"], batch.labels, label_smoothing=smoothing)
 
-    return learn(models.teacher(width, len(data.train.classes), seed=seed), data, loss, epochs=epochs, seed=seed).student
+    network = models.teacher(width, len(data.train.classes), seed=seed)
+    return learn(network, data, loss, epochs=epochs, seed=seed).student
 
 
 class OtherViews:
@@ -205,12 +207,10 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
     return min(tried, key=lambda temperature: F.cross_entropy(logits / temperature, labels).item())
 
 
-def judged(logits: Tensor, labels: Tensor, val_logits: Tensor, val_labels: Tensor) -> dict[str, float]:
-    """Accuracy of ``logits`` ``[N, C]``; calibration error as they are, and with one temperature fitted on ``val``."""
-    fitted = fitted_temperature(val_logits, val_labels)
-    return {
-        "accuracy": metrics.accuracy(logits, labels),
-        "ece": metrics.expected_calibration_error(logits, labels),
-        "fitted_temperature": fitted,
-        "ece_fitted": metrics.expected_calibration_error(logits / fitted, labels),
-    }
+def beyond_class(logits: Tensor, labels: Tensor, temperature: float) -> float:
+    """What soft targets say beyond the class, in bits: their mean KL divergence from the mean one of their class.
+
+    ``logits`` ``[N, C]``, ``labels`` ``[N]``, of each class at least one. 0 where all images of a class get the same.
+    """
+    mean = metrics.mean_soft_targets(logits, labels, temperature)[labels]  # [N, C]
+    return losses.kl_divergence(temperature * mean.log(), logits, temperature).item() / math.log(2)

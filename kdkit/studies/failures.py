@@ -39,12 +39,13 @@ def by_seed(result: dict, setting: str, arm: str, measure: str = "accuracy") -> 
 
     Measures: "accuracy", "ece" and "ece_fitted" (with one temperature, "fitted_temperature"), "after 120" (steps), and
     with a teacher "agreement", "own_agreement" (on the images learnt from), "right_where_teacher_errs" and
-    "teacher_accuracy". Raises ``ValueError`` where a seed comes twice.
+    "teacher_accuracy". Without the students that lack it. Raises ``ValueError`` where a seed comes twice.
     """
     rate = chosen(result, setting, arm)
     rows = [row for row in _rows(result, setting, arm) if row["seed"] != TUNING_SEED and row["lr"] == rate]
-    found = {row["seed"]: row[measure] for row in sorted(rows, key=lambda row: row["seed"]) if "diverged" not in row}
-    if len(found) < sum("diverged" not in row for row in rows):
+    rows = [row for row in rows if "diverged" not in row]
+    found = {row["seed"]: row[measure] for row in sorted(rows, key=lambda row: row["seed"]) if measure in row}
+    if len({row["seed"] for row in rows}) < len(rows):
         raise ValueError(f"a seed of {arm!r} in the setting {setting!r} was trained twice.")
     return found
 
@@ -84,6 +85,13 @@ def teachers(result: dict, setting: str) -> dict[str, dict[str, float]]:
     return found
 
 
+NAMES = {
+    "ece": "calibration error",
+    "ece_fitted": "calibration error, one fitted temperature",
+    "teacher_accuracy": "its teacher's accuracy",
+}
+
+
 class Claim(NamedTuple):
     """A failure, the comparison that would show it, and what has been published about it."""
 
@@ -96,6 +104,71 @@ class Claim(NamedTuple):
     baseline_measure: str | None = None
 
 
+MULLER = "Müller et al. 2019 (arXiv:1906.02629): a smoothed teacher is as good or better, and teaches worse"
+LOW_T = "Chandrasegaran et al. 2022 (arXiv:2206.14532): a smoothed teacher teaches well at a low T, worse at a high one"
+BEYER = "Beyer et al. 2021 (arXiv:2106.05237): student and teacher must see the same crop; there crops differ much more"
+NAYAK = (
+    "Nayak et al. 2020 (arXiv:2011.09113): arbitrary images, even noise, do where the teacher's answers are balanced"
+)
+HINTON = "Hinton et al. 2015 (arXiv:1503.02531): soft targets at a high T carry more than labels"
+STANTON = (
+    "Stanton et al. 2021 (arXiv:2106.05945): students agree with teachers surprisingly little, and better ones less"
+)
+DAS = "Das and Sanghavi 2023 (arXiv:2301.13304): with noisy labels a student can be better than its teacher"
+LI = "Li et al. 2017 (arXiv:1703.02391): a teacher of clean images guides a student of noisy labels"
+CHO = "Cho and Hariharan 2019 (arXiv:1910.01348): larger teachers may teach worse, teachers stopped early better"
+MIRZADEH = "Mirzadeh et al. 2019 (arXiv:1902.03393): an assistant of a size between the two helps"
+FURLANELLO = "Furlanello et al. 2018 (arXiv:1805.04770): a student of its teacher's size becomes better than it"
+GUO = "Guo et al. 2017 (arXiv:1706.04599): one fitted temperature calibrates a network"
+REPORTED = "reported by users of published code; no paper"
+
+CLAIMS = (
+    Claim("smoothed teacher", "smoothed teacher, few steps", "smoothed, T = 4", "plain, T = 4", MULLER),
+    Claim("smoothed teacher", "smoothed teacher, few steps", "smoothed, T = 1", "plain, T = 1", LOW_T),
+    Claim("smoothed teacher", "smoothed teacher, few steps", "smoothed, T = 4", "smoothed, T = 1", LOW_T),
+    Claim("smoothed teacher", "smoothed teacher", "smoothed, T = 4", "plain, T = 4", MULLER),
+    Claim("smoothed teacher", "smoothed teacher", "smoothed, T = 1", "plain, T = 1", LOW_T),
+    Claim("smoothed teacher", "smoothed teacher", "smoothed, T = 4", "smoothed, T = 1", LOW_T),
+    Claim("wrong images", "wrong images", "CIFAR-10 photographs", "Things", NAYAK),
+    Claim("wrong images", "wrong images", "pixel noise", "Things", NAYAK),
+    Claim("wrong images", "wrong images", "5 % Things, 95 % pixel noise", "pixel noise", NAYAK),
+    Claim("wrong images", "wrong images", "5 % Things, 95 % pixel noise", "5 % Things alone", NAYAK),
+    Claim("other views", "views", "no augmentation", "exact", BEYER),
+    Claim("other views", "views", "another view", "exact", BEYER),
+    Claim("other views", "views", "plain image", "exact", BEYER),
+    Claim("other views", "views, shift 4", "another view", "exact", BEYER),
+    Claim("other views", "views, shift 4", "plain image", "exact", BEYER),
+    Claim("other views", "views, shift 8", "another view", "exact", BEYER),
+    Claim("other views", "views, shift 8", "plain image", "exact", BEYER),
+    Claim("memorised teacher", "memorised teacher", "T = 4", "T = 1", HINTON),
+    Claim("memorised teacher", "memorised teacher", "T = 4", "labels", HINTON),
+    Claim("noisy labels", "noisy labels", "noisy teacher", "noisy labels", DAS),
+    Claim("noisy labels", "noisy labels", "noisy teacher", "noisy teacher", DAS, "accuracy", "teacher_accuracy"),
+    Claim("noisy labels", "noisy labels", "half and half", "noisy labels", LI),
+    Claim("noisy labels", "noisy labels", "half and half", "clean teacher", LI),
+    Claim("fidelity", "fidelity", "labels", "1,000 images", STANTON),
+    Claim("fidelity", "fidelity", "labels", "1,000 images", STANTON, "agreement"),
+    Claim("fidelity", "fidelity", "3,000 images", "100 images", STANTON, "agreement"),
+    Claim("fidelity", "fidelity", "3,000 images", "100 images", STANTON),
+    Claim("fidelity", "fidelity", "3,000 images", "1,000 images", STANTON, "agreement"),
+    Claim("fidelity", "fidelity", "1,000 images", "1,000 images", STANTON, "accuracy", "teacher_accuracy"),
+    Claim("gap", "gap", "width 32", "width 8", CHO),
+    Claim("gap", "gap", "width 32, stopped early", "width 32", CHO),
+    Claim("gap", "gap", "assistant", "width 32", MIRZADEH),
+    Claim("ensembles", "ensembles", "mean probabilities", "one teacher", HINTON),
+    Claim("ensembles", "ensembles", "mean logits", "mean probabilities", HINTON),
+    Claim("born again", "born again", "first generation", "labels", FURLANELLO),
+    Claim("born again", "born again", "second generation", "first generation", FURLANELLO),
+    Claim("overconfidence", "views", "exact", "labels", GUO, "ece"),
+    Claim("overconfidence", "views", "exact", "labels", GUO, "ece", "ece_fitted"),
+    Claim("overconfidence", "views", "exact", "labels", GUO, "ece_fitted"),
+    Claim("mistaken teacher", "mistaken teacher", "classes in another order", "as it should be", REPORTED),
+    Claim("mistaken teacher", "mistaken teacher", "normalised twice", "as it should be", REPORTED),
+    Claim("mistaken teacher", "mistaken teacher", "its middle 24 pixels only", "as it should be", REPORTED),
+    Claim("mistaken teacher", "mistaken teacher", "as drawn at 16 pixels", "as it should be", REPORTED),
+)
+
+
 def found(result: dict, claim: Claim) -> metrics.Paired | None:
     """The comparison of a claim; None where it has not been measured."""
     measured = settings(result)
@@ -105,11 +178,22 @@ def found(result: dict, claim: Claim) -> metrics.Paired | None:
     return compare(result, claim.setting, claim.arm, baseline=claim.baseline, **measures)
 
 
+def measures(claim: Claim) -> str:
+    """What a claim compares, in brackets, where it is not the accuracy of both."""
+    if claim.baseline_measure:
+        return f" ({_named(claim.measure)} against {_named(claim.baseline_measure)})"
+    return "" if claim.measure == "accuracy" else f" ({_named(claim.measure)})"
+
+
 def shown(pair: metrics.Paired) -> str:
     """What the interval says of a difference: "more", "less" or "not shown"."""
     if pair.low > 0:
         return "more"
     return "less" if pair.high < 0 else "not shown"
+
+
+def _named(measure):
+    return NAMES.get(measure, measure)
 
 
 def _rows(result, setting, arm=None):

@@ -1,0 +1,337 @@
+"""The lessons of the study of failures: by setting and arm, what a student learns from and how.
+
+``benchmarks/failures.py`` trains them all, tuned and with seeds; a single one can be trained in seconds.
+
+>>> lesson = SETTINGS["views"].arms["another view"](0)
+>>> student = train(lesson, steps=12).student
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from kdkit import data, models, training, zoo
+from kdkit.course import failures
+from kdkit.data import things
+from kdkit.data.images import Splits
+from kdkit.data.views import Views
+
+SEEDS = {"train": 71, "val": 72, "test": 73, "teacher": 75, "transfer": 76}
+PER_CLASS = {"val": 50, "test": 200}
+WRONG = 1000  # images of another kind
+_VIEWS = Views(flip=True, shift=2)
+
+
+class Lesson(NamedTuple):
+    """What a student learns from, and how; ``peer``: whose answers its own are compared with, its teacher's if None."""
+
+    data: Splits
+    loss: training.Loss
+    teacher: nn.Module | None = None
+    cache: Any = None
+    peer: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Arms, each a function of the seed to a ``Lesson``; after how many ``steps`` they end, ``checks`` in between."""
+
+    arms: dict[str, Callable[[int], Lesson]]
+    steps: int = 480
+    seeds: int = 5
+    student: tuple[int, int] = failures.STUDENT
+    checks: tuple[int, ...] = ()
+    teachers: dict[str, Callable[[int], nn.Module]] = field(default_factory=dict)
+    taught: Callable[[int], Splits] | None = None  # the images that the teachers learnt from
+
+
+def train(
+    lesson: Lesson,
+    steps: int,
+    *,
+    student: tuple[int, int] = failures.STUDENT,
+    lr: float = failures.RATE,
+    seed: int = 0,
+    validate: Callable[[nn.Module], dict] | None = None,
+) -> training.Run:
+    """The student, of this width and depth, that one lesson makes in so many ``steps`` of 25 images."""
+    network = models.student(*student, classes=len(lesson.data.train.classes), seed=seed)
+    epochs = steps // (len(lesson.data.train) // failures.BATCH)
+    how: dict[str, Any] = {"teacher": lesson.teacher, "cache": lesson.cache, "validate": validate}
+    return failures.learn(network, lesson.data, lesson.loss, epochs=epochs, lr=lr, seed=seed, **how)
+
+
+@functools.cache
+def images(per_class=30, part="train", views=_VIEWS):
+    """Things to learn from, with the images to choose by and to report on that all have in common."""
+    return Splits(things.make(per_class, SEEDS[part]), *judges(), views)
+
+
+@functools.cache
+def judges():
+    """The images to choose by, and those to report on."""
+    return [things.make(PER_CLASS[part], SEEDS[part]) for part in ("val", "test")]
+
+
+def labels(splits):
+    """Labels alone."""
+    return Lesson(splits, training.Distillation())
+
+
+def soft(splits, teacher, temperature=4.0, hard=0.0, cache=None):
+    """Soft targets, beside labels with the weight ``hard``."""
+    loss = training.Distillation(temperature, 1 - hard, hard)
+    return Lesson(splits, loss, teacher, cache or kept(teacher, splits))
+
+
+@functools.cache
+def kept(teacher, splits):
+    """The teacher's answers to all these images, for all students."""
+    return training.ViewCache(teacher, splits)
+
+
+@functools.cache
+def shipped():
+    """The teacher that ships: 98.4 % of the images to report on."""
+    return zoo.load("things-teacher")
+
+
+@functools.cache
+def trained(per_class, part, epochs, width=12, smoothing=0.0, seed=0):
+    """A teacher of one seed; those of students' seeds begin at 100."""
+    splits = images(per_class, part)
+    return failures.teacher_of(splits, epochs=epochs, width=width, smoothing=smoothing, seed=100 + seed)
+
+
+# 1: teachers with and without label smoothing
+
+
+def plain_teacher(seed):
+    return trained(100, "teacher", 12, seed=seed)
+
+
+def smoothed_teacher(seed):
+    return trained(100, "teacher", 12, smoothing=0.1, seed=seed)
+
+
+def smoothed(steps):
+    arms = {
+        f"{name}, T = {T:g}": lambda seed, of=of, T=T: soft(images(), of(seed), T)
+        for name, of in (("plain", plain_teacher), ("smoothed", smoothed_teacher))
+        for T in (1.0, 4.0)
+    }
+    teachers = {"plain": plain_teacher, "smoothed": smoothed_teacher}
+    return Setting(arms, steps, teachers=teachers, taught=lambda seed: images(100, "teacher"))
+
+
+# 2: wrong images
+
+
+@functools.cache
+def wrong(kind):
+    """1,000 images of another kind (or with some Things among them): Splits."""
+    right = things.make(WRONG // 10, SEEDS["transfer"]).images
+    share = {"5 %": WRONG // 20, "20 %": WRONG // 5}.get(kind.split(" Things")[0])
+    if kind == "5 % Things alone":
+        return failures.unlabelled(right[:share], images())
+    if share:
+        noise = failures.pixel_noise(WRONG, SEEDS["transfer"])
+        return failures.unlabelled(torch.cat([right[:share], noise[share:]]), images())
+    found = {
+        "Things": lambda: right,
+        "chairs only": chairs,
+        "colours inverted": lambda: 255 - right,
+        "CIFAR-10 photographs": lambda: data.cifar10().first(WRONG).train.images,
+        "shuffled patches": lambda: failures.shuffled_patches(right),
+        "smooth noise": lambda: failures.smooth_noise(WRONG, SEEDS["transfer"]),
+        "pixel noise": lambda: failures.pixel_noise(WRONG, SEEDS["transfer"]),
+    }
+    return failures.unlabelled(found[kind](), images())
+
+
+def chairs():
+    drawn = things.make(WRONG, SEEDS["transfer"])
+    return drawn.images[drawn.labels == drawn.number("chair")]
+
+
+KINDS = ("Things", "CIFAR-10 photographs", "chairs only", "colours inverted", "shuffled patches", "smooth noise")
+KINDS += ("pixel noise", "5 % Things, 95 % pixel noise", "20 % Things, 80 % pixel noise", "5 % Things alone")
+
+
+# 3: views
+
+
+def viewed(shift, how):
+    """A lesson with the shipped teacher that is asked about the view that the student sees, or about another."""
+
+    def lesson(seed):
+        splits = images(views=Views(flip=shift > 0, shift=shift))
+        return soft(splits, shipped(), cache=None if how == "exact" else others(shift, how == "plain"))
+
+    return lesson
+
+
+@functools.cache
+def others(shift, plain):
+    return failures.OtherViews(shipped(), images(views=Views(flip=True, shift=shift)), plain=plain)
+
+
+def views(shift):
+    return {
+        "exact": viewed(shift, "exact"),
+        "plain image": viewed(shift, "plain"),
+        "another view": viewed(shift, "another"),
+    }
+
+
+VIEWS = {"labels": lambda seed: labels(images()), "no augmentation": viewed(0, "exact"), **views(2)}
+
+
+# 4 to 6: teachers that know their images by heart, that err, that learnt noise
+
+
+def own_teacher(seed):
+    return trained(30, "train", 60, seed=seed)
+
+
+def weak_teacher(seed):
+    return trained(20, "teacher", 20, width=8, seed=seed)
+
+
+def weakly(per_class=100, temperature=4.0):
+    return lambda seed: soft(images(per_class, "transfer"), weak_teacher(seed), temperature)
+
+
+FIDELITY = {
+    "labels": lambda seed: labels(images(100, "transfer"))._replace(peer=weak_teacher(seed)),
+    "1,000 images": weakly(),
+    "100 images": weakly(10),
+    "300 images": weakly(30),
+    "3,000 images": weakly(300),
+    "T = 1": weakly(temperature=1.0),
+    "T = 16": weakly(temperature=16.0),
+}
+
+
+@functools.cache
+def noisy(seed):
+    return failures.with_noisy_labels(images(50), 0.4, seed)
+
+
+@functools.cache
+def noisy_teacher(seed):
+    return failures.teacher_of(noisy(seed), epochs=40, seed=100 + seed)
+
+
+NOISY = {
+    "noisy labels": lambda seed: labels(noisy(seed)),
+    "noisy teacher": lambda seed: soft(noisy(seed), noisy_teacher(seed)),
+    "clean teacher": lambda seed: soft(images(50), shipped()),
+    "half and half": lambda seed: soft(noisy(seed), shipped(), hard=0.5, cache=kept(shipped(), images(50))),
+    "clean labels": lambda seed: labels(images(50)),
+}
+
+
+# 7 and 8: gap, assistant, ensembles, generations
+
+
+def gap_teacher(width, epochs=24):
+    return lambda seed: trained(30, "train", epochs, width=width, seed=seed)
+
+
+@functools.cache
+def assistant(seed):
+    teacher = gap_teacher(32)(seed)
+    return failures.student_of(teacher, images(), epochs=40, seed=200 + seed)
+
+
+GAP_TEACHERS = {f"width {width}": gap_teacher(width) for width in (4, 8, 16, 32)}
+GAP_TEACHERS |= {"width 32, stopped early": gap_teacher(32, 6), "assistant": assistant}
+GAP = {name: lambda seed, of=of: soft(images(), of(seed)) for name, of in GAP_TEACHERS.items()}
+
+
+@functools.cache
+def ensemble(temperature):
+    return failures.Ensemble([own_teacher(seed) for seed in range(5)], temperature)
+
+
+@functools.cache
+def generation(number, seed):
+    """A network of the student's own size: the first from labels, each later one from the one before and labels."""
+    lesson = labels(images()) if number == 0 else soft(images(), generation(number - 1, seed), hard=0.5)
+    return train(lesson, 480, seed=200 + 100 * number + seed).student
+
+
+# 10: what a teacher is asked, and how it is understood
+
+
+@functools.cache
+def mistaken(name):
+    changes = {
+        "normalised twice": failures.Normalised(),
+        "its middle 24 pixels only": failures.Resized(24, 24),
+        "as drawn at 16 pixels": failures.Resized(32, 16),
+    }
+    return (
+        failures.OtherOrder(shipped())
+        if name == "classes in another order"
+        else failures.Given(shipped(), changes[name])
+    )
+
+
+MISTAKES = ("classes in another order", "normalised twice", "its middle 24 pixels only", "as drawn at 16 pixels")
+
+SETTINGS = {
+    "smoothed teacher": smoothed(480),
+    "smoothed teacher, few steps": smoothed(120),
+    "wrong images": Setting(
+        {kind: lambda seed, kind=kind: soft(wrong(kind), shipped()) for kind in KINDS}, checks=(40, 120, 240)
+    ),
+    "views": Setting(VIEWS),
+    "views, shift 8": Setting(views(8)),
+    "memorised teacher": Setting(
+        {
+            "labels": lambda seed: labels(images()),
+            "T = 1": lambda seed: soft(images(), own_teacher(seed), 1.0),
+            "T = 4": lambda seed: soft(images(), own_teacher(seed)),
+        },
+        teachers={"memorised": own_teacher},
+        taught=lambda seed: images(),
+    ),
+    "fidelity": Setting(FIDELITY, teachers={"weak": weak_teacher}, taught=lambda seed: images(20, "teacher")),
+    "noisy labels": Setting(NOISY, seeds=8, teachers={"noisy": noisy_teacher}, taught=noisy),
+    "mistaken teacher": Setting(
+        {
+            "as it should be": lambda seed: soft(images(), shipped()),
+            **{name: lambda seed, name=name: soft(images(), mistaken(name)) for name in MISTAKES},
+        },
+        seeds=3,
+    ),
+    "ensembles": Setting(
+        {
+            "one teacher": lambda seed: soft(images(), own_teacher(seed)),
+            "mean probabilities": lambda seed: soft(images(), ensemble(4.0)),
+            "mean logits": lambda seed: soft(images(), ensemble(None)),
+        },
+        teachers={"mean probabilities": lambda seed: ensemble(4.0), "mean logits": lambda seed: ensemble(None)},
+        taught=lambda seed: images(),
+    ),
+    "gap": Setting(
+        {"labels": lambda seed: labels(images()), **GAP},
+        student=(4, 3),
+        teachers=GAP_TEACHERS,
+        taught=lambda seed: images(),
+    ),
+    "born again": Setting(
+        {
+            "labels": lambda seed: labels(images()),
+            "first generation": lambda seed: soft(images(), generation(0, seed), hard=0.5),
+            "second generation": lambda seed: soft(images(), generation(1, seed), hard=0.5),
+        },
+    ),
+    "views, shift 4": Setting(views(4)),
+}
