@@ -47,7 +47,14 @@ class Study:
     def row(self, arm, rate, seed):
         """What became of one student: a dict. Trained now, unless it has been."""
         key = {"setting": self.name, "arm": arm, "steps": self.setting.steps, "lr": rate, "seed": seed}
-        return self.ledger.row(key, lambda: self.train(arm, rate, seed))
+        return self.ledger.row(key, lambda: self.known(key) or self.train(arm, rate, seed))
+
+    def known(self, key):
+        """What became of the same student in another setting, if the arm stands there, too, and was trained."""
+        setting, arm = lessons.SAME.get((self.name, key["arm"]), (None, None))
+        wanted = key | {"setting": setting, "arm": arm}
+        found = next((row for row in self.ledger.rows if wanted.items() <= row.items()), {})
+        return {name: value for name, value in found.items() if name not in key}
 
     def train(self, arm, rate, seed):
         lesson, tuning = self.setting.arms[arm](seed), seed == studies.TUNING_SEED

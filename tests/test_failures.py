@@ -202,6 +202,35 @@ def test_the_study_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatc
     assert any(line.startswith("| another view | ") for line in script.table(result))
 
 
+def test_an_arm_of_two_settings_is_trained_once(monkeypatch):
+    settings = {name: lessons.Setting({"labels": lessons.VIEWS["labels"]}, 12, seeds=1) for name in ("a", "b")}
+    monkeypatch.setattr(lessons, "SETTINGS", settings)
+    ledger, trained = studies.Ledger(script.about(), say=str), []
+    monkeypatch.setattr(
+        lessons, "train", lambda *how, train=lessons.train, **more: trained.append(1) or train(*how, **more)
+    )
+    script.Study("a", ledger).run()
+    monkeypatch.setattr(lessons, "SAME", {("b", "labels"): ("a", "labels")})
+    script.Study("b", ledger).run()
+    first, second = (failures.by_seed({"rows": ledger.rows}, name, "labels") for name in settings)
+    assert len(trained) == 4 and first == second
+    monkeypatch.setattr(lessons, "SAME", {})
+    script.Study("b", ledger).row("labels", 0.123, 5)
+    assert len(trained) == 5
+
+
+def test_arms_that_are_said_to_be_the_same_are():
+    for (setting, arm), (other, its_arm) in lessons.SAME.items():
+        ours, theirs = lessons.SETTINGS[setting], lessons.SETTINGS[other]
+        assert (ours.steps, ours.student) == (theirs.steps, theirs.student)
+        if "teacher" in arm:
+            continue  # of an own one for each seed, which is trained
+        one, two = ours.arms[arm](0), theirs.arms[its_arm](0)
+        assert models.fingerprint(one.teacher or nn.Identity()) == models.fingerprint(two.teacher or nn.Identity())
+        assert one.data.train.fingerprint == two.data.train.fingerprint and one.data.views == two.data.views
+        assert vars(one.loss) == vars(two.loss)
+
+
 def test_the_page_says_what_was_measured():
     page = " ".join((measured.FOLDER / "README.md").read_text(encoding="utf-8").split())
     result = measured.load("failures")

@@ -123,6 +123,7 @@ class Resized(nn.Module):
         self.crop, self.size = crop, size
 
     def extra_repr(self) -> str:
+        """What it prints of itself."""
         return f"crop={self.crop}, size={self.size}"
 
     def forward(self, images: Tensor) -> Tensor:
@@ -153,6 +154,7 @@ class Ensemble(nn.Module):
         self.members, self.temperature = nn.ModuleList(members), temperature
 
     def extra_repr(self) -> str:
+        """What it prints of itself."""
         return f"temperature={self.temperature}"
 
     def forward(self, images: Tensor) -> Tensor:

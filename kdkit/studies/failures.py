@@ -174,8 +174,9 @@ def found(result: dict, claim: Claim) -> metrics.Paired | None:
     measured = settings(result)
     if claim.setting not in measured or not {claim.arm, claim.baseline} <= set(arms(result, claim.setting)):
         return None
-    measures = {"measure": claim.measure, "baseline_measure": claim.baseline_measure}
-    return compare(result, claim.setting, claim.arm, baseline=claim.baseline, **measures)
+    setting, arm, baseline = claim.setting, claim.arm, claim.baseline
+    measure, other = claim.measure, claim.baseline_measure
+    return compare(result, setting, arm, baseline=baseline, measure=measure, baseline_measure=other)
 
 
 def measures(claim: Claim) -> str:
