@@ -144,24 +144,32 @@ def smoothed(steps: int) -> Setting:
 
 @functools.cache
 def wrong(kind: str) -> Splits:
-    """1,000 images of another kind (or with some Things among them): Splits."""
+    """1,000 images of one of ``KINDS``."""
     right = things.make(WRONG // 10, SEEDS["transfer"]).images
-    share = {"5 %": WRONG // 20, "20 %": WRONG // 5}.get(kind.split(" Things")[0])
-    if kind == "5 % Things alone":
-        return failures.unlabelled(right[:share], images())
-    if share:
-        noise = failures.pixel_noise(WRONG, SEEDS["transfer"])
-        return failures.unlabelled(torch.cat([right[:share], noise[share:]]), images())
-    found = {
+    found: dict[str, Callable[[], Tensor]] = {
         "Things": lambda: right,
         "chairs only": chairs,
         "colours inverted": lambda: 255 - right,
-        "CIFAR-10 photographs": lambda: data.cifar10().first(WRONG).train.images,
+        "CIFAR-10 photographs": photographs,
         "shuffled patches": lambda: failures.shuffled_patches(right),
         "smooth noise": lambda: failures.smooth_noise(WRONG, SEEDS["transfer"]),
-        "pixel noise": lambda: failures.pixel_noise(WRONG, SEEDS["transfer"]),
+        "pixel noise": noise,
+        "5 % Things, 95 % pixel noise": lambda: torch.cat([right[:50], noise()[50:]]),
+        "20 % Things, 80 % pixel noise": lambda: torch.cat([right[:200], noise()[200:]]),
+        "5 % Things, 95 % photographs": lambda: torch.cat([right[:50], photographs()[50:]]),
+        "5 % Things alone": lambda: right[:50],
     }
     return failures.unlabelled(found[kind](), images())
+
+
+def photographs() -> Tensor:
+    """1,000 of CIFAR-10: uint8 ``[1000, 3, 32, 32]``."""
+    return data.cifar10().first(WRONG).train.images
+
+
+def noise() -> Tensor:
+    """Pixel noise: uint8 ``[1000, 3, 32, 32]``."""
+    return failures.pixel_noise(WRONG, SEEDS["transfer"])
 
 
 def chairs() -> Tensor:
@@ -177,7 +185,8 @@ def on_wrong(kind: str) -> Teach:
 
 KINDS = (
     *("Things", "CIFAR-10 photographs", "chairs only", "colours inverted", "shuffled patches", "smooth noise"),
-    *("pixel noise", "5 % Things, 95 % pixel noise", "20 % Things, 80 % pixel noise", "5 % Things alone"),
+    *("pixel noise", "5 % Things, 95 % pixel noise", "20 % Things, 80 % pixel noise"),
+    *("5 % Things, 95 % photographs", "5 % Things alone"),
 )
 
 
@@ -217,7 +226,7 @@ VIEWS = {"labels": lambda seed: labels(images()), "no augmentation": viewed(0, "
 
 def own_teacher(seed: int) -> nn.Module:
     """One that is right about all images that its student learns from."""
-    return trained(30, "train", 60, seed=seed)
+    return trained(30, "train", 30, seed=seed)
 
 
 def weak_teacher(seed: int) -> nn.Module:
@@ -333,7 +342,7 @@ SETTINGS = {
         taught=lambda seed: images(),
     ),
     "fidelity": Setting(FIDELITY, teachers={"weak": weak_teacher}, taught=lambda seed: images(20, "teacher")),
-    "noisy labels": Setting(NOISY, seeds=8, teachers={"noisy": noisy_teacher}, taught=noisy),
+    "noisy labels": Setting(NOISY, teachers={"noisy": noisy_teacher}, taught=noisy),
     "mistaken teacher": Setting(
         {
             "as it should be": lambda seed: soft(images(), shipped()),
