@@ -149,6 +149,7 @@ def test_noisy_labels_are_wrong_for_the_share_that_was_asked_for(few):
     clean = lessons.images(50)
     noisy = cause.with_noisy_labels(clean, 0.4, seed=1)
     assert (noisy.train.labels != clean.train.labels).double().mean().item() == pytest.approx(0.4, abs=0.06)
+    assert (cause.with_noisy_labels(clean, 1.0).train.labels != clean.train.labels).all()
     assert noisy.val is clean.val and torch.equal(noisy.train.images, clean.train.images)
     assert torch.equal(cause.with_noisy_labels(few, 0.0).train.labels, few.train.labels)
 
