@@ -154,16 +154,19 @@ def table(result):
 
 
 def claims(result):
-    """Each claim, the difference in points, and whether it is shown."""
+    """Each claim, the difference in points, and whether it is shown; then the papers, and what they say."""
+    compared = {claim: failures.found(result, claim) for claim in failures.CLAIMS}
+    compared = {claim: pair for claim, pair in compared.items() if pair is not None}
     yield "| failure | setting | compared | points | shown? | published |"
     yield "|---|---|---|---|---|---|"
-    for claim in failures.CLAIMS:
-        pair = failures.found(result, claim)
-        if pair is not None:
-            points = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
-            asked = f"{claim.arm} against {claim.baseline}{failures.measures(claim)}"
-            cells = (claim.failure, claim.setting, asked, points, failures.shown(pair), claim.published)
-            yield f"| {' | '.join(cells)} |"
+    for claim, pair in compared.items():
+        points = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
+        asked = f"{claim.arm} against {claim.baseline}{failures.measures(claim)}"
+        paper = claim.published.partition(" (arXiv")[0]
+        yield f"| {claim.failure} | {claim.setting} | {asked} | {points} | {failures.shown(pair)} | {paper} |"
+    yield ""
+    for published in dict.fromkeys(claim.published for claim in compared if "arXiv" in claim.published):
+        yield f"- {published}."
 
 
 def students(result, setting):

@@ -243,7 +243,6 @@ FIDELITY = {
     "labels": lambda seed: labels(images(100, "transfer"))._replace(peer=weak_teacher(seed)),
     "1,000 images": weakly(),
     "100 images": weakly(10),
-    "300 images": weakly(30),
     "3,000 images": weakly(300),
     "T = 1": weakly(temperature=1.0),
     "T = 16": weakly(temperature=16.0),
