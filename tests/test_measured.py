@@ -463,10 +463,16 @@ def test_notebook_07_says_no_more_than_these_results():
     assert methods.chosen(result, "things", "kd, tuned")["weight"] == 0.9
     assert len(methods.gains(result, "things", "labels")) == 10  # among them kd, tuned
     five = methods.accuracies(result, "things", "kd")
-    assert max(five) - min(five) > max(abs(gains[name].mean) for name in beyond_logits.FEATURES)
+    spread = max(five) - min(five)
+    assert spread > max(abs(gains[name].mean) for name in beyond_logits.FEATURES)
+    assert [name for name, pair in gains.items() if pair.high < 0 and pair.mean > -spread]  # shown, though smaller
+    better, more = shown("things, more images", "kd")
+    assert not better and len(more) == 9 and {name for name, pair in more.items() if pair.high < 0} == {"dist"}
+    better, longer = shown("things, twice as long", "kd")
+    assert not better and {name for name, pair in longer.items() if pair.high < 0} == {"dist"} and len(longer) == 3
     better, gains = shown("two classes", "kd")
     assert better == set(beyond_logits.FEATURES) and min(gains[name].mean for name in better) > 0.03
-    assert gains["standardised"].high < 0
+    assert gains["standardised"].low < 0 < gains["standardised"].high
     alone = methods.gains(result, "two classes", "labels")["kd, tuned"]
     assert alone.low < 0 < alone.high  # nothing that shows
     better, ten = shown("ten classes", "kd")
