@@ -431,9 +431,15 @@ def test_features_and_other_losses():
         rates = result["rates"][arm in studies.methods.PLAIN]
         six = [row for row in tries if row["lr"] in rates[1:-1]]
         at_an_end = studies.methods.best_of(six)["lr"] in (rates[1], rates[-2])
-        assert len(six) == 6 and len(tries) <= 6 + at_an_end, (setting, arm)
+        assert len(six) == 6 and len(tries) == 6 + at_an_end, (setting, arm)
     tuning = [row for row in result["rows"] if row.get("seed") == studies.TUNING_SEED]
     assert not any("accuracy" in row for row in tuning)  # nothing was seen of the test images
+    beyond = [row for row in tuning if row["lr"] in (0.03, 2.7, 4.5)]
+    chosen = [
+        studies.methods.chosen(result, *arm) for arm in measured_arms(result) if arm[0] != "things, twice as long"
+    ]
+    [better] = [row for row in beyond if row in chosen]
+    assert (len(beyond), better["setting"], better["method"]) == (20, "two classes", "standardised")
 
 
 def measured_arms(result):
