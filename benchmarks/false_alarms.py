@@ -120,7 +120,7 @@ for shape, count, how in ((8, 3), 2000, {}), ((8, 3), 2000, SOFT), ((8, 6), 3000
     few = functools.partial(lambda count: data.cifar10().first(count), count)
     name = "cifar {}x{}, {} images, {}".format(*shape, count, "defaults" if not how else f"{how['hard_weight']} hard")
     healthy(name, images, splits=few, teacher=shipped("cifar10"), shape=shape, epochs=10, batch_size=50, **how)
-healthy("python, half a BERT", texts, steps=300)
+healthy("python, half a BERT", texts, steps=120)
 
 
 def main():
