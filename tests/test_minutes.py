@@ -48,10 +48,10 @@ def small():
 
 def test_the_formula_by_hand():
     opening, question, exercise, quiz = 12, 5 + 119, 1 + 6, 1 + 2 + 4
-    short = Load(opening + question + exercise + quiz, 3 + 2 + 3, 1, 1 + 1 + 1, 40)
+    short = Load(opening + question + exercise + quiz, 3 + 2 + 3, 1, 1 + 1 + 1, 0, 40)
     assert minutes.load(short_path(small())) == short
     assert short.minutes == pytest.approx(150 / 130 + 8 * 4 / 60 + 5 + 3 + 40 / 60)
-    whole = Load(short.words + 1 + 259 + 4, 10, 1, 3, 90)
+    whole = Load(short.words + 1 + 259 + 4, 10, 1, 3, 0, 90)
     assert minutes.load(small()) == whole
     assert whole.minutes == pytest.approx(414 / 130 + 10 * 4 / 60 + 5 + 3 + 1.5)
 
@@ -81,6 +81,18 @@ def test_a_slider_is_a_panel_of_kdkits_widgets_and_a_question_that_is_entered_co
         code("my_first, my_second = ..., ..."),
     )  # fmt: skip
     assert minutes.load(notebook).guesses == 2 + 1
+
+
+def test_a_figure_or_a_table_that_is_shown_is_looked_at_for_a_minute():
+    notebook = book(code("a"), code("b"), code("c"), code("d"), code("e", tags=["solution"]), short=0)
+    image, rows = '<img alt="a" src="data:x">', "1\n2\n3\n4\n"
+    notebook["cells"][0]["outputs"] = [{"data": {"text/html": [image, image], "text/plain": "<HTML>"}}]
+    notebook["cells"][1]["outputs"] = [{"text": [rows]}, {"text": "1\n2\n3\n"}, {"data": {"text/plain": rows}}]
+    notebook["cells"][2]["outputs"] = [{"data": {"text/html": "<table>1</table>", "text/plain": rows}}]
+    notebook["cells"][3]["outputs"] = [{"data": {minutes.WIDGET_VIEW: {}, "text/html": image, "text/plain": rows}}]
+    notebook["cells"][4]["outputs"] = [{"data": {"text/html": image}}]
+    found = minutes.load(notebook)
+    assert found.shown == 2 + 2 + 1 and found.minutes == found.work + 5
 
 
 @pytest.mark.parametrize(("read", "said"), [(4.4, 4), (19.6, 20), (22.4, 20), (22.6, 25), (63, 65)])
@@ -198,6 +210,13 @@ def test_each_notebook_says_how_long_it_takes_and_has_measured_its_computing():
     for notebook in NOTEBOOKS.values():
         parts = {"short", "depth"} if minutes.has_depth(notebook) else {"short"}
         assert minutes.seconds(notebook).keys() == parts
+
+
+def test_the_short_paths_work_fits_into_25_minutes_as_they_are_rounded():
+    for name, notebook in NOTEBOOKS.items():
+        path = minutes.load(short_path(notebook))
+        assert path.work < 27.5, f"{name}: {path.work:.1f} minutes without its figures"
+        assert path.words <= 1400 and path.exercises <= 2, name
 
 
 def test_the_readmes_table_says_the_same():

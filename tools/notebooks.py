@@ -21,9 +21,8 @@ from pathlib import Path
 from tools.cells import code_cells, has_tag, text
 from tools.drawing import drawn_by
 from tools.links import ROOT, repository
-from tools.minutes import note_seconds
+from tools.minutes import WIDGET_VIEW, note_seconds
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\d+%\|.*\| \d+/\d+ \[")  # as tqdm writes it
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {  # what "export as script" and colours need; a kernel adds its version, which differs between machines
