@@ -115,8 +115,7 @@ def test_the_card_s_own_lines_run_the_file_with_onnxruntime_and_numpy_alone(path
     _, code = report.snippets(result, {"exports": {"onnx": {"file": paths["onnx"].name}}})
     np.save(tmp_path / "images.npy", DATA.test.images.numpy())
     (tmp_path / "small.onnx").write_bytes(paths["onnx"].read_bytes())
-    lines = code.removeprefix("```python\n").removesuffix("```")
-    command = [sys.executable, "-I", "-c", REFUSING + lines]
+    command = [sys.executable, "-I", "-c", REFUSING + code.text]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str([DATA.test.classes[answer] for answer in logits.argmax(1)])

@@ -19,7 +19,7 @@ Knowledge distillation from the command line.
   python -m kdkit train-teacher --data things     a teacher in a minute, no download
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
-  python -m kdkit export things-teacher --to onnx a file that runs without kdkit and torch
+  python -m kdkit export things-teacher           a file that runs without kdkit and torch
   python -m kdkit report RUN.json                 what distill found, as a page to show around and a model card
   python -m kdkit experiments things              the fair comparison of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06

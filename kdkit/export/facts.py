@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -14,7 +14,16 @@ from kdkit.measure import metrics
 from kdkit.studies.results import CAVEAT
 
 Rows = dict[str, dict[str, str]]  # a table: name of a row to (name of a column to text)
-Block = str | Rows | Figure
+
+
+class Code(NamedTuple):
+    """Lines to be typed as they stand: in a terminal ("sh"), or in "python"."""
+
+    text: str
+    language: str = "sh"
+
+
+Block = str | Rows | Figure | Code
 Result = Mapping[str, Any]
 NAMES = {"teacher": "teacher", "alone": "student alone", "distilled": "student distilled"}
 NEEDED = (
@@ -181,7 +190,7 @@ def origin(result: Result, exports: Result | None) -> list[Block]:
         "sha256": "weights",
     }
     prints = {f"fingerprint: {said}": {"value": result[name]} for name, said in marks.items() if name in result}
-    return ["Made by:", *(f"`{command}`" for command in commands), settings | versions | prints]
+    return ["Made by:", *map(Code, commands), settings | versions | prints]
 
 
 def limits(result: Result) -> list[Block]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from kdkit import __version__
 from kdkit.course.figures import Table, image_tag
 from kdkit.export import facts
-from kdkit.export.facts import Block, Result
+from kdkit.export.facts import Block, Code, Result
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -32,7 +32,7 @@ h1 + p {{ font-size: 1.25rem; font-weight: 600; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
 th, td {{ padding: 0.3rem 0.8rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
 th[scope="row"] {{ text-align: left; font-weight: 500; }}
-code {{ background: #f2f2f2; padding: 0.1rem 0.3rem; overflow-wrap: anywhere; }}
+pre {{ background: #f2f2f2; padding: 0.5rem 0.8rem; white-space: pre-wrap; overflow-wrap: anywhere; }}
 </style>
 </head>
 <body>
@@ -126,23 +126,19 @@ def _title(result):
     return f"{name} network for {result['data']}, distilled from {PurePath(result['teacher']).stem}"
 
 
-def snippets(result: Result, exports: Result | None) -> Iterator[str]:
+def snippets(result: Result, exports: Result | None) -> Iterator[str | Code]:
     """Code that runs the network, with words: with ONNX Runtime alone where it was exported, and in the kit."""
     channels, height, width = result["images"]["size"]
     files = [row["file"] for row in exports["exports"].values() if "file" in row] if exports else []
     onnx = [file for file in files if file.endswith(".onnx")]
     if onnx:
         yield "With onnxruntime and numpy alone:"
-        yield _code(ONNX_SNIPPET.format(file=onnx[0], channels=channels, height=height, width=width))
+        yield Code(ONNX_SNIPPET.format(file=onnx[0], channels=channels, height=height, width=width), "python")
     if "sha256" in result:
         yield "With kdkit:"
-        yield _code(KIT_SNIPPET.format(name=result["name"], channels=channels))
+        yield Code(KIT_SNIPPET.format(name=result["name"], channels=channels), "python")
     if not onnx and "sha256" not in result:
         yield "No student was kept: give distill --out, and name that file to report."
-
-
-def _code(text):
-    return f"```python\n{text}```"
 
 
 def _html(block):
@@ -150,14 +146,16 @@ def _html(block):
         return f"<p>{image_tag(block)}</p>"
     if isinstance(block, dict):
         return f'<div class="wide">{Table(block)._repr_html_()}</div>'
-    if block.startswith("`"):
-        return f"<p><code>{html.escape(block.strip('`'))}</code></p>"
+    if isinstance(block, Code):
+        return f"<pre><code>{html.escape(block.text)}</code></pre>"
     return f"<p>{html.escape(block)}</p>"
 
 
 def _markdown(block):
-    if not isinstance(block, dict):
-        return block if block.startswith("`") else _line(block)
+    if isinstance(block, Code):
+        return f"```{block.language}\n{block.text.rstrip()}\n```"
+    if isinstance(block, str):
+        return _line(block)
     columns = list(next(iter(block.values())))
     lines = [["", *columns], ["---", *["---:"] * len(columns)], *([name, *row.values()] for name, row in block.items())]
     return "\n".join("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
