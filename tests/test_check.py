@@ -15,6 +15,7 @@ from kdkit.course import check
 from kdkit.course.check import samples, shape
 from kdkit.course.check.record import NOTEBOOKS
 from kdkit.measure import profiling
+from tools.links import ROOT
 
 NOT_NUMBERS = ("soft_targets", "kd_step", "student_in_budget", "diagnosis")
 SHAPES = ["{}x{}".format(*known) for known in shape.accuracies()]
@@ -104,6 +105,12 @@ def test_where_the_clock_cannot_tell_it_says_so_and_the_reader_is_right(other, a
 
 def test_the_reference_keeps_no_budget_whatever_the_clock_says():
     assert "16x6 is the one that is too slow" in check.student_in_budget(lambda: [16, 6]).message
+
+
+def test_the_shape_in_the_hint_of_the_budget_is_no_answer(quiet_clock):
+    notebook = (ROOT / "notebooks" / "05_smaller_is_not_faster.ipynb").read_text(encoding="utf-8")
+    [hint] = re.findall(r"mine.*?models\.student\((\d+), (\d+)\)", notebook)
+    assert check.student_in_budget(lambda: tuple(map(int, hint))).passed is False
 
 
 def test_the_clock_of_the_budget_measures_all_shapes_against_the_reference(monkeypatch):

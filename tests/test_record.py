@@ -35,6 +35,14 @@ def test_what_was_tried_and_solved_is_kept_and_stays_solved(reader):
     assert "<td>1 of 1</td>" in check.progress()._repr_html_()
 
 
+def test_progress_of_some_exercises_shows_these_and_no_other(reader):
+    check.soft_targets(right)
+    rows = list(check.progress("entropy", "soft_targets").rows())
+    assert rows == [("00 Start here", 1, 1, [("✓", "soft_targets")]), ("01 Dark knowledge", 0, 1, [("○", "entropy")])]
+    with pytest.raises(ValueError, match="no exercise is called 'soft_target'; they are: soft_targets, "):
+        check.progress("soft_target")
+
+
 def test_a_stub_the_kits_own_solution_and_code_outside_a_notebook_leave_no_file(reader, monkeypatch):
     def right_solution(logits, temperature):
         return right(logits, temperature)

@@ -13,7 +13,7 @@ from test_repository import dead_links
 from tools import minutes, versions
 from tools.links import repository
 from tools.notebooks import LANGUAGE, ROOT, text
-from tools.versions import exercises, has_tag, solved_source
+from tools.versions import exercises, has_tag, is_checked, solved_source
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXERCISES = [
@@ -235,6 +235,14 @@ def test_a_workshops_copies_have_nothing_that_is_marked_and_say_their_own_time(w
         shorter += [path.stem[:2]] * (len(short["cells"]) < len(whole["cells"]))
     with_depth = [path for path in PATHS if minutes.has_depth(nbformat.read(path, as_version=4))]
     assert shorter == [path.stem[:2] for path in with_depth] and len(shorter) >= 3
+
+
+def test_a_workshops_table_of_progress_lists_the_exercises_of_its_copies_alone(workshop):
+    cells = [cell for path in sorted(workshop.glob("*")) for cell in nbformat.read(path, as_version=4)["cells"]]
+    checked = [cell["source"].splitlines()[-1].split("(")[0].split(".")[-1] for cell in cells if is_checked(cell)]
+    tables = [re.findall(r'"(\w+)"', cell["source"]) for cell in cells if "check.progress(" in cell["source"]]
+    assert len(tables) >= 3 and all(table == checked for table in tables)
+    assert not any("marked ◆" in cell["source"] for cell in cells if "check.progress(" in cell["source"])
 
 
 def test_links_of_a_workshops_copies_lead_somewhere(workshop):

@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -21,6 +22,7 @@ from tools.minutes import with_sentence
 from tools.notebooks import ROOT, clean, executed, failure, portable
 
 BADGE = re.compile(r"\[!\[Open in Colab\].*\n+")  # leads to the notebook with its solutions
+PROGRESS = re.compile(r"^check\.progress\(\).*", re.MULTILINE)  # with its comment
 
 
 def without_solutions(notebook):
@@ -91,6 +93,30 @@ def verdicts(notebook):
             yield "".join(text(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
 
 
+def short_exercises():
+    """The names of the exercises that the short paths of the course's notebooks have, in their order."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in short_path(nbformat.read(path, as_version=4))["cells"]:
+            if cell["cell_type"] == "code" and is_checked(cell):
+                yield re.search(r"^check\.(?:bugs\.)?(?!guess)(\w+)", text(cell["source"]), re.MULTILINE)[1]
+
+
+def with_progress_of(notebook, names):
+    """Let the table of the reader's progress show the exercises ``names`` alone; changes and returns ``notebook``."""
+    listed = textwrap.fill(
+        ", ".join(f'"{name}"' for name in names), 110, initial_indent=" " * 4, subsequent_indent=" " * 4
+    )
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"] = PROGRESS.sub(f"check.progress(\n{listed}\n)", text(cell["source"]))
+    return notebook
+
+
+def short_copy(notebook):
+    """The short path as a notebook of its own: what it says of its time and of the exercises is true of it."""
+    return with_progress_of(with_sentence(short_path(notebook)), short_exercises())
+
+
 def lacking_depth(notebook, name):
     """What the short path would miss of the depth, in a list of sentences."""
     return [
@@ -150,7 +176,7 @@ def main(arguments=None):
     for path in options.files or sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         lacking = lacking_depth(notebook, path.name) if short else []
-        broken += lacking or build(with_sentence(short_path(notebook)) if short else notebook, path.name, folder)
+        broken += lacking or build(short_copy(notebook) if short else notebook, path.name, folder)
     print("\n".join(broken) or f"the notebooks lie in {folder}")
     return bool(broken)
 

@@ -5,7 +5,7 @@ import html
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -77,16 +77,23 @@ def _no_function(name, handed_in):
     )
 
 
-def progress() -> "Progress":
-    """What you have solved so far, notebook by notebook. Shows as a table."""
-    return Progress(_read(Path(FILE)))
+def progress(*names: str) -> "Progress":
+    """What you have solved so far, notebook by notebook, of the exercises ``names`` or of all. Shows as a table.
+
+    The course's short copies name the exercises that they have. Raises ``ValueError`` for a name that is none of one.
+    """
+    known = [name for exercises in NOTEBOOKS.values() for name in exercises]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"no exercise is called {unknown[0]!r}; they are: {', '.join(known)}.")
+    return Progress(_read(Path(FILE)), names or known)
 
 
 class Progress:
-    """``kept``: a dict of exercise to {"attempts": number, "solved": bool}."""
+    """``kept``: a dict of exercise to {"attempts": number, "solved": bool}; ``shown``: the exercises in the table."""
 
-    def __init__(self, kept: dict[str, dict]):
-        self.kept = kept
+    def __init__(self, kept: dict[str, dict], shown: Collection[str]):
+        self.kept, self.shown = kept, shown
 
     def mark(self, name: str) -> str:
         """One sign for an exercise: solved, tried, or still open."""
@@ -95,10 +102,12 @@ class Progress:
         return SOLVED if self.kept[name]["solved"] else TRIED
 
     def rows(self) -> Iterator[tuple[str, int, int, list[tuple[str, str]]]]:
-        """(notebook, how many are solved, of how many, the exercises with their signs), for each notebook."""
-        for notebook, names in NOTEBOOKS.items():
+        """(notebook, how many are solved, of how many, the exercises with their signs), for each notebook with some."""
+        for notebook, exercises in NOTEBOOKS.items():
+            names = [name for name in exercises if name in self.shown]
             marks = [self.mark(name) for name in names]
-            yield notebook, marks.count(SOLVED), len(names), list(zip(marks, names, strict=True))
+            if names:
+                yield notebook, marks.count(SOLVED), len(names), list(zip(marks, names, strict=True))
 
     def __repr__(self):
         lines = [
