@@ -77,6 +77,36 @@ def test_nothing_of_the_users_is_changed(healthy):
     teacher.eval()
 
 
+def test_a_finding_is_told_in_full_and_what_may_follow_from_it_later(healthy):
+    student, teacher, splits, _ = healthy
+    report = kdkit.diagnose(student, Wrapped(teacher, after=lambda z: z.roll(1, 1)), splits)
+    told, page = str(report), report._repr_html_()
+    assert told.startswith("1 finding in 18 checks") and "\n  To do: Map by name" in told and "\n  See: " in told
+    assert "? calibration: " in told and "(Look again when the findings above are mended.)" in told
+    assert page.count("<tr>") == 1 + len(CHECKS) and "<b>To do:</b> Map by name" in page
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"teacher": "things-teacher"}, "teacher must be a torch.nn.Module; got str"),
+        ({"data": things.splits(1).train}, "data must be Splits, or a pair of loaders"),
+        ({"data": ([], [])}, "a loader gives no batch"),
+        (
+            {"data": ([(torch.zeros(2, 3, 32, 32), torch.zeros(2))],) * 2},
+            "whole numbers as labels .* got torch.float32",
+        ),
+        ({"run": {"lr": 0.1}}, "run must be what kdkit.train returns"),
+        ({"temperature": 0}, "temperature must be a finite number above 0"),
+        ({"soft_weight": 0, "hard_weight": 0}, "both 0"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(wrong, words):
+    given = {"student": models.student(2, 3), "teacher": models.student(2, 3), "data": things.splits(1)}
+    with pytest.raises(ValueError, match=words):
+        kdkit.diagnose(**given | wrong)
+
+
 # ------------------------------------------------------------------------------------------- the faults
 # Each is caused: a function of the healthy run that makes a sick one, and the words that must explain it.
 

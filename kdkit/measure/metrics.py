@@ -172,8 +172,9 @@ def beyond_class(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> fl
     """
     temperature = arguments.check_temperature(temperature)
     _check_labels(labels, logits)
-    targets, classes = (logits.double() / temperature).softmax(-1), logits.shape[1]
-    member = nn.functional.one_hot(labels.long(), classes).double()  # [N, C]
+    scaled = logits.double() / temperature
+    _check_logits("logits / temperature", scaled)
+    targets, member = scaled.softmax(1), nn.functional.one_hot(labels.long(), logits.shape[1]).double()  # [N, C] each
     mean = member.T @ targets / member.sum(0).clamp(min=1)[:, None]  # [C, C], 0 for a class without an image
     less = torch.special.xlogy(targets, targets) - torch.special.xlogy(targets, mean[labels.long()])
     return less.sum(1).mean().item() / math.log(2)

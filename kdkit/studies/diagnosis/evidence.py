@@ -14,7 +14,7 @@ from kdkit.data.seeds import generator
 from kdkit.losses.arguments import INTEGERS, check_temperature, described
 from kdkit.measure import metrics
 from kdkit.studies.diagnosis.part import BATCH, Part, Unchecked
-from kdkit.studies.diagnosis.remedies import AS_GIVEN, remedies
+from kdkit.studies.diagnosis.remedies import AS_GIVEN, BY_THE_BATCH, remedies
 from kdkit.training.images import DEFAULTS
 from kdkit.training.loop import Loader
 from kdkit.training.state import Run
@@ -68,9 +68,12 @@ class Evidence:
         return {name: remedies(few, getattr(self, name), enough=1 - GAIN) for name in NETWORKS}
 
     def remedy(self, name: str) -> str:
-        """What makes the network of this name right far more often than anything else; else ``AS_GIVEN``."""
+        """What makes the network of this name right far more often; else ``AS_GIVEN``.
+
+        Inputs of the right kind come first: the statistics of the batch mend wrong ones too, or nearly.
+        """
         reached = self.remedies[name]
-        best = max(reached, key=reached.__getitem__)
+        best = max(reached, key=lambda way: reached[way] - (GAIN / 2 if way == BY_THE_BATCH else 0))
         worth = reached[best] - reached[AS_GIVEN] > GAIN and reached[best] > 2 * self.luck
         return best if worth else AS_GIVEN
 
@@ -80,7 +83,16 @@ class Evidence:
         return metrics.guessing(self.val.labels)
 
 
-def gather(student, teacher, data, run, cache, temperature, soft_weight, hard_weight) -> Evidence:
+def gather(
+    student: nn.Module,
+    teacher: nn.Module,
+    data: Any,
+    run: Run | None,
+    cache: Any,
+    temperature: float | None,
+    soft_weight: float | None,
+    hard_weight: float | None,
+) -> Evidence:
     """The evidence for the arguments of ``diagnose``. Raises ``ValueError`` as that does."""
     for name, network in ("student", student), ("teacher", teacher):
         models.check_network(name, network)

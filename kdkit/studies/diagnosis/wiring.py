@@ -185,7 +185,8 @@ def statistics(e: Evidence) -> Outcome:
     return Outcome(
         figure,
         f"With the statistics of the batch in place of the running ones the {' and the '.join(stale)} would be right "
-        "far more often: the running ones are of other data, of too few steps, or of weights that have moved on.",
+        "far more often: the running ones are of other data, or of inputs of another scale, of too few steps, or of "
+        "weights that have moved on.",
         "Let them be computed anew: the network in train mode, under no_grad, over some hundred training samples. And "
         "find out what moved them: a pass in train mode over other data, or copied weights without buffers.",
         "notebook 03b, sinking_teacher",
