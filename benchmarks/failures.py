@@ -173,11 +173,12 @@ def students(result, setting):
     """The arms of a setting: the rate chosen, how many students, and the means of what was measured."""
     found = [row for row in result["rows"] if row["setting"] == setting and "accuracy" in row and "arm" in row]
     checks = [name for name in found[0] if name.startswith("after ")] if found else []
-    yield f"| {' | '.join(['arm', 'rate', 'students', *checks, 'accuracy', 'agrees', 'right where it errs'])} |"
-    yield f"|{'---|' * (6 + len(checks))}"
+    heads = ["arm", "rate", "students", *checks, "accuracy", "agrees", "on its own", "right where it errs"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
     for arm in failures.arms(result, setting):
         cells = [f"{failures.chosen(result, setting, arm):g}", str(len(failures.by_seed(result, setting, arm)))]
-        for measure in (*checks, "accuracy", "agreement", "right_where_teacher_errs"):
+        for measure in (*checks, "accuracy", "agreement", "own_agreement", "right_where_teacher_errs"):
             values = failures.by_seed(result, setting, arm, measure).values()
             cells.append(f"{statistics.mean(values):.2%}" if values else "-")
         yield f"| {arm} | {' | '.join(cells)} |"
