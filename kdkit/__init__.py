@@ -35,6 +35,7 @@ _MODULES = {
     "check": "course",
     "figures": "course",
     "inside": "course",
+    "lessons": "course",
     "measured": "course",
     "patients": "course",
     "sandbox": "course",

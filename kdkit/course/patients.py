@@ -89,6 +89,24 @@ def report(name: str) -> Diagnosis:
     return diagnose(one.student, one.teacher, one.data, run=one.run, cache=one.kept)
 
 
+def symptoms() -> dict[str, dict[str, str]]:
+    """What anybody would see of each patient first, on validation images: rows of a table."""
+    rows = {}
+    for name in names():
+        one = patient(name)
+        images, labels = one.data.val.images, one.data.val.labels
+        teacher, student = metrics.predict(one.teacher, images), metrics.predict(one.student, images)
+        rows[name] = {
+            "teacher right": f"{metrics.accuracy(teacher, labels):.0%}",
+            "teacher sure": f"{teacher.softmax(1).amax(1).mean().item():.0%}",
+            "student right": f"{metrics.accuracy(student, labels):.0%}",
+            "they agree": f"{metrics.agreement(student, teacher):.0%}",
+            "loss, first to last epoch": " to ".join(f"{one.run.history[at]['loss']:.1f}" for at in (0, -1)),
+            "kept answers": "none" if one.kept is None else "yes",
+        }
+    return rows
+
+
 @functools.cache
 def _data():
     return things.splits(30)

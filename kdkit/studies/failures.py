@@ -3,6 +3,8 @@
 An arm's students are those with the learning rate that was best on validation images, by one more student.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdkit.measure import metrics
@@ -196,6 +198,58 @@ def shown(pair: metrics.Paired) -> str:
     if pair.low > 0:
         return "more"
     return "less" if pair.high < 0 else "not shown"
+
+
+def gains(result: dict, failure: str, baseline: str | None = None) -> dict[str, metrics.Paired]:
+    """The comparisons of a ``failure`` in words, such as "plain image - exact, shift 8", with what was found.
+
+    ``baseline``: only those with it, which is then not said again. Those that have not been measured are left out.
+    """
+    told = {}
+    for claim in CLAIMS:
+        pair = found(result, claim) if claim.failure == failure and baseline in (None, claim.baseline) else None
+        if pair is not None:
+            compared = claim.arm if baseline else f"{claim.arm} - {claim.baseline}"
+            told[", ".join([compared, *claim.setting.split(", ")[1:]]) + measures(claim)] = pair
+    return told
+
+
+def verdict(told: dict[str, metrics.Paired]) -> str:
+    """One sentence on such comparisons: how many show more, and how many less."""
+    count = Counter(map(shown, told.values()))
+    return f"Of {len(told)} comparisons {count['more']} show more, {count['less']} less, {count['not shown']} nothing"
+
+
+def means(result: dict, setting: str, wanted: Sequence[str]) -> dict[str, list[float]]:
+    """Of each arm of a setting the mean of each of the ``wanted`` measures; arms that lack one are left out."""
+    measured = {arm: [by_seed(result, setting, arm, each) for each in wanted] for arm in arms(result, setting)}
+    return {
+        arm: [sum(values.values()) / len(values) for values in found] for arm, found in measured.items() if all(found)
+    }
+
+
+def told_teachers(result: dict, setting: str) -> dict[str, dict[str, str]]:
+    """The teachers of a setting in words: rows of a table, means over seeds."""
+    return {
+        name: {
+            "right": f"{row['accuracy']:.1%}",
+            "right on its own images": f"{row['own_accuracy']:.1%}",
+            **{f"bits beyond the class, T = {T}": f"{row[f'beyond_class at {T}']:.3f}" for T in (1, 4)},
+        }
+        for name, row in teachers(result, setting).items()
+    }
+
+
+def beside_claims(result: dict) -> dict[str, dict[str, str]]:
+    """Each comparison that was made, with what was found and whose claim it is: rows of a table."""
+    rows = {}
+    for claim in CLAIMS:
+        pair = found(result, claim)
+        if pair is not None:
+            setting = f"{claim.arm} - {claim.baseline} ({claim.setting}){measures(claim)}"
+            points = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
+            rows[setting] = {"points": points, "shown?": shown(pair), "published": claim.published}
+    return rows
 
 
 def _named(measure):
