@@ -241,17 +241,10 @@ def a_cache_of_another_teacher(student, teacher, splits, more):
 
 @fault("memorised", "by heart")
 def teacher_that_learnt_by_heart(student, teacher, splits, more):
-    with models.seeded(0):
-        teacher = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100), nn.ReLU(), nn.Linear(100, 10))
     drawn = splits.train.labels[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
     noisy = torch.where(torch.arange(300) % 5 < 2, drawn, splits.train.labels)  # two of five
     splits = replace(splits, train=replace(splits.train, labels=noisy))
-    optimizer = torch.optim.Adam(teacher.parameters(), 1e-3)
-    for _ in range(300):
-        F.cross_entropy(teacher(models.as_input(splits.train.images)), noisy).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return student, teacher, splits, {}
+    return student, by_heart(splits.train), splits, {}
 
 
 @fault("smoothed", "label smoothing")
@@ -320,9 +313,27 @@ def a_class_that_the_student_never_says(student, teacher, splits, more):
     return student, teacher, splits, {}
 
 
-@fault("calibration", "The student is 1. % sure|The student is 1.% sure")
+@fault("calibration", "the student is 1.% sure")
 def far_too_unsure(student, teacher, splits, more):
     return Wrapped(student, after=lambda z: z / 20), teacher, splits, {"soft_weight": 0.0, "hard_weight": 1.0}
+
+
+@fault("calibration", "the student is 9.% sure on the mean and right [345].%")
+def far_too_sure(student, teacher, splits, more):
+    student = Wrapped(by_heart(splits.first(50).train), after=lambda z: 5 * z)
+    return student, teacher, splits, {"soft_weight": 0.0, "hard_weight": 1.0}
+
+
+def by_heart(images):
+    """A network that has learnt these images and labels, and hardly anything about others."""
+    with models.seeded(0):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100), nn.ReLU(), nn.Linear(100, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(300):
+        F.cross_entropy(network(models.as_input(images.images)), images.labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return network
 
 
 def distilled(teacher, splits):
