@@ -3,7 +3,6 @@
 An arm's students are those with the learning rate that was best on validation images, by one more student.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -209,15 +208,13 @@ def gains(result: dict, failure: str, baseline: str | None = None) -> dict[str, 
     for claim in CLAIMS:
         pair = found(result, claim) if claim.failure == failure and baseline in (None, claim.baseline) else None
         if pair is not None:
-            compared = claim.arm if baseline else f"{claim.arm} - {claim.baseline}"
-            told[", ".join([compared, *claim.setting.split(", ")[1:]]) + measures(claim)] = pair
+            told[_compared(claim, baseline)] = pair
     return told
 
 
-def verdict(told: dict[str, metrics.Paired]) -> str:
-    """One sentence on such comparisons: how many show more, and how many less."""
-    count = Counter(map(shown, told.values()))
-    return f"Of {len(told)} comparisons {count['more']} show more, {count['less']} less, {count['not shown']} nothing"
+def said(pair: metrics.Paired) -> str:
+    """A comparison in a few words: how many points, or that no difference is shown."""
+    return "no difference shown" if shown(pair) == "not shown" else f"{100 * pair.mean:+.1f} points"
 
 
 def means(result: dict, setting: str, wanted: Sequence[str]) -> dict[str, list[float]]:
@@ -250,6 +247,14 @@ def beside_claims(result: dict) -> dict[str, dict[str, str]]:
             points = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
             rows[setting] = {"points": points, "shown?": shown(pair), "published": claim.published}
     return rows
+
+
+def _compared(claim, baseline):
+    """What a claim compares, as a row of a figure; without the ``baseline`` where all rows have it."""
+    setting = claim.setting.split(", ")[1:]
+    if claim.baseline_measure == "teacher_accuracy":
+        return ", ".join([f"{claim.arm} - its teacher", *setting])
+    return ", ".join([claim.arm if baseline else f"{claim.arm} - {claim.baseline}", *setting]) + measures(claim)
 
 
 def _named(measure):
