@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from kdkit import models, training
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.seeds import generator
-from kdkit.measure import metrics
 from kdkit.training import images as recipe
 
 BATCH, RATE = 25, 0.25

@@ -22,10 +22,10 @@ from kdkit.training import Run, train
 # What a reader may say: names of checks that ``kdkit.diagnose`` makes, and what each would mean.
 DIAGNOSES = {
     "smoothed": "the teacher was trained with label smoothing",
-    "memorised": "the teacher knows its training pictures by heart",
+    "memorised": "the teacher knows its training images by heart",
     "class order": "teacher and labels number the classes differently",
-    "other inputs": "the teacher expects pictures of another scale",
-    "kept answers": "kept answers of the teacher are not those of these pictures",
+    "other inputs": "the teacher expects images of another scale",
+    "kept answers": "kept answers of the teacher are not those of these images",
     "learning rate": "the student's learning rate is wrong",
     "temperature": "the temperature does not suit the teacher's logits",
     "missing class": "the student never saw one of the classes",

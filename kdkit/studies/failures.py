@@ -251,7 +251,7 @@ def beside_claims(result: dict) -> dict[str, dict[str, str]]:
 
 def _compared(claim, baseline):
     """What a claim compares, as a row of a figure; without the ``baseline`` where all rows have it."""
-    setting = claim.setting.split(", ")[1:]
+    setting = claim.setting.split(", ")[1:]  # what it says beside the failure
     if claim.baseline_measure == "teacher_accuracy":
         return ", ".join([f"{claim.arm} - its teacher", *setting])
     return ", ".join([claim.arm if baseline else f"{claim.arm} - {claim.baseline}", *setting]) + measures(claim)

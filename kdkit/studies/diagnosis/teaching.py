@@ -58,7 +58,7 @@ def smoothed(e: Evidence) -> Outcome:
         figure,
         f"The teacher is less sure of its training data than it is right, as one trained with label smoothing. {said}: "
         "temperature takes away what it should bring out.",
-        "Train the teacher without label smoothing (and without mixup), or distil at T = 1, where it loses least.",
+        "Train the teacher without label smoothing (and without mixup); or try T = 1, and measure.",
         "notebook 08, a smoothed teacher",
     )
 
