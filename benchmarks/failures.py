@@ -75,7 +75,8 @@ class Study:
         said = metrics.predict(teacher, own.images)
         row = {"accuracy": accuracy(teacher, test), "own_accuracy": metrics.accuracy(said, own.labels)}
         row["confidence"] = said.softmax(1).amax(1).mean().item()
-        return rounded(row | {f"beyond_class at {T:g}": cause.beyond_class(said, own.labels, T) for T in TEMPERATURES})
+        bits = {f"beyond_class at {T:g}": metrics.beyond_class(said, own.labels, T) for T in TEMPERATURES}
+        return rounded(row | bits)
 
 
 class Watched:

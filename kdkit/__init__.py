@@ -38,6 +38,7 @@ _MODULES = {
     "check": "course",
     "figures": "course",
     "inside": "course",
+    "lessons": "course",
     "measured": "course",
     "patients": "course",
     "sandbox": "course",

@@ -154,17 +154,6 @@ def test_noisy_labels_are_wrong_for_the_share_that_was_asked_for(few):
     assert torch.equal(cause.with_noisy_labels(few, 0.0).train.labels, few.train.labels)
 
 
-def test_soft_targets_that_are_alike_in_a_class_say_nothing_beyond_it():
-    labels = torch.arange(3).repeat(4)
-    alike = torch.randn(3, 3)[labels]
-    assert cause.beyond_class(alike, labels, 4.0) == pytest.approx(0, abs=1e-6)
-    unlike = torch.randn(12, 3)
-    soft = (unlike / 2).softmax(1)
-    mean = torch.stack([soft[labels == label].mean(0) for label in range(3)])[labels]
-    expected = (mean * (mean / soft).log2()).sum(1).mean().item(), (soft * (soft / mean).log2()).sum(1).mean().item()
-    assert cause.beyond_class(unlike, labels, 2.0) == pytest.approx(expected[1], rel=1e-4) != expected[0]
-
-
 def test_the_fitted_temperature_undoes_a_division():
     labels = torch.arange(4).repeat(200)
     logits = 2 * nn.functional.one_hot(labels, 4) + torch.randn(800, 4, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,5 @@
 """Failures of distillation to cause on purpose: wrong images, other views, teachers that were taught in another way."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdkit import losses, models, training
+from kdkit import models, training
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.seeds import generator
-from kdkit.measure import metrics
 from kdkit.training import images as recipe
 
 BATCH, RATE = 25, 0.25
@@ -207,12 +205,3 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
     """
     tried = [step / 10 for step in range(1, 101)]
     return min(tried, key=lambda temperature: F.cross_entropy(logits / temperature, labels).item())
-
-
-def beyond_class(logits: Tensor, labels: Tensor, temperature: float) -> float:
-    """What soft targets say beyond the class, in bits: their mean KL divergence from the mean one of their class.
-
-    ``logits`` ``[N, C]``, ``labels`` ``[N]``, of each class at least one. 0 where all images of a class get the same.
-    """
-    mean = metrics.mean_soft_targets(logits, labels, temperature)[labels]  # [N, C]
-    return losses.kl_divergence(temperature * mean.log(), logits, temperature).item() / math.log(2)

@@ -75,6 +75,13 @@ def images(per_class: int = 30, part: str = "train", views: Views = _VIEWS) -> S
     return Splits(things.make(per_class, SEEDS[part]), *judges(), views)
 
 
+def two_views(splits: Splits, count: int) -> Tensor:
+    """The first images as they are, then as a student sees them in its first epoch: uint8 ``[2 * count, C, H, W]``."""
+    images, seen = splits.train.images[:count], splits.views
+    shown = seen.take(seen.pad(images), torch.arange(count), seen.schedule(count, 0))
+    return torch.cat([images, shown.mul(255).round().to(torch.uint8)])
+
+
 @functools.cache
 def judges() -> tuple[ImageSet, ImageSet]:
     """The images to choose by, and those to report on."""

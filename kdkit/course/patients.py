@@ -22,10 +22,10 @@ from kdkit.training import Run, train
 # What a reader may say: names of checks that ``kdkit.diagnose`` makes, and what each would mean.
 DIAGNOSES = {
     "smoothed": "the teacher was trained with label smoothing",
-    "memorised": "the teacher knows its training pictures by heart",
+    "memorised": "the teacher knows its training images by heart",
     "class order": "teacher and labels number the classes differently",
-    "other inputs": "the teacher expects pictures of another scale",
-    "kept answers": "kept answers of the teacher are not those of these pictures",
+    "other inputs": "the teacher expects images of another scale",
+    "kept answers": "kept answers of the teacher are not those of these images",
     "learning rate": "the student's learning rate is wrong",
     "temperature": "the temperature does not suit the teacher's logits",
     "missing class": "the student never saw one of the classes",
@@ -87,6 +87,24 @@ def report(name: str) -> Diagnosis:
     """What ``kdkit.diagnose`` says of the patient ``name``. Raises ``ValueError`` as ``patient`` does."""
     one = patient(name)
     return diagnose(one.student, one.teacher, one.data, run=one.run, cache=one.kept)
+
+
+def symptoms() -> dict[str, dict[str, str]]:
+    """What anybody would see of each patient first, on validation images: rows of a table."""
+    rows = {}
+    for name in names():
+        one = patient(name)
+        images, labels = one.data.val.images, one.data.val.labels
+        teacher, student = metrics.predict(one.teacher, images), metrics.predict(one.student, images)
+        rows[name] = {
+            "teacher right": f"{metrics.accuracy(teacher, labels):.0%}",
+            "teacher sure": f"{teacher.softmax(1).amax(1).mean().item():.0%}",
+            "student right": f"{metrics.accuracy(student, labels):.0%}",
+            "they agree": f"{metrics.agreement(student, teacher):.0%}",
+            "loss, first to last epoch": " to ".join(f"{one.run.history[at]['loss']:.1f}" for at in (0, -1)),
+            "kept answers": "none" if one.kept is None else "yes",
+        }
+    return rows
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 An arm's students are those with the learning rate that was best on validation images, by one more student.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdkit.measure import metrics
@@ -196,6 +197,64 @@ def shown(pair: metrics.Paired) -> str:
     if pair.low > 0:
         return "more"
     return "less" if pair.high < 0 else "not shown"
+
+
+def gains(result: dict, failure: str, baseline: str | None = None) -> dict[str, metrics.Paired]:
+    """The comparisons of a ``failure`` in words, such as "plain image - exact, shift 8", with what was found.
+
+    ``baseline``: only those with it, which is then not said again. Those that have not been measured are left out.
+    """
+    told = {}
+    for claim in CLAIMS:
+        pair = found(result, claim) if claim.failure == failure and baseline in (None, claim.baseline) else None
+        if pair is not None:
+            told[_compared(claim, baseline)] = pair
+    return told
+
+
+def said(pair: metrics.Paired) -> str:
+    """A comparison in a few words: how many points, or that no difference is shown."""
+    return "no difference shown" if shown(pair) == "not shown" else f"{100 * pair.mean:+.1f} points"
+
+
+def means(result: dict, setting: str, wanted: Sequence[str]) -> dict[str, list[float]]:
+    """Of each arm of a setting the mean of each of the ``wanted`` measures; arms that lack one are left out."""
+    measured = {arm: [by_seed(result, setting, arm, each) for each in wanted] for arm in arms(result, setting)}
+    return {
+        arm: [sum(values.values()) / len(values) for values in found] for arm, found in measured.items() if all(found)
+    }
+
+
+def told_teachers(result: dict, setting: str) -> dict[str, dict[str, str]]:
+    """The teachers of a setting in words: rows of a table, means over seeds."""
+    return {
+        name: {
+            "right": f"{row['accuracy']:.1%}",
+            "right on its own images": f"{row['own_accuracy']:.1%}",
+            **{f"bits beyond the class, T = {T}": f"{row[f'beyond_class at {T}']:.3f}" for T in (1, 4)},
+        }
+        for name, row in teachers(result, setting).items()
+    }
+
+
+def beside_claims(result: dict) -> dict[str, dict[str, str]]:
+    """Each comparison that was made, with what was found and whose claim it is: rows of a table."""
+    rows = {}
+    for claim in CLAIMS:
+        pair = found(result, claim)
+        if pair is not None:
+            setting = f"{claim.arm} - {claim.baseline} ({claim.setting}){measures(claim)}"
+            points = f"{100 * pair.mean:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})"
+            rows[setting] = {"points": points, "shown?": shown(pair), "published": claim.published}
+    return rows
+
+
+def _compared(claim, baseline):
+    """What a claim compares, as a row of a figure; without the ``baseline`` where all rows have it."""
+    setting = claim.setting.split(", ")[1:]  # what it says beside the failure
+    if claim.baseline_measure == "teacher_accuracy":
+        return ", ".join([f"{claim.arm} - its teacher", *setting])
+    return ", ".join([claim.arm if baseline else f"{claim.arm} - {claim.baseline}", *setting]) + measures(claim)
 
 
 def _named(measure):

@@ -58,7 +58,7 @@ def smoothed(e: Evidence) -> Outcome:
         figure,
         f"The teacher is less sure of its training data than it is right, as one trained with label smoothing. {said}: "
         "temperature takes away what it should bring out.",
-        "Train the teacher without label smoothing (and without mixup), or distil at T = 1, where it loses least.",
+        "Train the teacher without label smoothing (and without mixup); or try T = 1, and measure.",
         "notebook 08, a smoothed teacher",
     )
 
@@ -203,10 +203,12 @@ def _of_history(e):
     fell = sum(after < before for before, after in itertools.pairwise(seen))
     rate = e.run.settings.get("lr")
     told = f"The loss went from {seen[0]:.3g} to {seen[-1]:.3g} and fell in {fell} of {len(seen) - 1} epochs"
-    why = (
-        "the rate is too small, or the training too short" if fell >= 0.8 * (len(seen) - 1) else "the rate is too large"
-    )
-    return f"{told}: {why}{f' (lr {rate:.3g})' if rate else ''}."
+    share = fell / (len(seen) - 1)
+    if share >= 2 / 3:
+        told += ": the rate is too small, or the training too short"
+    elif share <= 1 / 2:
+        told += ": the rate is too large"
+    return f"{told}{f' (lr {rate:.3g})' if rate else ''}."
 
 
 def _after_more_steps(e):

@@ -71,7 +71,7 @@ def width(e: Evidence) -> Outcome:
             "The networks do not name the same classes: there is no soft target for each of the student's outputs.",
             "Give the student the teacher's width. Of a teacher that knows more classes, keep the logits of those that "
             "you have, by name: teacher(x)[:, columns].",
-            "notebook 10",
+            "README, your own training loop",
         )
     return Outcome(figure, "Both networks name the same classes, and the labels are among them.")
 
