@@ -97,16 +97,35 @@ def table():
     weighted = {"labels": labels, "temperature": 2.0, "soft_weight": 0.5, "hard_weight": 0.5, "mask": labels > 0}
     scores = {"values": [0.2, 0.4, 0.6], "baseline": [0.1, 0.5, 0.3]}
     images = torch.zeros(2, 3, 12, 12, dtype=torch.uint8)
+    written = torch.tensor([[2, 1, 0, 1], [1, 2, 2, 0]])
     sizes = {"width": 2, "classes": 3, "channels": 3, "seed": 0}
     return {
         "soft_cross_entropy": (losses.soft_cross_entropy, {**pair, "temperature": 2.0}),
-        "kl_divergence": (losses.kl_divergence, {**pair, "temperature": 2.0}),
+        "kl_divergence": (losses.kl_divergence, {**pair, "temperature": 2.0, "mask": labels > 0}),
         "kd_loss": (losses.kd_loss, {**pair, **weighted}),
         "kd_terms": (losses.kd_terms, {**pair, **weighted}),
         "hard_cross_entropy": (losses.hard_cross_entropy, {"student_logits": logits, "labels": labels}),
         "cosine_distance": (
             losses.cosine_distance,
             {"student_hidden": logits, "teacher_hidden": logits + 1, "mask": labels > 0},
+        ),
+        "reverse_kl": (losses.reverse_kl, {**pair, "temperature": 2.0, "mask": labels > 0}),
+        "jensen_shannon": (losses.jensen_shannon, {**pair, "beta": 0.5, "temperature": 2.0, "mask": labels > 0}),
+        "top_k": (losses.top_k, {"teacher_logits": logits, "k": 2, "temperature": 2.0}),
+        "top_k_kl": (
+            losses.top_k_kl,
+            {"student_logits": logits, **losses.top_k(logits, 2)._asdict(), "tail": True, "mask": labels > 0},
+        ),
+        "next_token": (losses.next_token, {"logits": random(2, 4, 3), "tokens": written, "loss_mask": written > 0}),
+        "completion_mask": (losses.completion_mask, {"tokens": written, "prompt": 1, "end": 0}),
+        "sampled_reverse_kl": (
+            losses.sampled_reverse_kl,
+            {
+                "student_logits": random(2, 4, 3),
+                "teacher_logits": random(2, 4, 3) + 1,
+                "labels": written,
+                "to_go": True,
+            },
         ),
         "predict": (metrics.predict, {"model": models.student(2, 3), "images": images}),
         "accuracy": (metrics.accuracy, {"logits": logits, "labels": labels}),
@@ -134,11 +153,9 @@ def table():
 
 
 TELLS_NAN_BY_NAN = (
-    "kd_terms",
-    "hard_cross_entropy",
-    "cosine_distance",
-    "triple_loss",
-)  # loops read these losses anyway
+    *("kd_terms", "hard_cross_entropy", "cosine_distance", "triple_loss"),  # loops read these losses anyway
+    *("top_k", "next_token"),  # they hand logits on, and what stands in padding may be anything
+)
 
 
 def spoilt(arguments, name):

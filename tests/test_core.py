@@ -166,6 +166,13 @@ COMPILED = {
     "dkd": lambda s, t: losses.dkd(s, t, LABELS),
     "dist": losses.dist,
     "standardised": lambda s, t: losses.standardised(s),
+    "reverse_kl": lambda s, t: losses.reverse_kl(s, t, 2.0, MASK),
+    "jensen_shannon": lambda s, t: losses.jensen_shannon(s, t, beta=0.3, mask=MASK),
+    "top_k": lambda s, t: losses.top_k(t, 3).log_probabilities,
+    "top_k_kl": lambda s, t: losses.top_k_kl(s, *losses.top_k(t, 3), mask=MASK),
+    "next_token": lambda s, t: losses.next_token(s, LABELS, MASK).logits,
+    "completion_mask": lambda s, t: losses.completion_mask(LABELS, 2, 4).float(),
+    "sampled_reverse_kl": lambda s, t: losses.sampled_reverse_kl(s, t, LABELS, to_go=True),
 }
 
 

@@ -69,6 +69,13 @@ def _number(name: str, value: object) -> float:
         return math.inf
 
 
+def check_flag(name: str, value: object) -> bool:
+    """``value``; ``ValueError`` unless it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False; got {described(value)}.")
+    return value
+
+
 def described(value: object) -> str:
     """What ``value`` is, in words: of a tensor its dtype and shape, of anything else its type."""
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -106,7 +113,17 @@ def check_pair(student_logits: Tensor, teacher_logits: Tensor, kind: str = "logi
         what = "batch sizes"
     raise ValueError(
         f"student and teacher must answer on the same samples and the same classes, but their {what} differ: "
-        f"student_logits {list(student)}, teacher_logits {list(teacher)}."
+        f"student_logits {list(student)}, teacher_logits {list(teacher)}.{_padded(student, teacher)}"
+    )
+
+
+def _padded(student: tuple[int, ...], teacher: tuple[int, ...]) -> str:
+    """The way out where two vocabularies differ in length; "" where something else does."""
+    if len(student) != 3 or student[:-1] != teacher[:-1]:
+        return ""
+    return (
+        " If both have the same tokenizer, the rest is padding that no token uses: cut it off both, logits[..., :n], "
+        "with n = len(tokenizer). If the tokenizers differ, a number is another word in each: no such loss applies."
     )
 
 

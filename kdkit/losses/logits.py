@@ -26,7 +26,6 @@ from kdkit.losses.arguments import (
     check_classes,
     check_labels,
     check_logits,
-    check_mask,
     check_pair,
     check_temperature,
     check_weight,
@@ -35,6 +34,7 @@ from kdkit.losses.arguments import (
     may_look,
     unit_length,
 )
+from kdkit.losses.rows import cross_entropy, finite_on_logits, mean_over_rows, relative_entropy
 
 
 class KDTerms(NamedTuple):
@@ -63,18 +63,20 @@ def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperatu
     >>> round(float(soft_cross_entropy(logits, logits)), 4)  # the entropy of (0.8808, 0.1192)
     0.3653
     """
-    log_s, log_t = _log_probabilities(student_logits, teacher_logits, temperature)
-    t = log_t.exp()
-    return _looked_at(-(t * _where_any(t, log_s)).sum(-1).mean(), student_logits, teacher_logits)
+    loss = mean_over_rows(cross_entropy, student_logits, teacher_logits, temperature)
+    return finite_on_logits(loss, student_logits, teacher_logits)
 
 
-def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+def kl_divergence(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, mask: Tensor | None = None
+) -> Tensor:
     """KL(teacher || student) = sum_i t_i (log t_i - log s_i): 0 exactly when the student matches the teacher.
 
     It is ``soft_cross_entropy`` minus the teacher's entropy. That entropy does not depend on the student, so both
     have the same gradient.
 
-    Parameters, shapes and errors as for ``soft_cross_entropy``. Returns a scalar tensor, without a factor T^2.
+    Parameters, shapes and errors as for ``soft_cross_entropy``; ``mask`` as for ``kd_loss``. Returns a scalar tensor,
+    without a factor T^2. With the two swapped: ``reverse_kl``.
     Source: Kullback and Leibler 1951; as a distillation loss in the code of DistilBERT (arXiv:1910.01108), whose
     section 2 gives the cross-entropy.
 
@@ -83,7 +85,8 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
     >>> float(kl_divergence(logits, logits))
     0.0
     """
-    return _looked_at(_kl(student_logits, teacher_logits, temperature), student_logits, teacher_logits)
+    loss = mean_over_rows(relative_entropy, student_logits, teacher_logits, temperature, mask)
+    return finite_on_logits(loss, student_logits, teacher_logits, mask)
 
 
 def hard_cross_entropy(student_logits: Tensor, labels: Tensor) -> Tensor:
@@ -136,7 +139,7 @@ def kd_loss(
     """
     weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
     terms = kd_terms(student_logits, teacher_logits, labels, temperature=temperature, mask=mask, **weights)
-    return _looked_at(terms.total, student_logits, teacher_logits, mask)
+    return finite_on_logits(terms.total, student_logits, teacher_logits, mask)
 
 
 def kd_terms(
@@ -161,7 +164,7 @@ def kd_terms(
     student_logits, teacher_logits = at_least_float32(student_logits), at_least_float32(teacher_logits)
     soft = hard = student_logits.new_zeros(())
     if soft_weight > 0:
-        soft = temperature**2 * _kl(student_logits, teacher_logits, temperature, mask)
+        soft = temperature**2 * mean_over_rows(relative_entropy, student_logits, teacher_logits, temperature, mask)
     if hard_weight > 0:
         assert labels is not None  # resolve_weights has refused that
         hard = hard_cross_entropy(student_logits, labels)
@@ -207,10 +210,10 @@ def dkd(
         _decoupled(logits.masked_fill(~counted.unsqueeze(-1), 0.0) / temperature, chosen)
         for logits in (at_least_float32(student_logits), at_least_float32(teacher_logits.detach()))
     )
-    target = _relative_entropy(s.target, t.target)
-    other = _relative_entropy(s.others, t.others).masked_fill(t.alone, 0.0)
+    target = relative_entropy(s.target, t.target)
+    other = relative_entropy(s.others, t.others).masked_fill(t.alone, 0.0)
     terms = _weighted_sum((target_weight, target), (other_weight, other))
-    return _looked_at(temperature**2 * masked_mean(terms, counted), student_logits, teacher_logits)
+    return finite_on_logits(temperature**2 * masked_mean(terms, counted), student_logits, teacher_logits)
 
 
 def dist(
@@ -244,7 +247,7 @@ def dist(
     student, teacher = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
     s, t = ((logits / temperature).softmax(-1).flatten(0, -2) for logits in (student, teacher))  # [N, C]
     between = inter_weight * (1 - _correlation(s, t)) + intra_weight * (1 - _correlation(s.T, t.T))
-    return _looked_at(temperature**2 * between, student_logits, teacher_logits)
+    return finite_on_logits(temperature**2 * between, student_logits, teacher_logits)
 
 
 def standardised(logits: Tensor) -> Tensor:
@@ -284,59 +287,10 @@ def resolve_weights(soft_weight: float | None, hard_weight: float | None, have_l
     return soft_weight, hard_weight
 
 
-def why_not_finite(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> str:
-    """What in these logits ``[..., C]`` makes a loss of them NaN or infinite, in words. On a GPU the host waits."""
-    if mask is not None:
-        student_logits, teacher_logits = student_logits[mask.bool()], teacher_logits[mask.bool()]  # [tokens, V]
-    for name, logits in ("teacher_logits", teacher_logits), ("student_logits", student_logits):
-        for kind, found in ("NaN", logits.isnan()), ("+inf", logits == math.inf):
-            if found.any():
-                return f"{name} hold {kind} in {int(found.any(-1).sum())} of {found[..., 0].numel()} rows."
-        if (logits == -math.inf).all(-1).any():
-            return f"{name} hold a row of only -inf, which rules every class out."
-    if (student_logits == -math.inf).any():
-        return (
-            "the student rules a class out (-inf) that the teacher or the label asks for. Rule out the same classes "
-            "in both."
-        )
-    return "the logits are finite, but too large for their dtype once divided by T, or their loss times T^2 is."
-
-
 def _weighted_sum(*terms: tuple[float, Tensor]) -> Tensor:
     """Leave out terms of weight 0 and factors of 1, so that "hard label alone" is the cross-entropy to the bit."""
     kept = [term if weight == 1 else weight * term for weight, term in terms if weight > 0]
     return kept[0] if len(kept) == 1 else kept[0] + kept[1]
-
-
-def _kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
-    if mask is not None:  # what stands elsewhere does not count, NaN included: a product would leave 0 * NaN
-        mask = check_mask(mask, student_logits)
-        student_logits = student_logits.masked_fill(~mask.unsqueeze(-1), 0.0)
-        teacher_logits = teacher_logits.masked_fill(~mask.unsqueeze(-1), 0.0)
-    return masked_mean(_relative_entropy(*_log_probabilities(student_logits, teacher_logits, temperature)), mask)
-
-
-def _log_probabilities(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """log s and log t."""
-    check_pair(student_logits, teacher_logits)
-    check_classes(student_logits)
-    temperature = check_temperature(temperature)
-    student, teacher = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
-    return F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
-
-
-def _relative_entropy(log_s: Tensor, log_t: Tensor) -> Tensor:
-    """KL(t || s) of each row ``[..., C]``: ``[...]``."""
-    t = log_t.exp()
-    return (t * (_where_any(t, log_t) - _where_any(t, log_s))).sum(-1)
-
-
-def _where_any(t: Tensor, logarithms: Tensor) -> Tensor:
-    """``logarithms``, but 0 where ``t`` is, so that their product is, as 0 log 0 = 0 says.
-
-    Before the product, not after it: 0 * -inf would be NaN, and leave NaN in the gradient.
-    """
-    return logarithms.masked_fill(t == 0, 0.0)
 
 
 class _Decoupled(NamedTuple):
@@ -364,10 +318,3 @@ def _correlation(s: Tensor, t: Tensor) -> Tensor:
     """The mean over rows of Pearson's correlation of ``s`` and ``t`` ``[N, K]``; 0 for rows without any spread."""
     s, t = (unit_length(centred(rows), least=1e-12) for rows in (s, t))
     return (s * t).sum(1).mean()
-
-
-def _looked_at(loss: Tensor, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-    """``loss``; where looking is free, a ``ValueError`` unless it is finite."""
-    if may_look(loss) and not math.isfinite(loss.item()):
-        raise ValueError(f"the loss is {loss.item()}: {why_not_finite(student_logits, teacher_logits, mask)}")
-    return loss

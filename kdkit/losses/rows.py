@@ -1,0 +1,90 @@
+"""What the divergences of two sets of logits are made of: log-probabilities, a number for each row, the mean of those.
+
+Rows are those of ``[B, C]``, or the tokens of ``[B, L, V]``.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdkit.losses.arguments import (
+    at_least_float32,
+    check_classes,
+    check_mask,
+    check_pair,
+    check_temperature,
+    masked_mean,
+    may_look,
+)
+
+
+def mean_over_rows(
+    divergence: Callable[[Tensor, Tensor], Tensor],
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The mean of ``divergence`` over the rows that ``mask`` selects: a scalar. ``ValueError`` for bad input.
+
+    ``divergence(log_s, log_t)`` of log-probabilities ``[..., C]`` at this temperature gives ``[...]``; logits,
+    temperature and mask are those of ``kd_loss``. The teacher gets no gradient.
+    """
+    check_pair(student_logits, teacher_logits)
+    check_classes(student_logits)
+    temperature = check_temperature(temperature)
+    pair = student_logits, teacher_logits.detach()
+    if mask is not None:  # what stands elsewhere does not count, NaN included: a product would leave 0 * NaN
+        mask = check_mask(mask, student_logits)
+        pair = tuple(logits.masked_fill(~mask.unsqueeze(-1), 0.0) for logits in pair)
+    log_s, log_t = (F.log_softmax(at_least_float32(logits) / temperature, -1) for logits in pair)
+    return masked_mean(divergence(log_s, log_t), mask)
+
+
+def cross_entropy(log_s: Tensor, log_t: Tensor) -> Tensor:
+    """-sum_i t_i log s_i of each row ``[..., C]``: ``[...]``."""
+    t = log_t.exp()
+    return -(t * where_any(t, log_s)).sum(-1)
+
+
+def relative_entropy(log_s: Tensor, log_t: Tensor) -> Tensor:
+    """KL(t || s) of each row ``[..., C]``: ``[...]``."""
+    t = log_t.exp()
+    return (t * (where_any(t, log_t) - where_any(t, log_s))).sum(-1)
+
+
+def where_any(t: Tensor, logarithms: Tensor) -> Tensor:
+    """``logarithms`` ``[..., C]``, but 0 where ``t`` is, so that their product is, as 0 log 0 = 0 says.
+
+    Before the product, not after it: 0 * -inf would be NaN, and leave NaN in the gradient.
+    """
+    return logarithms.masked_fill(t == 0, 0.0)
+
+
+def finite_on_logits(
+    loss: Tensor, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """``loss``, a scalar of logits ``[..., C]``; where looking is free, ``ValueError`` unless it is finite."""
+    if may_look(loss) and not math.isfinite(loss.item()):
+        raise ValueError(f"the loss is {loss.item()}: {why_not_finite(student_logits, teacher_logits, mask)}")
+    return loss
+
+
+def why_not_finite(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> str:
+    """What in these logits ``[..., C]`` makes a loss of them NaN or infinite, in words. On a GPU the host waits."""
+    if mask is not None:
+        student_logits, teacher_logits = student_logits[mask.bool()], teacher_logits[mask.bool()]  # [tokens, V]
+    for name, logits in ("teacher_logits", teacher_logits), ("student_logits", student_logits):
+        for kind, found in ("NaN", logits.isnan()), ("+inf", logits == math.inf):
+            if found.any():
+                return f"{name} hold {kind} in {int(found.any(-1).sum())} of {found[..., 0].numel()} rows."
+        if (logits == -math.inf).all(-1).any():
+            return f"{name} hold a row of only -inf, which rules every class out."
+    if (student_logits == -math.inf).any():
+        return (
+            "the student rules a class out (-inf) that the teacher or the label asks for. Rule out the same classes "
+            "in both."
+        )
+    return "the logits are finite, but too large for their dtype once divided by T, or their loss times T^2 is."
