@@ -1,6 +1,7 @@
 """The losses for models that write are what the course says: held against loops and numpy in float64."""
 
 import math
+import weakref
 from itertools import pairwise, product
 
 import numpy as np
@@ -22,6 +23,7 @@ from kdkit.losses import (
     top_k,
     top_k_kl,
 )
+from kdkit.losses import rows as rows_module
 
 property_test = settings(derandomize=True, deadline=None, max_examples=100)
 temperatures = st.one_of(st.sampled_from([0.2, 1.0, 4.0, 100.0]), st.floats(0.2, 100))
@@ -558,3 +560,49 @@ def test_inputs_are_left_as_they_were():
         before = [z.clone() for z in inputs]
         loss(*inputs[:2], mask=inputs[2])
         assert all(torch.equal(z, kept) for z, kept in zip(inputs, before, strict=True))
+
+
+# --------------------------------------------------------------------------------------- large vocabularies
+
+
+class Kept:
+    """What autograd keeps for the way back."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+@pytest.mark.parametrize("name", ["kl", "reverse", "jsd"])
+@pytest.mark.parametrize(("shape", "dtype"), [((11, 30), torch.float32), ((3, 7, 30), torch.bfloat16)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_large_logits_are_taken_in_pieces_and_give_the_same(name, shape, dtype, masked, monkeypatch):
+    student, teacher = (random_logits(*shape, seed=seed, dtype=torch.float32).to(dtype) for seed in range(2))
+    mask = (torch.arange(math.prod(shape[:-1])) % 3 > 0).view(shape[:-1]) if masked else None
+    if masked:
+        student[~mask] = math.nan
+    found = {}
+    for size in 2**24, 4 * 30 + 5:  # 4 rows at once
+        monkeypatch.setattr(rows_module, "PIECE", size)
+        waiting, z = weakref.WeakSet(), student.clone().requires_grad_()
+
+        def keep(tensor, waiting=waiting):
+            waiting.add(kept := Kept(tensor))
+            return kept
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept.tensor):
+            loss = LOSSES[name](z, teacher, mask=mask)
+        much = sum(kept.tensor.numel() for kept in waiting) / z.numel()
+        found[size] = loss, gradient(3 * loss, z), much
+    (whole, slope, much), (pieces, other, little) = found.values()
+    assert whole.item() == pieces.item() and whole.dtype == pieces.dtype
+    assert torch.allclose(slope, other, rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-6)
+    assert little == 1 and much >= 3, "of all that a loss computes, only the gradient waits for the way back"
+
+
+def test_in_pieces_a_loss_can_be_read_without_a_gradient(monkeypatch):
+    monkeypatch.setattr(rows_module, "PIECE", 20)
+    student, teacher = random_logits(9, 7), random_logits(9, 7, seed=1)
+    expected = mean_of(kl, student, teacher, 1.0, None)
+    assert reverse_kl(student, teacher).item() == pytest.approx(expected)
+    with torch.no_grad():
+        assert reverse_kl(student.requires_grad_(), teacher).item() == pytest.approx(expected)

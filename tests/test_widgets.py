@@ -16,7 +16,7 @@ from PIL import Image
 
 from kdkit import losses, models
 from kdkit.course import figures
-from kdkit.course.widgets import FlipBook, MorphPanel, ShapePanel, TemperaturePanel
+from kdkit.course.widgets import FlipBook, HumpsPanel, MorphPanel, ShapePanel, TemperaturePanel, humps
 from kdkit.course.widgets.bars import address
 from kdkit.course.widgets.morph import COVERED, STEPS
 from kdkit.course.widgets.shape import DEPTHS, WIDTHS
@@ -329,6 +329,75 @@ def test_a_flip_book_turns_its_pages():
         book.state = "three"
     with pytest.raises(ValueError, match="at least one page"):
         FlipBook({}, "Page")
+
+
+# ------------------------------------------------------------------------------- two humps and one Gaussian
+
+
+@pytest.fixture(scope="module")
+def two_humps():
+    return HumpsPanel()
+
+
+def found(panel, beta):
+    """Where each start comes to rest: a dict of start to ``Rest``."""
+    return {start: rest for rest in panel.rests[beta] for start in rest.starts}
+
+
+def test_the_forward_kl_covers_from_every_start_with_the_teachers_own_mean_and_deviation(two_humps):
+    [rest] = two_humps.rests[0]
+    mean = -3 * 0.6 + 3 * 0.4
+    assert rest.mean == pytest.approx(mean, abs=1e-3)
+    assert rest.deviation == pytest.approx((1 + 9 - mean**2) ** 0.5, abs=1e-3)
+    assert rest.gap == pytest.approx(0.248, abs=1e-3) and two_humps.teacher_gap == pytest.approx(0.0228, abs=1e-4)
+
+
+def test_the_reverse_kl_is_lowest_at_one_hump_and_yet_descent_from_the_forward_fit_stays_covering(two_humps):
+    rests = found(two_humps, 1)
+    assert [round(rests[start].loss, 3) for start in humps.STARTS] == [0.507, 0.911, 0.846]
+    assert rests["wide"].deviation > 2.5 and abs(rests["left"].mean + 3) < 0.1 and abs(rests["right"].mean - 3) < 0.1
+    assert all(found(two_humps, beta)["wide"].deviation > 2.5 for beta in humps.RESTS)
+    first = {beta: min(rests, key=lambda rest: rest.loss).starts for beta, rests in two_humps.rests.items()}
+    assert first[0.7][-1] == "wide" and first[0.8] == ("left",)  # the optimum commits; descent need not find it
+    assert found(two_humps, 0.1)["left"].deviation > 2.5 > found(two_humps, 0.2)["left"].deviation
+
+
+@pytest.mark.parametrize("beta", [0.2, 1])
+def test_small_steps_downhill_lead_to_the_places_that_are_kept(beta):
+    assert np.allclose(humps.descend(beta), humps.RESTS[beta], atol=2e-3)
+
+
+@pytest.mark.parametrize("beta", humps.RESTS)
+def test_no_step_from_a_resting_place_goes_down(two_humps, beta):
+    """The loss is that of kdkit.losses, with the places of the x axis as classes."""
+    ends = {0: losses.kl_divergence, 1: losses.reverse_kl}
+    density = 0.6 * (-((humps.X + 3) ** 2) / 2).exp() + 0.4 * (-((humps.X - 3) ** 2) / 2).exp()
+    teacher = density.log()[None]
+
+    def loss(mean, deviation):
+        student = (-0.5 * ((humps.X - mean) / deviation) ** 2)[None]
+        if beta in ends:
+            return ends[beta](student, teacher).item()
+        return losses.jensen_shannon(student, teacher, beta=beta).item() / (beta * (1 - beta))
+
+    for rest in two_humps.rests[beta]:
+        here = loss(rest.mean, rest.deviation)
+        assert rest.loss == pytest.approx(here, abs=1e-6)
+        for mean, deviation in ((0.05, 0), (-0.05, 0), (0, 0.05), (0, -0.05)):
+            assert loss(rest.mean + mean, rest.deviation + deviation) > here
+
+
+def test_the_humps_are_told_in_a_sentence_and_stand_without_a_kernel(two_humps):
+    assert two_humps.sentence.startswith(
+        "At beta 0, KL(teacher ‖ student): begun left or right or wide, it covers both"
+    )
+    two_humps.slider.value = 0.8
+    words = two_humps.sentence
+    assert "begun left, it keeps to the left one: mean -2.98" in words and "begun wide, it covers both humps" in words
+    assert "The loss is lowest where it keeps to the left one." in words and repr(two_humps) == f"HumpsPanel({words})"
+    assert two_humps._repr_mimebundle_()["text/html"].startswith('<img alt="At beta 0.8: begun left, it keeps')
+    assert len(two_humps.humps.sentences) == len(two_humps.humps.curves) == len(two_humps.slider.options)
+    two_humps.slider.value = 0
 
 
 # ----------------------------------------------------------------------------------------------- shape

@@ -1,11 +1,16 @@
 """What the divergences of two sets of logits are made of: log-probabilities, a number for each row, the mean of those.
 
-Rows are those of ``[B, C]``, or the tokens of ``[B, L, V]``.
+Rows are those of ``[B, C]``, or the tokens of ``[B, L, V]``. Log-probabilities, probabilities and products take
+several times the memory of the logits themselves, and a vocabulary may have 150,000 words. So where there are many
+numbers they are computed in pieces of some rows, and with each piece its gradient, which is all that is kept. Beside
+both sets of logits, the peak is then 3 times one of them for a KL, not 6, and 4 times for the JSD, not 19
+(``benchmarks/vocabulary.py``).
 """
 
 import math
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,6 +23,8 @@ from kdkit.losses.arguments import (
     masked_mean,
     may_look,
 )
+
+PIECE = 2**24  # numbers that are computed with at once: 64 MiB of each kind in float32
 
 
 def mean_over_rows(
@@ -35,12 +42,50 @@ def mean_over_rows(
     check_pair(student_logits, teacher_logits)
     check_classes(student_logits)
     temperature = check_temperature(temperature)
-    pair = student_logits, teacher_logits.detach()
-    if mask is not None:  # what stands elsewhere does not count, NaN included: a product would leave 0 * NaN
-        mask = check_mask(mask, student_logits)
-        pair = tuple(logits.masked_fill(~mask.unsqueeze(-1), 0.0) for logits in pair)
-    log_s, log_t = (F.log_softmax(at_least_float32(logits) / temperature, -1) for logits in pair)
-    return masked_mean(divergence(log_s, log_t), mask)
+    mask = None if mask is None else check_mask(mask, student_logits)
+
+    def of_rows(student, teacher, mask):
+        if mask is not None:  # what stands elsewhere does not count, NaN included: a product would leave 0 * NaN
+            student, teacher = (logits.masked_fill(~mask.unsqueeze(-1), 0.0) for logits in (student, teacher))
+        return divergence(*(F.log_softmax(at_least_float32(z) / temperature, -1) for z in (student, teacher)))
+
+    whole = student_logits, teacher_logits.detach(), mask
+    if student_logits.numel() <= PIECE or torch.compiler.is_compiling():
+        return masked_mean(of_rows(*whole), mask)
+    return _InPieces.apply(*whole, of_rows)
+
+
+class _InPieces(torch.autograd.Function):
+    """``masked_mean(of_rows(...), mask)``, the gradient of each piece computed as long as the piece is there."""
+
+    @staticmethod
+    def forward(ctx, student, teacher, mask, of_rows):
+        values = student.new_empty(student.shape[:-1], dtype=torch.promote_types(student.dtype, torch.float32))
+        weights = values.new_ones(()).expand_as(values) if mask is None else mask.to(values.dtype)
+        weights = weights / weights.sum()  # the gradient of the mean
+        slope = torch.empty_like(student) if ctx.needs_input_grad[0] else None
+        for piece in _pieces(student):
+            with torch.set_grad_enabled(slope is not None):
+                part = student[piece].detach().requires_grad_(slope is not None)
+                found = of_rows(part, teacher[piece], None if mask is None else mask[piece])
+            values[piece] = found.detach()
+            if slope is not None:
+                slope[piece] = torch.autograd.grad(found, part, weights[piece])[0]
+        ctx.save_for_backward(slope)
+        return masked_mean(values, mask)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        return ctx.saved_tensors[0] * grad, None, None, None
+
+
+def _pieces(logits):
+    """Indices of ``logits`` ``[..., C]`` that take them row by row, at most ``PIECE`` numbers at once."""
+    count, rows = logits.shape[-2], max(PIECE // logits.shape[-1], 1)
+    for start in range(0, count, rows):
+        here = slice(start, start + rows)
+        yield from ((b, here) for b in range(len(logits))) if logits.ndim == 3 else (here,)
 
 
 def cross_entropy(log_s: Tensor, log_t: Tensor) -> Tensor:

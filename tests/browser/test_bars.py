@@ -8,7 +8,7 @@ import ipywidgets
 import pytest
 import torch
 
-from kdkit.course.widgets import TemperaturePanel, bars, flipbook
+from kdkit.course.widgets import HumpsPanel, TemperaturePanel, bars, flipbook
 from kdkit.course.widgets.temperature import PRESETS, STOPS
 from kdkit.data.things import CLASSES
 
@@ -156,3 +156,29 @@ def test_a_flip_book_turns(show):
     assert page.locator("#here").inner_text() == "one"
     page.evaluate("() => { model.set('page', 1); model.save_changes(); }")
     assert page.locator("#here").inner_text() == "two"
+
+
+def test_the_humps_are_drawn_where_they_rest_at_every_stop(show):
+    panel = HumpsPanel()
+    page = show(panel.humps)
+    for stop, rests in enumerate(panel.rests.values()):
+        page.evaluate("stop => { model.set('stop', stop); model.save_changes(); }", stop)
+        assert page.locator(".kdkit-humps p").inner_text() == panel.humps.sentences[stop]
+        drawn = page.locator("path.student").evaluate_all("paths => paths.map((path) => path.getAttribute('d'))")
+        width, height = map(float, page.locator("svg").get_attribute("viewBox").split()[2:])
+        em = float(page.locator("svg").get_attribute("font-size"))
+        assert len(drawn) == len(rests)
+        for path, rest in zip(drawn, rests, strict=True):
+            points = [tuple(map(float, point.split())) for point in path[1:].split("L")]
+            for x, y in points:
+                place, ground = -9 + 18 * x / width, height - 2 * em
+                density = math.exp(-0.5 * ((place - rest.mean) / rest.deviation) ** 2) / (
+                    rest.deviation * math.sqrt(2 * math.pi)
+                )
+                assert (ground - y) / (ground - 3 * em) * 0.5 == pytest.approx(density, abs=3e-3)
+
+
+def test_a_drawing_of_humps_that_fails_says_so_in_place(show):
+    page = show(HumpsPanel().humps)
+    page.evaluate("() => { model.set('teacher', null); model.save_changes(); }")
+    assert page.get_by_role("alert").inner_text().startswith("This drawing failed:")

@@ -23,9 +23,10 @@ def page(n):
     return figures.lines([0, 1], {"a": [0, n]}, xlabel="x", ylabel="y"), f"It ends at {n}. " + "More. " * 60 * (n % 2)
 FlipBook({f"page {n}": page(n) for n in (1, 2, 3)}, "Page")
 """,
+    "HumpsPanel()",
     "ShapePanel(lambda layers, flops: 1e-3 * layers + 1e-12 * flops, tokens=16)",
 )
-TEMPERATURE, MORPH, BOOK, SHAPE = range(4)
+TEMPERATURE, MORPH, BOOK, HUMPS, SHAPE = range(5)
 POINTS = 96 / 72  # pixels a point
 
 # The smallest letters of a panel, in pixels as they are shown, and the words in them.
@@ -77,7 +78,7 @@ def test_the_panels_use_the_width_of_their_place(at, width, height):
     for panel in at(width, height):
         place = panel.bounding_box()
         assert place["width"] > 0.85 * width
-        for part in panel.locator(".widget-slider, .kdkit-bars svg, .kdkit-page img, table").all():
+        for part in panel.locator(".widget-slider, .kdkit-bars svg, .kdkit-humps svg, .kdkit-page img, table").all():
             assert right_edge(part) >= place["x"] + 0.97 * place["width"]
 
 
@@ -96,7 +97,13 @@ def test_no_letters_of_a_panel_are_smaller_than_11_points(at, width, height):
 # In a window as wide as these, some sentences of the panel want a line more than others.
 @pytest.mark.parametrize(
     ("number", "width", "stops", "pause"),
-    [(TEMPERATURE, 960, 32, 20), (MORPH, 1240, 51, 100), (BOOK, 900, 3, 20), (SHAPE, 920, 12, 150)],
+    [
+        (TEMPERATURE, 960, 32, 20),
+        (MORPH, 1240, 51, 100),
+        (BOOK, 900, 3, 20),
+        (HUMPS, 960, 13, 20),
+        (SHAPE, 920, 12, 150),
+    ],
 )
 def test_a_panel_keeps_its_size_when_its_sentence_changes(at, shown, number, width, stops, pause):
     panel = at(width, 800)[number]
@@ -112,8 +119,8 @@ def test_a_panel_keeps_its_size_when_its_sentence_changes(at, shown, number, wid
 
 
 def test_a_screen_reader_hears_what_a_slider_is_and_where_it_stands(at, shown):
-    said = [["Temperature 0.2", "How far 0.00", "Page page 1", "Depth, layers 1", "Width 64"]]
-    said.append(["Temperature 0.3", "How far 0.02", "Page page 2", "Depth, layers 2", "Width 128"])
+    said = [["Temperature 0.2", "How far 0.00", "Page page 1", "Beta 0, forward KL", "Depth, layers 1", "Width 64"]]
+    said.append(["Temperature 0.3", "How far 0.02", "Page page 2", "Beta 0.05", "Depth, layers 2", "Width 128"])
     sliders = [slider for panel in at(1280, 800) for slider in panel.get_by_role("slider").all()]
     for key, wanted in zip(("Home", "ArrowRight"), said, strict=True):
         for slider, words in zip(sliders, wanted, strict=True):

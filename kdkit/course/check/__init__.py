@@ -10,6 +10,7 @@ from kdkit.course.check.features import gram, other_classes, projected_hint
 from kdkit.course.check.judging import Verdict, guess
 from kdkit.course.check.loss import kd_loss, kl_divergence, sequence_kl, soft_cross_entropy
 from kdkit.course.check.record import progress
+from kdkit.course.check.sequences import on_policy, reverse_kl, shift_and_mask, top_k_tail
 from kdkit.course.check.shape import student_in_budget
 from kdkit.course.check.step import kd_step
 from kdkit.course.check.targets import entropy, mean_soft_targets, second_choice, soft_targets
@@ -32,12 +33,16 @@ __all__ = [
     "margin_of_error",
     "masked_lm",
     "mean_soft_targets",
+    "on_policy",
     "other_classes",
     "progress",
     "projected_hint",
+    "reverse_kl",
     "second_choice",
     "sequence_kl",
+    "shift_and_mask",
     "soft_cross_entropy",
     "soft_targets",
     "student_in_budget",
+    "top_k_tail",
 ]

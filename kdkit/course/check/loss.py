@@ -19,8 +19,20 @@ def _itself(t):
     return t
 
 
-def _each(s, z, t, *, swap=False, log=True, dim=-1, student_t=_itself, teacher_t=_itself, weights=None, entropy=True):
-    """The terms of KL(teacher || student) of logits ``[..., C]``, not added up: the right ones, or with mistakes.
+def each_term(
+    s: Tensor,
+    z: Tensor,
+    t: float,
+    *,
+    swap: bool = False,
+    log: bool = True,
+    dim: int = -1,
+    student_t: Callable = _itself,
+    teacher_t: Callable = _itself,
+    weights: Callable | None = None,
+    entropy: bool = True,
+) -> Tensor:
+    """The terms of KL(teacher || student) of logits ``[..., C]``, not added up, ``[..., C]``: right, or with mistakes.
 
     ``swap``: the two networks. ``log``: log_softmax on the student's side. ``dim``: of the softmax. ``student_t``,
     ``teacher_t``: what stands in place of T. ``weights(z, T)``: in place of the teacher's probabilities. ``entropy``:
@@ -68,9 +80,9 @@ IMAGE_CHANGES: dict[str, dict[str, Any]] = {
 def kl_with(*, factor: Callable = _one, over: Callable = _mean_of_images, **change: Any) -> Callable:
     """A function of student and teacher logits ``[B, C]`` and T: KL(teacher || student), or with mistakes.
 
-    ``factor(T)`` before it; ``over``: how its terms ``[B, C]`` become a scalar; ``change``: see ``_each``.
+    ``factor(T)`` before it; ``over``: how its terms ``[B, C]`` become a scalar; ``change``: see ``each_term``.
     """
-    return lambda s, z, t: factor(t) * over(_each(s, z, t, **change))
+    return lambda s, z, t: factor(t) * over(each_term(s, z, t, **change))
 
 
 KL_MISTAKES = judging.two_at_once(
@@ -96,7 +108,7 @@ def kl_divergence(function: Callable) -> Verdict:
 
 def _cross_entropy(*, sign=1, over=_mean_of_images, student=lambda s: s, entropy=False, **change):
     """A function of student and teacher logits ``[B, C]``: the soft cross-entropy, or with mistakes."""
-    return lambda s, z: sign * over(_each(student(s), z, 1.0, entropy=entropy, **change))
+    return lambda s, z: sign * over(each_term(student(s), z, 1.0, entropy=entropy, **change))
 
 
 CROSS_ENTROPY_MISTAKES = judging.two_at_once(
@@ -145,7 +157,7 @@ def _square(t):
 
 def _kd(*, factor=_square, soft=_itself, hard=lambda w: 1 - w, label=_label_loss, over=_mean_of_images, **change):
     """A function of student and teacher logits, labels ``[B]``, T and the soft term's weight: the loss, or mistakes."""
-    return lambda s, z, y, t, w: soft(w) * factor(t) * over(_each(s, z, t, **change)) + hard(w) * label(s, z, y, t)
+    return lambda s, z, y, t, w: soft(w) * factor(t) * over(each_term(s, z, t, **change)) + hard(w) * label(s, z, y, t)
 
 
 def weighted_loss(s: Tensor, z: Tensor, y: Tensor, t: float, w: float) -> Tensor:
@@ -213,38 +225,37 @@ def kd_loss(function: Callable) -> Verdict:
     return and_trains(verdict, function, cases[0], weighted_loss, shielded=True)
 
 
-def _mean_of_tokens(each, m):
+def mean_of_tokens(each: Tensor, m: Tensor) -> Tensor:
+    """Terms ``[B, L, V]`` added over the words, then the mean over the tokens of the mask ``[B, L]``: a scalar."""
     return each.sum(-1)[m].mean()
 
 
-def _sequence(*, factor=_one, over=_mean_of_tokens, **change):
+def _sequence(*, factor=_one, over=mean_of_tokens, **change):
     """A function of student and teacher logits ``[B, L, V]``, a mask ``[B, L]`` and T: KL a token, or with mistakes."""
-    return lambda s, z, m, t: factor(t) * over(_each(s, z, t, **change), m)
+    return lambda s, z, m, t: factor(t) * over(each_term(s, z, t, **change), m)
 
 
+TOKEN_CHANGES: dict[str, dict[str, Any]] = {
+    words.PADDING: {"over": lambda each, m: each.sum(-1).mean()},
+    "you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone, so long ones weigh more. Divide by "
+    "the number of tokens, mask.sum()": {"over": lambda each, m: each[m].sum() / len(m)},
+    "padding counts, and you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone": {
+        "over": lambda each, m: each.sum() / len(m)
+    },
+    words.MEAN_OF_ALL: {"over": lambda each, m: (each.sum(-1) * m).mean()},
+    "padding counts, and you averaged over the words of the vocabulary too": {"over": lambda each, m: each.mean()},
+    "you averaged over the words of the vocabulary too: it is a sum over them": {
+        "over": lambda each, m: each[m].mean()
+    },
+    words.MASK_TURNED: {"over": lambda each, m: mean_of_tokens(each, ~m if (~m).any() else m)},
+    words.PER_SENTENCE: {"over": lambda each, m: ((each.sum(-1) * m).sum(1) / m.sum(1)).mean()},
+    words.TOKENS_NOT_DIVIDED: {"over": lambda each, m: each[m].sum()},
+    words.PER_TOKEN: {"over": lambda each, m: each.sum(-1)[m]},
+    words.OVER_TOKENS: {"dim": 1},
+}
 SEQUENCE_MISTAKES = judging.two_at_once(
     _sequence,
-    {
-        words.PADDING: {"over": lambda each, m: each.sum(-1).mean()},
-        "you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone, so long ones weigh more. Divide by "
-        "the number of tokens, mask.sum()": {"over": lambda each, m: each[m].sum() / len(m)},
-        "padding counts, and you divided by the sentences: 'batchmean' on [B, L, V] divides by B alone": {
-            "over": lambda each, m: each.sum() / len(m)
-        },
-        words.MEAN_OF_ALL: {"over": lambda each, m: (each.sum(-1) * m).mean()},
-        "padding counts, and you averaged over the words of the vocabulary too": {"over": lambda each, m: each.mean()},
-        "you averaged over the words of the vocabulary too: it is a sum over them": {
-            "over": lambda each, m: each[m].mean()
-        },
-        words.MASK_TURNED: {"over": lambda each, m: _mean_of_tokens(each, ~m if (~m).any() else m)},
-        words.PER_SENTENCE: {"over": lambda each, m: ((each.sum(-1) * m).sum(1) / m.sum(1)).mean()},
-        words.TOKENS_NOT_DIVIDED: {"over": lambda each, m: each[m].sum()},
-        words.PER_TOKEN: {"over": lambda each, m: each.sum(-1)[m]},
-        words.OVER_TOKENS: {"dim": 1},
-        words.SQUARE: {"factor": _square},
-        words.NAN: {"factor": lambda t: math.nan},
-        **SOFT_CHANGES,
-    },
+    {**TOKEN_CHANGES, words.SQUARE: {"factor": _square}, words.NAN: {"factor": lambda t: math.nan}, **SOFT_CHANGES},
 )
 
 
