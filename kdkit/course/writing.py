@@ -138,12 +138,10 @@ def errors(student: PreTrainedModel, count: int = 2000) -> dict[str, list[float]
 
 
 def verdict_on_errors(found: dict[str, list[float]]) -> str:
-    """A title for ``errors``: where the student is further off on its own prefixes than on the teacher's."""
-    theirs, own = found.values()
-    place = max(range(len(own)), key=lambda at: own[at] - theirs[at])
-    if own[place] < 1.1 * theirs[place]:
-        return "On its own prefixes the student is no further off than on the teacher's"
-    return f"At token {place + 1} the student is {own[place] / theirs[place]:.1f} times as far off on its own prefixes"
+    """A title for ``errors``: how far off the student is over a whole answer."""
+    return "Over an answer the student is off by " + ", ".join(
+        f"{sum(values):.2f} nats on {name}" for name, values in found.items()
+    )
 
 
 def next_logits(network: PreTrainedModel, text: str) -> Tensor:
@@ -201,14 +199,17 @@ def cut(teacher_logits: Tensor, k: int) -> dict[str, dict[str, str]]:
     """What three losses of the teacher's ``k`` likeliest tokens say of two students: a table. Logits ``[1, V]``."""
     known = losses.top_k(teacher_logits, k)
     mass = known.log_probabilities.exp().sum()
-    sure = torch.full_like(teacher_logits, -1e4).scatter(-1, known.indices, known.log_probabilities)
+    sure = torch.full_like(teacher_logits, -15.0).scatter(-1, known.indices, known.log_probabilities)
     rows = {}
-    for name, student in {"says what the teacher says": teacher_logits, f"says nothing but these {k}": sure}.items():
+    for name, student in {
+        "says what the teacher says": teacher_logits,
+        f"says hardly anything but these {k}": sure,
+    }.items():
         log_s = student.log_softmax(-1).gather(-1, known.indices)
         bare = (known.log_probabilities.exp() * (known.log_probabilities - log_s)).sum().item()
         rows[name] = {
             "gives the others": f"{1 - log_s.exp().sum():.1%}",
-            "bare sum": f"{bare:.3f}",
+            "bare sum": f"{round(bare, 3) + 0.0:.3f}",  # no -0.000
             "renormalised": f"{losses.top_k_kl(student, *known, tail=False).abs():.3f}",
             "with a tail": f"{losses.top_k_kl(student, *known).abs():.3f}",
         }
@@ -226,9 +227,27 @@ def gains(
     return {arm: studies.generators.gain(result, size, arm, baseline, measure) for arm in arms}
 
 
-def best(result: dict, measure: str, size: str = "32x1") -> str:
-    """Which of the four fields has the highest mean of ``measure``."""
-    return max(FIELDS, key=lambda arm: _mean(result, size, arm, measure))
+def gains_of_all(result: dict, measure: str) -> dict[str, metrics.Paired]:
+    """The gains of the three other fields over "forward", of students of all sizes; a name says the arm and the width."""
+    return {
+        f"{arm} ({_width(size)})": pair
+        for size in sizes(result)
+        for arm, pair in gains(result, measure, size=size).items()
+    }
+
+
+def moves(result: dict, measure: str) -> str:
+    """Which of the two choices changes ``measure`` more, "prefixes" or "divergence": mean sizes of both changes."""
+    changes: dict[str, list[float]] = {"prefixes": [], "divergence": []}
+    for size in sizes(result):
+        mean = {field: _mean(result, size, field, measure) for field in FIELDS}
+        changes["prefixes"] += [abs(mean[f"own, {kl}"] - mean[kl]) for kl in ("forward", "reverse")]
+        changes["divergence"] += [abs(mean[f"{who}forward"] - mean[f"{who}reverse"]) for who in ("", "own, ")]
+    return max(changes, key=lambda choice: statistics.mean(changes[choice]))
+
+
+def _width(size):
+    return f"width {size.split('x')[0]}"
 
 
 def verdict(found: dict[str, metrics.Paired], measure: str, baseline: str = "forward") -> str:
@@ -242,10 +261,14 @@ def verdict(found: dict[str, metrics.Paired], measure: str, baseline: str = "for
     return f"{sentence[0].upper()}{sentence[1:]}, against {baseline}"
 
 
-def by_time(result: dict, size: str = "32x1") -> dict[str, metrics.Paired]:
+def by_time(result: dict) -> dict[str, metrics.Paired]:
     """The gains of "own, reverse" over "reverse, longer", which takes about as many seconds, in both measures."""
     own, longer = BY_TIME
-    return {name: gains(result, name, [own], longer, size)[own] for name in ("validity", "coverage")}
+    return {
+        f"{measure} ({_width(size)})": gains(result, measure, [own], longer, size)[own]
+        for measure in ("validity", "coverage")
+        for size in sizes(result)
+    }
 
 
 def verdict_by_time(found: dict[str, metrics.Paired]) -> str:
@@ -273,8 +296,12 @@ def _mean(result, size, arm, measure):
 
 
 def points(result: dict, size: str = "32x1") -> tuple[list[float], list[float], list[str]]:
-    """Validity and coverage in percent of the start and all arms, means over seeds, and their names."""
+    """Validity and coverage in percent, means over seeds, of the start and all arms but "greedy answers": and names.
+
+    That one covers so little that the others could not be told apart beside it.
+    """
     names = [studies.generators.START, *studies.generators.arms(result, size)]
+    names.remove("greedy answers")
     both = [[100 * _mean(result, size, arm, measure) for arm in names] for measure in ("validity", "coverage")]
     return both[0], both[1], names
 
