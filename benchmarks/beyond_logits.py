@@ -4,10 +4,12 @@
 
 Every method gets six tries on validation images, by the students of one more seed: three learning rates with the weight
 of its paper, then three other weights with the best of these rates. Labels alone and plain distillation, which have no
-weight to tune, get six rates; "kd, tuned" gives plain distillation the same six tries as the others. Then five students
-each, with the best of the six; at last five with the best rate for the paper's weight, where that is another. All
-students of a seed begin with the same weights and see the same images in the same order and views. The last epoch
-counts, and what is tuned never looks at the test images. What stands in the JSON file is not trained again.
+weight to tune, get six rates; "kd, tuned" gives plain distillation the same six tries as the others. If the best of the
+six has the smallest or the largest of its rates, one beyond it is tried, too. Then five students each, with the best;
+at last five with the best rate for the paper's weight, where that is another. All students of a seed begin with the
+same weights and see the same images in the same order and views. The last epoch counts, and what is tuned never looks
+at the test images. The setting that is twice as long is not tuned, but takes what was best in the short one. What
+stands in the JSON file is not trained again.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kdkit import losses, models, studies, training, zoo
-from kdkit.data import things
+from kdkit.data import cifar10, things
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.views import Views
 from kdkit.measure import machine, metrics, profiling
@@ -32,10 +34,11 @@ from torch import nn
 LAYERS = {"middle": "stages.1", "last": "stages.2"}
 STUDENT = (8, 3)
 BATCH = 50
-RATES = (0.1, 0.3, 0.9)
-FINER_RATES = (0.1, 0.2, 0.3, 0.5, 0.9, 1.5)
+RATES = (0.03, 0.1, 0.3, 0.9, 2.7)  # the first and the last only where the best of the others is beside it
+FINER_RATES = (0.03, 0.1, 0.2, 0.3, 0.5, 0.9, 1.5, 4.5)  # so here, too
 FACTORS = (1 / 25, 1 / 5, 5)  # of the paper's weight
 SEATS = ("chair", "armchair", "sofa", "stool")
+TEACHERS = {"things": "things-teacher", "cifar10": "cifar10-teacher"}
 SEEDS = {"train": 71, "val": 72, "test": 73, "teacher": 74}
 
 
@@ -122,12 +125,17 @@ class Grouped(nn.Module):
 
 @dataclass(frozen=True)
 class Setting:
-    """One question: so many training images ``per_class``, ``epochs``, the ``methods``, and beside what they stand."""
+    """One question: so many training images ``per_class``, ``epochs``, the ``methods``, and beside what they stand.
+
+    ``tuned_in``: the setting whose best rates and weights it takes; None if it has its own.
+    """
 
     per_class: int
     epochs: int
     methods: tuple[str, ...]
     beside: str = "kd"
+    data: str = "things"
+    tuned_in: str | None = None
 
 
 SETTINGS = {
@@ -136,6 +144,8 @@ SETTINGS = {
     "ten classes": Setting(10, 120, ("kd", *FEATURES)),  # the same images as for two classes
     "other classes": Setting(30, 80, tuple(FEATURES), beside="labels"),
     "things, more images": Setting(100, 16, ("kd", *FEATURES, *INSTEAD)),
+    "things, twice as long": Setting(30, 80, ("kd", "hint", "pkt", "dist"), tuned_in="things"),
+    "cifar10": Setting(1000, 4, ("kd", "hint", "pkt", "dkd", "log-sum"), data="cifar10"),  # all nine take too long
 }
 
 
@@ -157,11 +167,15 @@ def relabelled(data, classes, number):
 
 def prepare(name):
     """The data of a setting, and its teacher with its features."""
-    data = things_of(SETTINGS[name].per_class)
+    setting = SETTINGS[name]
+    if setting.data == "cifar10":
+        some = cifar10().first(setting.per_class * 10)
+        return replace(some, views=Views(flip=True, shift=0)), models.Features(zoo.load(TEACHERS["cifar10"]), **LAYERS)
+    data = things_of(setting.per_class)
     if name == "other classes":
         known, new = things.CLASSES[::2], things.CLASSES[1::2]
         return relabelled(data, new, numbers(new)), models.Features(teacher_of(known), **LAYERS)
-    teacher = models.Features(zoo.load("things-teacher"), **LAYERS)
+    teacher = models.Features(zoo.load(TEACHERS["things"]), **LAYERS)
     if name == "two classes":
         seat = torch.tensor([label in SEATS for label in things.CLASSES])
         return relabelled(data, ("something else", "a seat"), seat.long()), Grouped(teacher, seat.tolist())
@@ -191,28 +205,33 @@ class Study:
     def run(self, seeds):
         """Tuned students of all methods, and what a step costs."""
         for method in ("labels", *self.setting.methods):
-            self.tune(method)
+            if self.setting.tuned_in is None:
+                self.tune(method)
             for arm in ("kd", "kd, tuned") if method == "kd" else (method,):
                 self.report(arm, seeds)
         self.ledger.row({"about": self.name}, self.described)
 
     def run_papers(self, seeds):
         """The same with the papers' weights, where these were not the best."""
-        for method in self.setting.methods:
+        for method in self.setting.methods if self.setting.tuned_in is None else ():
             self.report("kd, tuned" if method == "kd" else method, seeds, papers=True)
 
     def tune(self, method):
-        """Six tries on validation images; plain distillation gets six with its usual weight, too."""
+        """Six tries on validation images, or seven; plain distillation gets them with its usual weight, too."""
         weight = WEIGHTS.get(method)
-        for rate in FINER_RATES if method in methods.PLAIN else ():
-            self.tried(method, weight, rate)
+        if method in methods.PLAIN:
+            self.further([self.tried(method, weight, rate) for rate in FINER_RATES[1:-1]], FINER_RATES)
         if method == "labels":
             return
-        for rate in RATES:
-            self.tried(method, weight, rate)
-        best = self.chosen("kd, tuned" if method == "kd" else method, papers=True)
-        for factor in FACTORS:
-            self.tried(method, factor * weight, best["lr"])
+        found = [self.tried(method, weight, rate) for rate in RATES[1:-1]]
+        rate = methods.best_of(found)["lr"]
+        self.further(found + [self.tried(method, factor * weight, rate) for factor in FACTORS], RATES)
+
+    def further(self, found, rates):
+        """One more try, with the first or the last of ``rates``, where the best of ``found`` has the one beside it."""
+        best, beyond = methods.best_of(found), {rates[1]: rates[0], rates[-2]: rates[-1]}
+        if best["lr"] in beyond:
+            self.tried(best["method"], best["weight"], beyond[best["lr"]])
 
     def chosen(self, arm, papers=False):
         return methods.chosen({**self.ledger.about, "rows": self.ledger.rows}, self.name, arm, papers)
@@ -279,12 +298,16 @@ class Study:
         """What all students of the setting have in common, and what a step costs with each method: a dict."""
         steps = self.setting.epochs * len(self.data.train) // BATCH
         about = {"images": len(self.data.train), "steps": steps}
+        if self.data.source:
+            about["source"] = self.data.source
         if self.setting.beside == "kd":  # else it knows other classes
             about["teacher_accuracy"] = accuracy(self.teacher, self.data.test)
         return about | {"costs": self.costs()}
 
     def costs(self):
-        """Milliseconds of a step with each method, measured in turns, and how many weights learn beside the student."""
+        """What a step costs with each method: milliseconds, measured in turns, the weights that learn beside the
+        student, and the bytes that are kept until the backward pass, features among them.
+        """
         student = self.student(seed=0)
         batch = next(recipe.ImageBatches(self.data, BATCH, 0, torch.device("cpu")).epoch(0))
         optimizer = torch.optim.SGD(student.parameters(), lr=0.0)
@@ -295,7 +318,9 @@ class Study:
             taught = {} if method == "labels" else {"teacher": self.teacher, "cache": self.cache}
             steps[method] = lambda loss=loss, taught=taught: step(student, batch, loss, optimizer, **taught)
         taken = profiling.latency(steps)
-        return {m: {"ms": round(1000 * taken[m].median, 2), "more_weights": more[m]} for m in steps}
+        own = [*student.parameters(), *student.buffers()]
+        kept = {method: profiling.kept_for_backward(call, without=own) for method, call in steps.items()}
+        return {m: {"ms": round(1000 * taken[m].median, 2), "more_weights": more[m], "kept": kept[m]} for m in steps}
 
 
 def accuracy(student, part):
@@ -326,14 +351,18 @@ def table(result):
         teacher = f", teacher {found['teacher_accuracy']:.1%}" if "teacher_accuracy" in found else ""
         yield f"{setting}: {found['images']} images, {found['steps']} steps{teacher}"
         yield ""
-        yield f"| arm | weight | rate | test accuracy | gain over {baseline} | with the paper's weight | ms a step |"
-        yield "|---|---|---|---|---|---|---|"
+        yield (
+            f"| arm | weight | rate | test accuracy | gain over {baseline} | with the paper's weight | ms a step | "
+            f"more kB |"
+        )
+        yield "|---|---|---|---|---|---|---|---|"
         for arm in methods.arms(result, setting):
             best, values = methods.chosen(result, setting, arm), methods.accuracies(result, setting, arm)
             weight = "-" if best["weight"] is None else f"{best['weight']:g}"
             yield (
                 f"| {arm} | {weight} | {best['lr']:g} | {statistics.mean(values):.2%} | {in_points(gains.get(arm))} | "
-                f"{in_points(published.get(arm))} | {found['costs'][best['method']]['ms']:.1f} |"
+                f"{in_points(published.get(arm))} | {found['costs'][best['method']]['ms']:.1f} | "
+                f"{methods.more_bytes(found['costs'], best['method'], baseline) / 1000:.0f} |"
             )
         yield ""
 
@@ -348,8 +377,9 @@ def about():
     optimizer["longest_gradient"] = recipe.MAX_GRAD_NORM
     settings = {name: asdict(setting) for name, setting in SETTINGS.items()}
     settings |= {"student": STUDENT, "batch_size": BATCH, "seeds": SEEDS, "layers": LAYERS, "optimizer": optimizer}
-    found = {"experiment": "beyond logits", "settings": settings, "weights": WEIGHTS, "rates": [RATES, FINER_RATES]}
-    found |= {"factors": FACTORS, "teacher": zoo.card("things-teacher")["sha256"], "temperature": 4.0}
+    found = {"experiment": "beyond logits", "settings": settings, "weights": WEIGHTS, "factors": FACTORS}
+    found |= {"rates": [RATES, FINER_RATES], "temperature": 4.0}
+    found["teacher"] = {data: zoo.card(name)["sha256"] for data, name in TEACHERS.items()}
     return found | {"device": "cpu", "versions": machine.versions()}
 
 

@@ -73,6 +73,14 @@ BRACKETS = [
     ("reverse", "whole text"),
 ]
 BRACKET_SEEDS, WAY_BACK_SEEDS = 3, 5
+PAIRS = (
+    ("teacher calls", "own, reverse", "reverse"),
+    ("teacher calls", "half own, reverse", "reverse"),
+    ("time", "own, reverse", "reverse, longer"),
+    ("time", "own, reward to go", "reverse, longer"),
+    ("time", "own, reverse", "labels, longer"),
+)
+MEASURES = ("validity", "coverage", "forward_kl", "reverse_kl")
 MOVES = (5, 10, 20, 40)  # before which of them the student is off the track
 WAY_BACK = {  # prefixes, KL and whether the teacher knows the way back, of the second half of the steps
     "teacher's": ("teacher", "forward", True),
@@ -239,9 +247,14 @@ def sums_table(result, student):
             f"{means['coverage']:.3f} | {gains[1]} | {shown} | {cost[0]:.0f} | {cost[1]:.1f} |"
         )
     yield ""
-
-
-MEASURES = ("validity", "coverage", "forward_kl", "reverse_kl")
+    yield "| at equal | arm | against | validity | coverage |"
+    yield "|---|---|---|---|---|"
+    for what, arm, other in PAIRS:
+        gains = [
+            in_words(studies.generators.gain(result, student, arm, other, name)) for name in ("validity", "coverage")
+        ]
+        yield f"| {what} | {arm} | {other} | {' | '.join(gains)} |"
+    yield ""
 
 
 def in_words(pair):

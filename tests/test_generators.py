@@ -358,6 +358,7 @@ def test_the_study_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatc
     few["own, reverse"] = benchmark.Arm("reverse", 1.0)
     few["labels, longer"] = benchmark.Arm("labels", epochs=3, rate_of="labels")
     monkeypatch.setattr(benchmark, "ARMS", few)
+    monkeypatch.setattr(benchmark, "PAIRS", [("time", "own, reverse", "labels, longer")])
     monkeypatch.setattr(benchmark, "STUDENTS", {"4x1": (4, 1)})
     monkeypatch.setattr(benchmark, "START", {"epochs": 1, "lr": 1e-2})
     monkeypatch.setattr(benchmark, "POOL", 128)
@@ -400,3 +401,26 @@ def test_the_page_says_what_the_study_found():
         for arm in studies.generators.arms(result, student):
             assert len(studies.generators.by_seed(result, student, arm, "validity")) == 5, (student, arm)
             assert len(studies.generators.tries(result, student, arm)) == 3, (student, arm)
+
+
+@pytest.mark.parametrize("student", benchmark.STUDENTS)
+def test_what_the_page_says_of_both_students_holds(student):
+    result = measured.load("generators")
+
+    def gain(arm, measure, other="forward"):
+        return studies.generators.gain(result, student, arm, other, measure)
+
+    assert gain("reverse", "validity").low > 0 and max(gain("reverse", "coverage").differences) < 0
+    assert (gain("reverse", "coverage").high < 0) == (student == "16x1")
+    assert gain("jensen-shannon", "validity").low > 0 and gain("jensen-shannon", "coverage").mean > -0.02
+    for arm in "own, reverse", "half own, reverse":
+        pair = gain(arm, "validity", "reverse")
+        assert pair.low < 0 < pair.high
+    assert gain("own, reverse", "validity", "reverse, longer").high < 0
+    assert max(gain("own, forward", "validity").differences) < 0
+    assert gain("own, reward to go", "validity").low > 0 > gain("own, reward to go", "coverage").high
+    assert gain("greedy answers", "validity").high < 0 and gain("greedy answers", "coverage").high < -0.4
+    assert gain("labels, longer", "coverage", "reverse, longer").low > 0
+    for measure in ("validity", "coverage") if student == "32x1" else ():
+        found = {arm: gain(arm, measure).mean for arm in studies.generators.arms(result, student)}
+        assert max(found, key=found.__getitem__) == "labels, longer"

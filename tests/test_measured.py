@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 
 import pytest
@@ -423,16 +423,23 @@ def test_features_and_other_losses():
     result = measured.load("beyond-logits")
     lines = list(beyond_logits.table(result))
     assert len(lines) > 40 and [line for line in lines if line not in PAGE] == []
-    assert result["settings"] == beyond_logits.about()["settings"] | {
-        name: json.loads(json.dumps(asdict(setting))) for name, setting in beyond_logits.SETTINGS.items()
-    } | {"student": list(beyond_logits.STUDENT)}
-    assert result["teacher"] == zoo.card("things-teacher")["sha256"]
-    assert result["weights"] == beyond_logits.WEIGHTS
+    about = json.loads(json.dumps(beyond_logits.about()))
+    assert {name: result[name] for name in about.keys() - {"versions"}}.items() <= about.items()
     for setting, arm in measured_arms(result):
-        assert len(studies.methods.tries(result, setting, arm)) == 6, arm
         assert len(studies.methods.accuracies(result, setting, arm)) == 5, arm
+        tries = studies.methods.tries(result, setting, arm)
+        rates = result["rates"][arm in studies.methods.PLAIN]
+        six = [row for row in tries if row["lr"] in rates[1:-1]]
+        at_an_end = studies.methods.best_of(six)["lr"] in (rates[1], rates[-2])
+        assert len(six) == 6 and len(tries) == 6 + at_an_end, (setting, arm)
     tuning = [row for row in result["rows"] if row.get("seed") == studies.TUNING_SEED]
     assert not any("accuracy" in row for row in tuning)  # nothing was seen of the test images
+    beyond = [row for row in tuning if row["lr"] in (0.03, 2.7, 4.5)]
+    chosen = [
+        studies.methods.chosen(result, *arm) for arm in measured_arms(result) if arm[0] != "things, twice as long"
+    ]
+    [better] = [row for row in beyond if row in chosen]
+    assert (len(beyond), better["setting"], better["method"]) == (20, "two classes", "standardised")
 
 
 def measured_arms(result):
@@ -462,10 +469,16 @@ def test_notebook_07_says_no_more_than_these_results():
     assert methods.chosen(result, "things", "kd, tuned")["weight"] == 0.9
     assert len(methods.gains(result, "things", "labels")) == 10  # among them kd, tuned
     five = methods.accuracies(result, "things", "kd")
-    assert max(five) - min(five) > max(abs(gains[name].mean) for name in beyond_logits.FEATURES)
+    spread = max(five) - min(five)
+    assert spread > max(abs(gains[name].mean) for name in beyond_logits.FEATURES)
+    assert [name for name, pair in gains.items() if pair.high < 0 and pair.mean > -spread]  # shown, though smaller
+    better, more = shown("things, more images", "kd")
+    assert not better and len(more) == 9 and {name for name, pair in more.items() if pair.high < 0} == {"dist"}
+    better, longer = shown("things, twice as long", "kd")
+    assert not better and {name for name, pair in longer.items() if pair.high < 0} == {"dist"} and len(longer) == 3
     better, gains = shown("two classes", "kd")
     assert better == set(beyond_logits.FEATURES) and min(gains[name].mean for name in better) > 0.03
-    assert gains["standardised"].high < 0
+    assert gains["standardised"].low < 0 < gains["standardised"].high
     alone = methods.gains(result, "two classes", "labels")["kd, tuned"]
     assert alone.low < 0 < alone.high  # nothing that shows
     better, ten = shown("ten classes", "kd")
@@ -487,8 +500,9 @@ def _width_of(names):
 
 def test_the_study_of_features_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):
     tiny = beyond_logits.Setting(5, 1, ("kd", "pkt"))
-    monkeypatch.setattr(beyond_logits, "SETTINGS", {"things": tiny})
-    monkeypatch.setattr(beyond_logits.Study, "costs", lambda study: {m: {"ms": 1.0} for m in ("labels", "kd", "pkt")})
+    monkeypatch.setattr(beyond_logits, "SETTINGS", {"things": tiny, "longer": replace(tiny, tuned_in="things")})
+    costs = {m: {"ms": 1.0, "more_weights": 0, "kept": 0} for m in ("labels", "kd", "pkt")}
+    monkeypatch.setattr(beyond_logits.Study, "costs", lambda study: costs)
     ledger = studies.Ledger(beyond_logits.about(), tmp_path / "a.json", say=str)
     study = beyond_logits.Study("things", ledger)
     study.run(2)
@@ -497,7 +511,7 @@ def test_the_study_of_features_trains_what_is_missing_and_nothing_twice(tmp_path
     assert studies.methods.arms(result, "things") == ["labels", "kd", "kd, tuned", "pkt"]
     for arm in studies.methods.arms(result, "things"):
         tries = studies.methods.tries(result, "things", arm)
-        assert len(tries) == 6 and all(row["seed"] == studies.TUNING_SEED for row in tries)
+        assert len(tries) in (6, 7) and all(row["seed"] == studies.TUNING_SEED for row in tries)
         best = studies.methods.chosen(result, "things", arm)
         assert best["val_accuracy"] == max(row["val_accuracy"] for row in tries)
         seeds = [row for row in ledger.rows if row.get("seed") in (0, 1) and row["method"] == best["method"]]
@@ -509,6 +523,32 @@ def test_the_study_of_features_trains_what_is_missing_and_nothing_twice(tmp_path
     study.run_papers(2)
     assert len(ledger.rows) == trained
     assert [line for line in beyond_logits.table(result) if line.startswith("| pkt")]
+    longer = beyond_logits.Study("longer", ledger)
+    longer.run(2)
+    longer.run_papers(2)
+    result, rows = json.loads((tmp_path / "a.json").read_text()), ledger.rows[trained:]
+    assert studies.TUNING_SEED not in {row.get("seed") for row in rows}
+    for arm in studies.methods.arms(result, "longer"):
+        best = studies.methods.chosen(result, "things", arm)
+        assert studies.methods.chosen(result, "longer", arm) == best
+        assert len(studies.methods.accuracies(result, "longer", arm)) == 2
+
+
+@pytest.mark.parametrize(
+    ("best", "beyond"), [(0.1, [("pkt", 2.0, 0.03)]), (0.3, []), (0.9, [("pkt", 2.0, 2.7)]), (1.5, [])]
+)
+def test_one_rate_more_is_tried_where_the_best_is_at_an_end(best, beyond, monkeypatch):
+    tried, study = [], object.__new__(beyond_logits.Study)
+    monkeypatch.setattr(study, "tried", lambda *what: tried.append(what), raising=False)
+    rows = [{"method": "pkt", "weight": 1.0, "lr": lr, "val_accuracy": 0.5} for lr in (0.1, 0.3, 0.9)]
+    study.further([*rows, {"method": "pkt", "weight": 2.0, "lr": best, "val_accuracy": 0.6}], beyond_logits.RATES)
+    assert tried == beyond
+
+
+def test_memory_beyond_the_baseline_counts_a_projector_three_times():
+    costs = {"kd": {"kept": 100, "more_weights": 0}, "hint": {"kept": 160, "more_weights": 5}}
+    assert studies.methods.more_bytes(costs, "hint", "kd") == 60 + 3 * 4 * 5
+    assert studies.methods.more_bytes(costs, "kd", "kd") == 0
 
 
 def test_the_ablation_trains_what_is_missing_and_nothing_twice(tmp_path, monkeypatch):

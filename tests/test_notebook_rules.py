@@ -187,6 +187,17 @@ def test_a_change_of_what_draws_a_notebooks_pictures_is_seen(drawn_with, was, be
     assert was in FIGURES and drawn_with(FIGURES) != drawn_with(FIGURES.replace(was, becomes))
 
 
+def test_a_change_of_the_pages_that_are_drawn_beside_the_figures_is_seen(drawn_with, tmp_path):
+    def of(title):
+        page = f"def pages(x):\n    return figures.scatter(x, {title!r})\ndef numbers(x):\n    return {title!r}\n"
+        (tmp_path / "kdkit" / "course" / "inside.py").write_text(page)
+        drawn_with(FIGURES)
+        return [drawing.drawn_by([f"inside.{name}(x)"]) for name in ("pages", "numbers")]
+
+    (pages, numbers), (new_pages, new_numbers) = of("a title"), of("another")
+    assert pages != new_pages and numbers == new_numbers
+
+
 @pytest.mark.parametrize(
     ("was", "becomes"),
     [

@@ -139,6 +139,16 @@ def test_jensen_shannon_is_never_negative_never_above_its_bound_and_0_for_equals
     assert jensen_shannon(teacher.clone(), teacher, beta=beta, temperature=temperature).item() == 0.0
 
 
+def test_jensen_shannon_of_networks_that_hardly_differ_is_not_negative_in_any_row():
+    generator = torch.Generator().manual_seed(0)
+    teacher = 3 * torch.randn(200, 1, 2, generator=generator)
+    for size in 1e-7, 1e-6, 1e-5:
+        student = teacher + size * torch.randn(200, 1, 2, generator=generator)
+        for beta in 0.5, 0.1, 0.001:
+            values = [jensen_shannon(*pair, beta=beta).item() for pair in zip(student, teacher, strict=True)]
+            assert min(values) >= 0
+
+
 def test_jensen_shannon_reaches_its_bound_where_the_two_say_nothing_alike():
     student, teacher = torch.tensor([[90.0, -90.0]]), torch.tensor([[-90.0, 90.0]])
     assert jensen_shannon(student, teacher).item() == pytest.approx(math.log(2), rel=1e-6)

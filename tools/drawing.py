@@ -1,8 +1,9 @@
 """Hold a notebook's saved pictures and the code that draws them together.
 
 No test can compare pictures: their bytes are others with each release of matplotlib. So what has drawn them is kept
-beside them: a hash of that part of ``kdkit/course``'s figures and widgets which the notebook uses, without comments,
-docstrings, types and layout. A picture that is older than its code is found by it.
+beside them: a hash of that part of ``kdkit/course``'s figures and widgets which the notebook uses, and of the functions
+beside them that call these, without comments, docstrings, types and layout. A picture that is older than its code is
+found by it.
 """
 
 import ast
@@ -29,10 +30,11 @@ def drawing_code():
     """What the modules that draw define: a dict of name to its definitions, a list, for two modules may share one."""
     parts = {}
     course = ROOT / "kdkit" / "course"
-    for path in sorted([*(course / "figures").glob("*.py"), *(course / "widgets").glob("*.py")]):
+    for path in sorted([*(course / "figures").glob("*.py"), *(course / "widgets").glob("*.py"), *course.glob("*.py")]):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            for name in _defined(node):
-                parts.setdefault(name, []).append(node)
+            if path.parent != course or "figures" in _names(node):
+                for name in _defined(node):
+                    parts.setdefault(name, []).append(node)
     return parts
 
 

@@ -1,6 +1,6 @@
 """Fair comparisons over seeds: tuned alike, resumable, with an interval."""
 
-from kdkit.studies import generators, methods
+from kdkit.studies import failures, generators, methods
 from kdkit.studies.comparison import (
     FIRST_RATE,
     RATES,
@@ -45,6 +45,7 @@ __all__ = [
     "compare",
     "comparisons",
     "expected_seconds",
+    "failures",
     "generators",
     "judge",
     "methods",

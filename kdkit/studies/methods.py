@@ -18,8 +18,11 @@ def arms(result: dict, setting: str) -> list[str]:
 
 
 def tries(result: dict, setting: str, arm: str, papers: bool = False) -> list[dict]:
-    """The rows that ``arm`` was tuned by; ``papers``: only those with the weight of its paper."""
-    method = _method(arm)
+    """The rows that ``arm`` was tuned by; ``papers``: only those with the weight of its paper.
+
+    They may be those of another setting: one that says where it is ``tuned_in``.
+    """
+    method, setting = _method(arm), result["settings"][setting].get("tuned_in") or setting
     found = {(row["weight"], row["lr"]): row for row in _rows(result, setting, method) if _is_try(row)}
     rates, finer = result["rates"]
     published = result["weights"].get(method)
@@ -35,6 +38,11 @@ def chosen(result: dict, setting: str, arm: str, papers: bool = False) -> dict:
     rows = tries(result, setting, arm, papers)
     if not rows:
         raise ValueError(f"{arm!r} was not tried in the setting {setting!r}.")
+    return best_of(rows)
+
+
+def best_of(rows: list[dict]) -> dict:
+    """The first of the tries ``rows`` that were best on validation images."""
     return max(rows, key=lambda row: row["val_accuracy"])
 
 
@@ -63,6 +71,16 @@ def gains(result: dict, setting: str, baseline: str, papers: bool = False) -> di
             pairs = [values[seed] for seed in both], [base[seed] for seed in both]
             found[arm] = metrics.paired_interval(pairs[0], baseline=pairs[1])
     return dict(sorted(found.items(), key=lambda item: -item[1].mean))
+
+
+def more_bytes(costs: dict, method: str, baseline: str) -> int:
+    """How much memory a step with ``method`` takes beyond one with ``baseline``, by their ``costs`` in a setting.
+
+    What is kept until the backward pass, and the weights that learn beside the student, each with its gradient and its
+    momentum, in float32. What comes and goes within the step is not counted.
+    """
+    mine, other = costs[method], costs[baseline]
+    return mine["kept"] - other["kept"] + 3 * 4 * (mine["more_weights"] - other["more_weights"])
 
 
 def verdict(found: dict[str, metrics.Paired]) -> str:

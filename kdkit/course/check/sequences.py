@@ -173,10 +173,14 @@ def _and_not(verdict: Verdict, function: Callable, case: tuple, wrong: Callable,
     if not verdict.passed:
         return None
     try:
-        slopes = [samples.gradient(lambda s, f=f: f(s * 1, *case[1:]), case[0]) for f in (function, wrong)]
+        mine, other = (_slope(loss, case) for loss in (function, wrong))
     except Exception:
         return None  # the next check says what is the matter
-    return Verdict(False, message) if torch.allclose(*slopes, rtol=1e-3, atol=judging.TOLERANCE) else None
+    return Verdict(False, message) if torch.allclose(mine, other, rtol=1e-3, atol=judging.TOLERANCE) else None
+
+
+def _slope(loss: Callable, case: tuple) -> Tensor:
+    return samples.gradient(lambda student: loss(student * 1, *case[1:]), case[0])  # no leaf: it may be changed
 
 
 # ------------------------------------------------------------------------------------- one step of on-policy
