@@ -15,13 +15,12 @@ trained again.
 
 import argparse
 import functools
-import math
 import statistics
 from itertools import product
 from pathlib import Path
 
 import kdkit
-from kdkit import losses, models, studies
+from kdkit import models, studies
 from kdkit.data import things
 from kdkit.measure import machine, metrics
 from kdkit.training.cache import ViewCache
@@ -95,7 +94,7 @@ def asked(teacher):
     """How accurate a teacher is, what its soft targets say beyond the class, and its logits for one image."""
     logits, train = metrics.predict(teacher, test().images), drawn(PER_CLASS).train
     said = metrics.predict(teacher, train.images)
-    beyond = {str(T): beyond_class(said, train.labels, T) for T in (1.0, SOFT_ONLY["temperature"])}
+    beyond = {str(T): metrics.beyond_class(said, train.labels, T) for T in (1.0, SOFT_ONLY["temperature"])}
     shown = [round(value, 4) for value in logits[SHOWN].tolist()]
     return {"accuracy": metrics.accuracy(logits, test().labels), "beyond_class": beyond, "shown": shown}
 
@@ -108,12 +107,6 @@ def asked_student(seed, how, teacher):
     batches = {"batch_size": how["batch_size"], "epochs": how["epochs"], "seed": seed}
     kdkit.train(network, images, progress=False, **batches, **taught)
     return {"accuracy": metrics.accuracy(metrics.predict(network, test().images), test().labels)}
-
-
-def beyond_class(logits, labels, temperature):
-    """In bits: the mean KL divergence of each soft target from the mean one of its class."""
-    mean = metrics.mean_soft_targets(logits, labels, temperature)[labels]  # [N, C]
-    return losses.kl_divergence(temperature * mean.log(), logits, temperature).item() / math.log(2)
 
 
 def accuracies(result, kind, setting=None):

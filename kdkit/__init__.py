@@ -38,11 +38,12 @@ _MODULES = {
     "figures": "course",
     "inside": "course",
     "measured": "course",
+    "patients": "course",
     "sandbox": "course",
     "widgets": "course",
     "doctor": "cli",
 }
-_FUNCTIONS = {"kd_step": "training", "train": "training", "show": "course.figures"}
+_FUNCTIONS = {"kd_step": "training", "train": "training", "diagnose": "studies", "show": "course.figures"}
 
 __all__ = [*PACKAGES, *_MODULES, *_FUNCTIONS]
 

@@ -137,6 +137,7 @@ def table():
         "confusion": (metrics.confusion, {"logits": logits, "labels": labels}),
         "entropy": (metrics.entropy, {"probabilities": logits.softmax(1)}),
         "mean_soft_targets": (metrics.mean_soft_targets, {"logits": logits, "labels": labels, "temperature": 2.0}),
+        "beyond_class": (metrics.beyond_class, {"logits": logits, "labels": labels, "temperature": 2.0}),
         "bias_for_prior": (metrics.bias_for_prior, {"logits": logits, "label": 1, "prior": 0.2}),
         "paired_interval": (metrics.paired_interval, scores),
         "bootstrap_interval": (metrics.bootstrap_interval, scores),

@@ -16,6 +16,7 @@ from kdkit.measure import metrics
 from kdkit.measure.metrics import (
     accuracy,
     agreement,
+    beyond_class,
     bias_for_prior,
     entropy,
     expected_calibration_error,
@@ -254,6 +255,7 @@ SCORES = {
     "calibration": expected_calibration_error,
     "confusion": metrics.confusion,
     "mean soft targets": mean_soft_targets,
+    "bits beyond the class": beyond_class,
     "bias": lambda logits, labels: bias_for_prior(logits, 0, 0.1),
 }
 
@@ -431,3 +433,19 @@ def test_whoever_is_always_right_has_not_guessed_however_skewed_or_few_the_label
 def test_guessing_takes_numbers_of_classes(labels):
     with pytest.raises(ValueError, match="labels must be"):
         metrics.guessing(labels)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_bits_beyond_the_class_are_the_entropy_of_the_mean_less_the_mean_entropy(temperature):
+    logits, labels = random_answers()
+    targets = (logits.double() / temperature).softmax(1)
+    mean = mean_soft_targets(logits.double(), labels, temperature)
+    share = labels.bincount(minlength=logits.shape[1]) / len(labels)
+    expected = (share * entropy(mean)).sum() - entropy(targets).mean()
+    assert beyond_class(logits, labels, temperature) == pytest.approx(expected.item(), abs=1e-9)
+
+
+def test_bits_beyond_the_class_by_hand():
+    sure = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0], [-math.inf, 0.0]])
+    assert beyond_class(sure, torch.tensor([0, 0, 1])) == pytest.approx(2 / 3)  # one bit in the first class alone
+    assert beyond_class(sure, torch.tensor([0, 1, 1])) == 0

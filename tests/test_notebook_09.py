@@ -61,9 +61,12 @@ def pair(low, high):
 @pytest.mark.parametrize(
     ("found", "title"),
     [
-        ({"a": pair(-1, 1)}, "No difference in coverage is shown against forward"),
-        ({"a": pair(1, 2), "b": pair(-2, -1)}, "More coverage with “a”; less with “b”, against forward"),
-        ({"a": pair(-2, -1), "b": pair(-3, -1), "c": pair(-1, 1)}, "Less coverage with “a” and “b”, against forward"),
+        ({"reverse": pair(-1, 1)}, "No difference in coverage is shown"),
+        (
+            {"reverse": pair(1, 2), "own, reverse": pair(1, 3), "own, forward": pair(-2, -1), "x": pair(-1, 1)},
+            "Coverage: more in 2 of 4 (reverse KL), less in 1 (forward KL)",
+        ),
+        ({"own, forward": pair(-2, -1), "reverse": pair(-3, -1)}, "Coverage: more in none of 2, less in 2"),
     ],
 )
 def test_titles_say_what_the_intervals_show(found, title):
@@ -71,10 +74,17 @@ def test_titles_say_what_the_intervals_show(found, title):
 
 
 def test_titles_say_who_is_ahead():
-    assert writing.verdict_by_time({"validity": pair(-2, -1), "coverage": pair(-1, 1)}).endswith(
-        "“own, reverse” has less validity than “reverse, longer”"
-    )
-    assert "no difference" in writing.verdict_by_time({"validity": pair(-1, 1), "coverage": pair(-1, 1)})
+    found = {"validity": pair(-2, -1), "coverage": pair(-1, 1)}
+    assert writing.verdict_by_time(found) == "Own prefixes: ahead of more steps in none of 2, behind in 1"
     assert writing.verdict_on_points([1, 2], [2, 1], ["a", "b"]) == "“b” is most often right, “a” covers most"
     assert writing.verdict_on_points([1, 2], [1, 2], ["a", "b"]) == "“b” is most often right and covers most"
     assert writing.verdict_on_errors({"t": [0.1, 0.2], "s": [0.1, 0.5]}).endswith("0.30 nats on t, 0.60 nats on s")
+
+
+def test_the_choice_that_moves_a_measure_more_is_found():
+    means = {"forward": 0.9, "own, forward": 0.8, "reverse": 0.5, "own, reverse": 0.6}
+    rows = [{"student": "8x1", "arm": arm, "seed": 0, "lr": 1, "coverage": mean} for arm, mean in means.items()]
+    rows += [row | {"seed": 1000, "forward_kl": 0.0, "reverse_kl": 0.0} for row in rows]
+    result = {"students": {"8x1": [8, 1]}, "arms": {arm: {"rate_of": arm} for arm in means}, "rows": rows}
+    assert writing.moves(result, "coverage") == "divergence"
+    assert list(writing.gains_of_all(result, "coverage")) == [f"{arm} (width 8)" for arm in list(writing.FIELDS)[1:]]

@@ -228,7 +228,7 @@ def gains(
 
 
 def gains_of_all(result: dict, measure: str) -> dict[str, metrics.Paired]:
-    """The gains of the three other fields over "forward", of students of all sizes; a name says the arm and the width."""
+    """The gains of the three other fields over "forward", of students of all sizes: name and width to ``Paired``."""
     return {
         f"{arm} ({_width(size)})": pair
         for size in sizes(result)
@@ -250,15 +250,24 @@ def _width(size):
     return f"width {size.split('x')[0]}"
 
 
-def verdict(found: dict[str, metrics.Paired], measure: str, baseline: str = "forward") -> str:
-    """A title: who has shown more or less of ``measure`` than the baseline."""
+def verdict(found: dict[str, metrics.Paired], measure: str) -> str:
+    """A title: how many arms have shown more or less of ``measure`` than the baseline, and with which KL."""
     more = [arm for arm, pair in found.items() if pair.low > 0]
     less = [arm for arm, pair in found.items() if pair.high < 0]
-    said = [f"more {measure} with {_listed(more)}"] * bool(more) + [f"less with {_listed(less)}"] * bool(less)
-    if not said:
-        return f"No difference in {measure} is shown against {baseline}"
-    sentence = "; ".join(said) if more else f"less {measure} with {_listed(less)}"
-    return f"{sentence[0].upper()}{sentence[1:]}, against {baseline}"
+    if not more + less:
+        return f"No difference in {measure} is shown"
+    first = f"{measure.capitalize()}: more in {_counted(more)} of {len(found)}{_kl(more)}"
+    return f"{first}, less in {_counted(less)}{_kl(less)}"
+
+
+def _counted(names):
+    return len(names) or "none"
+
+
+def _kl(arms):
+    """Which KL these arms have, if it is the same in all."""
+    kinds = {kl for arm in arms for kl in ("forward", "reverse") if kl in arm}
+    return f" ({kinds.pop()} KL)" if len(kinds) == 1 else ""
 
 
 def by_time(result: dict) -> dict[str, metrics.Paired]:
@@ -273,22 +282,14 @@ def by_time(result: dict) -> dict[str, metrics.Paired]:
 
 def verdict_by_time(found: dict[str, metrics.Paired]) -> str:
     """A title for ``by_time``."""
-    words = {name: "more" if pair.low > 0 else "less" if pair.high < 0 else "" for name, pair in found.items()}
-    shown = [f"{word} {name}" for name, word in words.items() if word]
-    own, longer = BY_TIME
-    if not shown:
-        return f"At about equal time, no difference between “{own}” and “{longer}” is shown"
-    return f"At about equal time, “{own}” has {' and '.join(shown)} than “{longer}”"
+    ahead = [name for name, pair in found.items() if pair.low > 0]
+    behind = [name for name, pair in found.items() if pair.high < 0]
+    return f"Own prefixes: ahead of more steps in {_counted(ahead)} of {len(found)}, behind in {_counted(behind)}"
 
 
 def seconds(result: dict, arms: Sequence[str], size: str = "32x1") -> str:
     """What these arms took, in one line."""
     return ", ".join(f"“{arm}” {_mean(result, size, arm, 'seconds'):.1f} s" for arm in arms)
-
-
-def _listed(names):
-    quoted = [f"“{name}”" for name in names]
-    return " and ".join([", ".join(quoted[:-1])] * (len(quoted) > 1) + quoted[-1:])
 
 
 def _mean(result, size, arm, measure):

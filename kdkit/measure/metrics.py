@@ -26,6 +26,7 @@ __all__ = [
     "Paired",
     "accuracy",
     "agreement",
+    "beyond_class",
     "bias_for_prior",
     "bootstrap_interval",
     "confusion",
@@ -160,6 +161,23 @@ def mean_soft_targets(logits: Tensor, labels: Tensor, temperature: float = 1.0) 
     if (counts == 0).any():
         raise ValueError(f"each class needs an image; got none of class {int((counts == 0).nonzero()[0])}.")
     return member.T @ scaled.softmax(1) / counts[:, None]
+
+
+def beyond_class(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> float:
+    """What soft targets say beyond their class, in bits: 0 where all images of a class get the same one.
+
+    The mean over images of KL(softmax(logits / T) || the mean of these over the images of the class), which is the
+    entropy of that mean less the mean of the entropies. Parameters: ``logits`` ``[N, C]``, ``labels`` ``[N]``. Raises
+    ``ValueError`` for a temperature that is none, and as ``accuracy`` does.
+    """
+    temperature = arguments.check_temperature(temperature)
+    _check_labels(labels, logits)
+    scaled = logits.double() / temperature
+    _check_logits("logits / temperature", scaled)
+    targets, member = scaled.softmax(1), nn.functional.one_hot(labels.long(), logits.shape[1]).double()  # [N, C] each
+    mean = member.T @ targets / member.sum(0).clamp(min=1)[:, None]  # [C, C], 0 for a class without an image
+    less = torch.special.xlogy(targets, targets) - torch.special.xlogy(targets, mean[labels.long()])
+    return less.sum(1).mean().item() / math.log(2)
 
 
 def bias_for_prior(logits: Tensor, label: int, prior: float) -> float:

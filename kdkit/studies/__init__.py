@@ -14,6 +14,7 @@ from kdkit.studies.comparison import (
     taught_by,
     with_labels,
 )
+from kdkit.studies.diagnosis import Diagnosis, diagnose
 from kdkit.studies.ledger import Ledger
 from kdkit.studies.results import (
     CAVEAT,
@@ -39,11 +40,13 @@ __all__ = [
     "TEMPERATURE",
     "TUNING_SEED",
     "Comparison",
+    "Diagnosis",
     "Ledger",
     "Setting",
     "by_seed",
     "compare",
     "comparisons",
+    "diagnose",
     "expected_seconds",
     "failures",
     "generators",

@@ -4,10 +4,10 @@ the mistake. ``python -m tests.answers`` prints the table of wrong answers and m
 
 from kdkit.course import check
 
-from . import fair, features, loss, museum, probabilities, sequences, shape, triple
+from . import failures, fair, features, loss, museum, probabilities, sequences, shape, triple
 
 EXERCISES = {}
-for part in probabilities, loss, museum, fair, shape, triple, features, sequences:
+for part in probabilities, loss, museum, fair, shape, triple, features, failures, sequences:
     EXERCISES |= part.EXERCISES
 
 

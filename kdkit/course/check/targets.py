@@ -18,7 +18,7 @@ def soft_targets(function: Callable) -> Verdict:
         "you multiplied by the temperature; divide by it: a high temperature makes the logits smaller": (
             lambda z, t: (z * t).softmax(1)
         ),
-        "the temperature makes no difference to your answer: divide the logits by it": lambda z, t: z.softmax(1),
+        words.ONE_TEMPERATURE: lambda z, t: z.softmax(1),
         "you divided the probabilities: divide the logits, before the softmax": lambda z, t: z.softmax(1) / t,
         words.OVER_BATCH: lambda z, t: (z / t).softmax(0),
         words.LOG_PROBABILITIES: lambda z, t: (z / t).log_softmax(1),
@@ -67,9 +67,7 @@ def mean_soft_targets(function: Callable) -> Verdict:
         return torch.stack([values[groups == k].mean(0) for k in range(values.shape[1])])
 
     mistakes = {
-        "you averaged the logits and took the softmax afterwards: soften each image first, then average": (
-            lambda z, y: rows(z, y).softmax(1)
-        ),
+        words.LOGITS_AVERAGED: (lambda z, y: rows(z, y).softmax(1)),
         "these are mean logits: the softmax is missing": rows,
         "rows and columns are swapped: the true class belongs in the rows": lambda z, y: rows(z.softmax(1), y).T,
         "you added up and did not divide by the number of images of the class": lambda z, y: torch.stack(
@@ -81,14 +79,75 @@ def mean_soft_targets(function: Callable) -> Verdict:
             [z.softmax(1)[y == k].sum(0) / len(y) for k in range(z.shape[1])]
         ),
         words.LOG_PROBABILITIES: lambda z, y: rows(z.log_softmax(1), y),
-        "you grouped by the network's answer (argmax): group by the label": (
-            lambda z, y: rows(z.softmax(1), z.argmax(1))
-        ),
+        words.BY_ANSWER: (lambda z, y: rows(z.softmax(1), z.argmax(1))),
         "your softmax runs over the images: classes are the last dimension, dim=1": lambda z, y: rows(z.softmax(0), y),
     }
     return judge(
         function, samples.cases(samples.logits_of_many, samples.all_labels), metrics.mean_soft_targets, mistakes
     )
+
+
+def _mean_of(values, labels):
+    """Of each row of ``values`` ``[N, C]``, the mean over the rows of the same label."""
+    return torch.stack([values[labels == label].mean(0) for label in labels])
+
+
+def _beyond(targets, mean):
+    """The mean KL divergence of ``targets`` ``[N, C]`` from ``mean`` ``[N, C]``, in bits."""
+    return (targets * (targets / mean).log2()).sum(1)
+
+
+def _beyond_class(z, y, t):
+    soft = (z / t).softmax(1)
+    return _beyond(soft, _mean_of(soft, y)).mean()
+
+
+def _of_soft(compute):
+    """``compute`` of soft targets and labels, as a function of logits, labels and temperature."""
+    return lambda z, y, t: compute((z / t).softmax(1), y)
+
+
+BEYOND_MISTAKES = {
+    words.NATS: lambda z, y, t: _beyond_class(z, y, t) * math.log(2),
+    words.ONE_TEMPERATURE: lambda z, y, t: _beyond_class(z, y, 1.0),
+    "you multiplied by the temperature: divide the logits by it": lambda z, y, t: _beyond_class(z, y, 1 / t),
+    "the sign is turned: the mean of the entropies is less than the entropy of the mean": lambda z, y, t: (
+        -_beyond_class(z, y, t)
+    ),
+    "that is the entropy of the mean target: what the class alone leaves open. Take off the mean of the entropies": (
+        _of_soft(lambda p, y: metrics.entropy(_mean_of(p, y)).mean())
+    ),
+    "that is the mean of the entropies, how undecided single targets are: how far do they lie from their class's "
+    "mean?": _of_soft(lambda p, y: metrics.entropy(p).mean()),
+    "you took the mean of all images: then the class itself counts as information. Take the mean of each class": (
+        _of_soft(lambda p, y: _beyond(p, p.mean(0)).mean())
+    ),
+    "the two are swapped: each image's own target is the weight, the mean of its class stands in the denominator": (
+        _of_soft(lambda p, y: _beyond(_mean_of(p, y), p).mean())
+    ),
+    "you averaged each class first, and then the classes: images count alike, and classes differ in size": (
+        _of_soft(lambda p, y: torch.stack([_beyond(p, _mean_of(p, y))[y == k].mean() for k in y.unique()]).mean())
+    ),
+    words.LOGITS_AVERAGED: (lambda z, y, t: _beyond((z / t).softmax(1), (_mean_of(z, y) / t).softmax(1)).mean()),
+    words.BY_ANSWER: _of_soft(lambda p, y: _beyond(p, _mean_of(p, p.argmax(1))).mean()),
+    "one number is wanted: average over the images": _of_soft(lambda p, y: _beyond(p, _mean_of(p, y))),
+    "you added over the images: the mean is wanted": _of_soft(lambda p, y: _beyond(p, _mean_of(p, y)).sum()),
+    "you averaged over the classes too: a divergence is a sum over them": _of_soft(
+        lambda p, y: _beyond(p, _mean_of(p, y)).mean() / p.shape[1]
+    ),
+    "the factor T^2 is in it: it belongs to a loss, and here bits are wanted": lambda z, y, t: (
+        t**2 * _beyond_class(z, y, t)
+    ),
+}
+
+
+@exercise
+def beyond_class(function: Callable) -> Verdict:
+    """Check ``function(logits [N, C], labels [N], temperature) -> bits``: the mean over images of the KL divergence
+    from the mean soft target of the image's class to its own.
+    """
+    cases = samples.cases(samples.logits_of_many, samples.all_labels, samples.temperature)
+    return judge(function, cases, _beyond_class, BEYOND_MISTAKES)
 
 
 @exercise
@@ -101,7 +160,7 @@ def entropy(function: Callable) -> Verdict:
         "clamp p inside the logarithm": lambda p: -(p * p.log2()).sum(1),
         "a probability of 0 gave nan, and the logarithm is the natural one: use torch.special.xlogy(p, p), and divide "
         "by log 2 for bits": lambda p: -(p * p.log()).sum(1),
-        "this is in nats: for bits take log2, or divide by log 2": lambda p: right(p) * math.log(2),
+        words.NATS: lambda p: right(p) * math.log(2),
         "the sign is wrong: the logarithm of a probability is negative, an entropy is not": lambda p: -right(p),
         "you took the logarithm to base 10: for bits take log2": lambda p: right(p) * math.log10(2),
         "each logarithm must be weighted with its probability: p log2 p, not log2 p alone": (

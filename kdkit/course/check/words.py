@@ -50,12 +50,19 @@ RAW_WEIGHTS = "the teacher's raw logits stand before the logarithms as weights, 
 MINUS = "the minus is missing: a cross-entropy is minus the logarithm of a probability"
 LOGIT_FOR_LOG = "you took the student's logit where its log-probability belongs: log_softmax first"
 
+# groups, bits
+BY_ANSWER = "you grouped by the network's answer (argmax): group by the label"
+LOGITS_AVERAGED = "you averaged the logits and took the softmax afterwards: soften each image first, then average"
+NATS = "this is in nats: for bits take log2, or divide by log 2"
+
 # the temperature
 NO_TEMPERATURE = "the temperature makes no difference: divide both networks' logits by it"
 MULTIPLIED = "you multiplied the logits by the temperature: divide them"
 ONLY_TEACHER = "only the teacher is softened: divide the student's logits by the temperature too"
 ONLY_STUDENT = "only the student is softened: divide the teacher's logits by the temperature too"
 SQUARE = "the factor T^2 is in it: it belongs to the loss, and here the bare KL is wanted"
+
+ONE_TEMPERATURE = "the temperature makes no difference to your answer: divide the logits by it"
 
 # the mean
 PER_IMAGE = "one number is wanted: average over the batch"

@@ -1,0 +1,104 @@
+"""A sample of the data, and what both networks say of it, asked once."""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdkit import models
+from kdkit.losses.arguments import IGNORE_INDEX, answered
+from kdkit.training.step import Batch
+
+MOST_ROWS = 2000  # tokens of each part, where a sample has many: their logits have to fit into the memory
+BATCH = 50  # enough for BatchNorm's own statistics of a batch
+
+
+class Unchecked(ValueError):
+    """Why a check could not be made, in words."""
+
+
+class Part:
+    """A sample of the training or of the validation data, and what both networks say of it in eval mode.
+
+    ``batches``: a list of ``Batch``, of which ``image`` is the number of each sample in the whole, if that is known.
+    Rows without a label (-100), or that a mask leaves out, are not looked at.
+    """
+
+    def __init__(self, name: str, batches: list[Batch], student: nn.Module, teacher: nn.Module) -> None:
+        self.name, self.batches, self._networks = name, batches, {"student": student, "teacher": teacher}
+        self._said: dict[str, Tensor] = {}
+        self.all_labels = torch.cat([batch.labels.flatten().long().cpu() for batch in batches])
+        self.samples = sum(len(batch.labels) for batch in batches)
+
+    @functools.cached_property
+    def labels(self) -> Tensor:
+        """The labels that count, int64 ``[N]``."""
+        kept = [batch.labels.flatten()[_counts(batch)] for batch in self.batches]
+        return torch.cat(kept).long().cpu()[:MOST_ROWS]
+
+    @functools.cached_property
+    def student(self) -> Tensor:
+        """The student's logits ``[N, C]``. Raises ``Unchecked`` where they are no answers."""
+        return self._sound("student")
+
+    @functools.cached_property
+    def teacher(self) -> Tensor:
+        """The teacher's logits ``[N, C]``. Raises ``Unchecked`` where they are no answers."""
+        return self._sound("teacher")
+
+    def answers(self, name: str) -> Tensor:
+        """What the "teacher" or the "student" says, NaN or not: logits ``[N, C]``."""
+        if name not in self._said:
+            self._said[name] = self.asked(self._networks[name])
+        return self._said[name]
+
+    def _sound(self, name: str) -> Tensor:
+        logits = self.answers(name)
+        if not answered(logits).all():
+            raise Unchecked(f"the {name}'s answers hold NaN or inf")
+        return logits
+
+    def asked(self, network: nn.Module, change: Callable[[Any], Any] = lambda inputs: inputs) -> Tensor:
+        """What ``network`` says in eval mode of the inputs, after ``change``: logits ``[N, C]`` on the CPU."""
+        with models.evaluating(network):
+            return self.said(network, change)
+
+    @torch.no_grad()
+    def said(self, network: nn.Module, change: Callable[[Any], Any] = lambda inputs: inputs) -> Tensor:
+        """The same in the mode that ``network`` is in: logits ``[N, C]``. Raises ``Unchecked`` if it cannot say."""
+        try:
+            found = [self._rows(models.logits(network, change(batch.inputs)), batch) for batch in self.batches]
+        except ValueError as error:
+            raise Unchecked(str(error)) from error
+        return torch.cat(found)[:MOST_ROWS]
+
+    @staticmethod
+    def _rows(logits: Tensor, batch: Batch) -> Tensor:
+        if logits.shape[:-1] != batch.labels.shape:
+            raise Unchecked(f"logits {list(logits.shape)} do not fit labels {list(batch.labels.shape)}")
+        return logits.flatten(0, -2)[_counts(batch)].float().cpu()
+
+    def smaller(self, samples: int) -> "Part":
+        """The first ``samples`` of it, or a few more."""
+        few = self.batches[: -(-samples // BATCH)]
+        return Part(self.name, few, **self._networks)
+
+    def right(self, logits: Tensor) -> Tensor:
+        """Which rows of ``logits`` ``[N, C]`` name the label: bool ``[N]``."""
+        return logits.argmax(1) == self.labels[: len(logits)]
+
+
+def _counts(batch):
+    counts = batch.labels.flatten().long() != IGNORE_INDEX
+    return counts if batch.mask is None else counts & batch.mask.flatten().bool()
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A copy of ``network`` to try things on. Raises ``Unchecked`` for one that cannot be copied."""
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:  # whatever a wrapper or a frozen network says
+        raise Unchecked(f"the network cannot be copied ({type(error).__name__}), and yours is not to change") from error

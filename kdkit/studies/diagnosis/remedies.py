@@ -1,0 +1,57 @@
+"""What would make a network right more often: other inputs, or the statistics of the batch."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from kdkit.measure import metrics
+from kdkit.studies.diagnosis.part import Part, copied
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+AS_GIVEN, BY_THE_BATCH = "as given", "by the statistics of the batch"
+
+
+def remedies(part: Part, network: nn.Module, enough: float) -> dict[str, float]:
+    """How often ``network`` is right on ``part``, a dict: as given, by BatchNorm's statistics of the batch in place of
+    the running ones (if it has any), and on images of other scales, colour orders and sizes (if they are images, and it
+    is right less often than ``enough``).
+    """
+    reached = {AS_GIVEN: metrics.accuracy(part.asked(network), part.labels)}
+    restless = copied(network).eval()
+    norms = [layer for layer in restless.modules() if getattr(layer, "running_mean", None) is not None]
+    for layer in norms:
+        layer.train()
+    if norms:
+        reached[BY_THE_BATCH] = metrics.accuracy(part.said(restless), part.labels)
+    x = part.batches[0].inputs
+    if isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point() and reached[AS_GIVEN] < enough:
+        for name, change in _other_inputs(x).items():
+            with contextlib.suppress(ValueError):  # another size may not fit, an answer be NaN
+                reached[name] = metrics.accuracy(part.asked(network, change), part.labels)
+    return reached
+
+
+def _standardised(mean: Tensor, deviation: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda x: (x - mean.to(x)) / deviation.to(x)
+
+
+def _other_inputs(x: Tensor) -> dict[str, Callable]:
+    """Other ways in which images ``[B, C, H, W]`` are handed to networks, by name."""
+    mean, deviation = x.mean((0, 2, 3))[:, None, None], x.std((0, 2, 3))[:, None, None].clamp(min=1e-6)
+    low, high = x.amin(), x.amax()
+    ways = {
+        "standardised, channel by channel": _standardised(mean, deviation),
+        "from -1 to 1": lambda x: 2 * (x - low) / (high - low) - 1,
+        "from 0 to 1": lambda x: (x - low) / (high - low),
+        "from 0 to 255": lambda x: 255 * (x - low) / (high - low),
+        "inverted, black for white": lambda x: low + high - x,
+        "of twice the size": lambda x: nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear"),
+    }
+    if x.shape[1] == 3:
+        imagenet = [torch.tensor(values)[:, None, None] for values in IMAGENET]
+        ways["normalised as for ImageNet"] = _standardised(*imagenet)
+        ways["as they were before ImageNet's normalisation"] = lambda x: x * imagenet[1].to(x) + imagenet[0].to(x)
+        ways["with red and blue swapped"] = lambda x: x.flip(1)
+    return ways
