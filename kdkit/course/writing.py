@@ -139,9 +139,8 @@ def errors(student: PreTrainedModel, count: int = 2000) -> dict[str, list[float]
 
 def verdict_on_errors(found: dict[str, list[float]]) -> str:
     """A title for ``errors``: how far off the student is over a whole answer."""
-    return "Over an answer the student is off by " + ", ".join(
-        f"{sum(values):.2f} nats on {name}" for name, values in found.items()
-    )
+    theirs, own = (sum(values) for values in found.values())
+    return f"Over an answer: off by {theirs:.2f} nats on the teacher's prefixes, {own:.2f} on its own"
 
 
 def next_logits(network: PreTrainedModel, text: str) -> Tensor:
