@@ -89,8 +89,18 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
         (tmp_path / "texts").mkdir(exist_ok=True)
         (tmp_path / "texts" / f"{name}.txt").write_text(text)
     fewer = {"train-teacher": FEW, "distill": FEW, "train-bert": [*reading.FEW, "--data", str(tmp_path / "texts")]}
+    fewer["train-gpt"] = ["--epochs", "1", "--width", "4", "--depth", "1", "--batch-size", "2000"]
     names = [shlex.split(line)[3] for line in commands()]
-    assert names == ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert", "caches"]
+    assert names == [
+        "doctor",
+        "train-teacher",
+        "distill",
+        "evaluate",
+        "experiments",
+        "train-bert",
+        "train-gpt",
+        "caches",
+    ]
     for line in commands():
         arguments = shlex.split(line)[3:]
         assert cli.main(arguments + fewer.get(arguments[0], [])) == 0, line
