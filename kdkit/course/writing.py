@@ -183,7 +183,7 @@ def _pull(loss, logits):
 
 
 def pulls(student_logits: Tensor, teacher_logits: Tensor, betas: Sequence[float]) -> dict[str, dict[str, str]]:
-    """How long the gradient of each JSD(beta) is, with both KLs: a table."""
+    """How long the gradient of each JSD(beta) is, with both KLs: a table. Logits ``[1, V]``."""
     s = student_logits.clone().requires_grad_()
     found = {f"JSD, beta {beta:g}": losses.jensen_shannon(s, teacher_logits, beta=beta) for beta in betas}
     found = {"forward KL": losses.kl_divergence(s, teacher_logits), **found}
