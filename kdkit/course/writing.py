@@ -8,6 +8,7 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +29,8 @@ FIELDS = {  # whose prefixes, which divergence: name to divergence and share of 
     "own, reverse": ("reverse", 1.0),
 }
 TEXTS, BATCH = 6400, 128  # of the teacher; 50 steps an epoch
-BEGIN = {"epochs": 24, "lr": 1e-2}
-GO_ON = {"epochs": 3, "lr": 2e-3}
+BEGIN: dict[str, Any] = {"epochs": 24, "lr": 1e-2}
+GO_ON: dict[str, Any] = {"epochs": 3, "lr": 2e-3}
 ANSWER = sums.LENGTH - sums.PROMPT_LENGTH  # tokens of the longest answer
 BY_TIME = "own, reverse", "reverse, longer"  # arms of the study that take about as long
 MEASURES = ("validity", "coverage", "forward_kl", "reverse_kl")
@@ -104,8 +105,8 @@ def beginner(seed: int = 0, known: Answers | None = None) -> PreTrainedModel:
 def go_on(student: PreTrainedModel, field: str, seed: int = 100) -> PreTrainedModel:
     """A copy of ``student`` after 150 more steps in one of the four ``FIELDS``."""
     divergence, own_share = FIELDS[field]
-    found, taught = copy.deepcopy(student), {"teacher": teacher(), "divergence": divergence, "own_share": own_share}
-    generators.train(found, texts(), batch_size=BATCH, seed=seed, **taught, **GO_ON)
+    found, how = copy.deepcopy(student), {"divergence": divergence, "own_share": own_share, **GO_ON}
+    generators.train(found, texts(), teacher=teacher(), batch_size=BATCH, seed=seed, **how)
     return found
 
 
@@ -128,10 +129,10 @@ def errors(student: PreTrainedModel, count: int = 2000) -> dict[str, list[float]
     for name, writer in {"the teacher's prefixes": teacher(), "its own prefixes": student}.items():
         said = written(writer, count, seed=7)
         given = gpt.inputs(said.input_ids[:, :-1], said.attention_mask[:, :-1])
-        both = [models.logits(network, given) for network in (student, teacher())]
+        s, t = (models.logits(network, given) for network in (student, teacher()))
         counts = said.loss_mask[:, 1:]
         found[name] = [
-            losses.kl_divergence(*(logits[counts[:, at], at] for logits in both)).item()
+            losses.kl_divergence(s[counts[:, at], at], t[counts[:, at], at]).item()
             for at in range(sums.PROMPT_LENGTH - 1, sums.LENGTH - 1)
         ]
     return found
