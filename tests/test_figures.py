@@ -321,9 +321,10 @@ def test_live_curves_are_one_picture_that_is_replaced(monkeypatch):
     live.of("alone")(run_with(0.5))
     live.of("alone")(run_with(0.5, 0.6))
     live.of("distilled")(run_with(0.7))
-    assert len(shown) == 1 and "alone 50.0% after 1 of 3 epochs" in shown[0]
-    assert len(replaced) == 2 and "alone 60.0% after 2 of 3 epochs; distilled 70.0% after 1 of 3" in replaced[1]
+    assert len(shown) == 1 and "accuracy: alone 50.0% (epoch 1 of 3). A" in shown[0]
+    assert len(replaced) == 2 and "alone 60.0%, distilled 70.0% (epoch 1 of 3). A" in replaced[1]
     assert [list(curve.get_ydata()) for curve in live._figure().axes[0].lines] == [[50, 60], [70]]
+    assert live._figure().get_suptitle() == "Validation accuracy: alone 60.0%, distilled 70.0% (epoch 1 of 3)"
 
 
 def test_intervals_that_contain_0_look_otherwise():
