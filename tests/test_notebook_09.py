@@ -64,9 +64,9 @@ def pair(low, high):
         ({"reverse": pair(-1, 1)}, "No difference in coverage is shown"),
         (
             {"reverse": pair(1, 2), "own, reverse": pair(1, 3), "own, forward": pair(-2, -1), "x": pair(-1, 1)},
-            "Coverage: more in 2 of 4 (reverse KL), less in 1 (forward KL)",
+            "Coverage: higher in 2 of 4 (reverse KL), lower in 1 (forward KL)",
         ),
-        ({"own, forward": pair(-2, -1), "reverse": pair(-3, -1)}, "Coverage: more in none of 2, less in 2"),
+        ({"own, forward": pair(-2, -1), "reverse": pair(-3, -1)}, "Coverage: higher in none of 2, lower in 2"),
     ],
 )
 def test_titles_say_what_the_intervals_show(found, title):

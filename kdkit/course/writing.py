@@ -251,13 +251,13 @@ def _width(size):
 
 
 def verdict(found: dict[str, metrics.Paired], measure: str) -> str:
-    """A title: how many arms have shown more or less of ``measure`` than the baseline, and with which KL."""
+    """A title: in how many arms more or less of ``measure`` is shown than in the baseline, and with which KL."""
     more = [arm for arm, pair in found.items() if pair.low > 0]
     less = [arm for arm, pair in found.items() if pair.high < 0]
     if not more + less:
         return f"No difference in {measure} is shown"
-    first = f"{measure.capitalize()}: more in {_counted(more)} of {len(found)}{_kl(more)}"
-    return f"{first}, less in {_counted(less)}{_kl(less)}"
+    first = f"{measure.capitalize()}: higher in {_counted(more)} of {len(found)}{_kl(more)}"
+    return f"{first}, lower in {_counted(less)}{_kl(less)}"
 
 
 def _counted(names):
@@ -272,9 +272,18 @@ def _kl(arms):
 
 def by_time(result: dict) -> dict[str, metrics.Paired]:
     """The gains of "own, reverse" over "reverse, longer", which takes about as many seconds, in both measures."""
-    own, longer = BY_TIME
+    return _of_own(result, BY_TIME[1])
+
+
+def by_calls(result: dict) -> dict[str, metrics.Paired]:
+    """The gains of "own, reverse" over "reverse", for as many teacher calls, in both measures."""
+    return _of_own(result, "reverse")
+
+
+def _of_own(result, baseline):
+    own = BY_TIME[0]
     return {
-        f"{measure} ({_width(size)})": gains(result, measure, [own], longer, size)[own]
+        f"{measure} ({_width(size)})": gains(result, measure, [own], baseline, size)[own]
         for measure in ("validity", "coverage")
         for size in sizes(result)
     }
