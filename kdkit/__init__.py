@@ -26,7 +26,9 @@ PACKAGES = {
 # What ``kdkit.NAME`` and ``from kdkit import NAME`` find below the packages.
 _MODULES = {
     "bert": "models",
+    "gpt": "models",
     "masked_lm": "training",
+    "generators": "training",
     "fine_tuning": "training",
     "metrics": "measure",
     "profiling": "measure",

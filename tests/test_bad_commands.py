@@ -40,6 +40,7 @@ QUICK = {  # each command as it is known to work
     "evaluate": ["t.safetensors"],
     "experiments": ["things", "--teacher", "t.safetensors", "--seeds", "1"],
     "train-bert": ["--data", "texts", *reading.FEW],
+    "train-gpt": ["--epochs", "1", "--width", "4", "--depth", "1", "--batch-size", "2000"],
 }
 NEW_PLACES = {" ", "no-such", "a\nname", "\udcff", "-1", HUGE, "a-folder", ".", "a-folder/forbidden/x.safetensors"}
 NEW_FILES = {"\udcff.safetensors", "a\nname.safetensors"}

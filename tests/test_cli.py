@@ -304,7 +304,7 @@ def test_argparse_refuses_what_is_no_command(arguments, capsys):
     assert refused.value.code == 2 and "usage: python -m kdkit" in capsys.readouterr().err
 
 
-COMMANDS = ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert", "caches"]
+COMMANDS = ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert", "train-gpt", "caches"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -457,6 +457,22 @@ def test_a_vocabulary_is_kept_for_these_texts_and_for_no_others(texts):
         path.write_text(path.read_text().replace("teacher", "lecturer"))
     assert cli.main([*texts, "--seed", "2", "--out", "c.safetensors"]) == 0
     assert Path("c.txt").read_text() != vocabulary
+
+
+def test_a_gpt_that_writes_sums_is_kept_with_its_card(capsys):
+    assert cli.main(["train-gpt", "--epochs", "2", "--width", "4", "--depth", "1", "--json", "g.json"]) == 0
+    card, network = json.loads(Path("g.json").read_text()), zoo.read("runs/sums-gpt.safetensors")
+    sizes = {"family": "gpt", "width": 4, "depth": 1, "vocab_size": 13, "max_length": 10}
+    assert network.architecture == card.get("architecture", sizes) == sizes
+    assert 0 < card["results"]["validity"] < 0.5 and card["sentences"] == 9801
+    assert f"coverage {card['results']['coverage']:.2%}" in capsys.readouterr().out
+
+
+def test_a_gpt_that_has_learnt_nothing_is_not_kept(capsys):
+    arguments = ["train-gpt", "--epochs", "1", "--batch-size", "9801", "--width", "4", "--depth", "1", "--lr", "0.5"]
+    assert cli.main(arguments) == 1
+    assert "no better at sums than whoever draws each character evenly" in capsys.readouterr().err
+    assert not Path("runs/sums-gpt.safetensors").exists()
 
 
 def test_a_network_that_reads_is_no_network_for_pictures(capsys):

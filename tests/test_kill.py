@@ -25,7 +25,7 @@ KILLS = int(os.environ.get("KDKIT_KILLS", "12"))
 def process():
     context = multiprocessing.get_context("forkserver")
     # torch's optimisers import torch._dynamo on first use: two seconds, saved for each of forty processes
-    context.set_forkserver_preload(["kdkit.training", "torch._dynamo", "victim", "tiny", "reading"])
+    context.set_forkserver_preload(["kdkit.training", "torch._dynamo", "victim", "tiny", "reading", "writing"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
         context.Process(target=print).start()  # starts the server, with this path

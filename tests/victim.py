@@ -112,7 +112,18 @@ def bert(folder):
     return outcome(masked_lm.train(bert.student(teacher), reading.corpus(), teacher=teacher, **schedule))
 
 
-KINDS = {"training": training, "cache fill": cache_fill, "study": study, "BERT": bert}
+def writer(folder):
+    """A GPT that learns on its own texts, and now and then on those of the data."""
+    import writing
+
+    from kdkit.training import generators
+
+    schedule = {"epochs": 8, "batch_size": 2, "seed": 1, "checkpoint": folder / "checkpoint", "progress": False}
+    taught = {"teacher": writing.network(7), "divergence": "reverse", "own_share": 0.7}
+    return outcome(generators.train(writing.network(1), writing.sentences(), **taught, **schedule))
+
+
+KINDS = {"training": training, "cache fill": cache_fill, "study": study, "BERT": bert, "writer": writer}
 
 
 def live(folder, kind="training", place=None, linger=False):

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 import kdkit
-from kdkit.cli import caches, distill, doctor, evaluate, experiments, train_bert, train_teacher
+from kdkit.cli import caches, distill, doctor, evaluate, experiments, train_bert, train_gpt, train_teacher
 
 ABOUT = """\
 Knowledge distillation from the command line.
@@ -21,13 +21,14 @@ Knowledge distillation from the command line.
   python -m kdkit evaluate things-teacher --data things
   python -m kdkit experiments things              the fair comparison of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
+  python -m kdkit train-gpt                       a small GPT that writes sums, the teacher of notebook 09
   python -m kdkit caches                          what is kept to save time, and how large it is
 
 With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
 on where it was when the same command is given again. `python -m kdkit COMMAND --help` says more.
 """
 
-COMMANDS = (doctor, train_teacher, distill, evaluate, experiments, train_bert, caches)
+COMMANDS = (doctor, train_teacher, distill, evaluate, experiments, train_bert, train_gpt, caches)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Fair comparisons over seeds: tuned alike, resumable, with an interval."""
 
-from kdkit.studies import failures, methods
+from kdkit.studies import failures, generators, methods
 from kdkit.studies.comparison import (
     FIRST_RATE,
     RATES,
@@ -49,6 +49,7 @@ __all__ = [
     "diagnose",
     "expected_seconds",
     "failures",
+    "generators",
     "judge",
     "methods",
     "run",

@@ -183,12 +183,13 @@ def _shipped(name):
 
 
 def _build(architecture):
-    """An untrained network of the course: one that reads text if it has a ``vocab_size``, else one for images."""
+    """An untrained network of the course: one that reads or writes text if it has a ``vocab_size``, else for images."""
     if "vocab_size" not in architecture:
         return models.student(**architecture)
-    from kdkit.models import bert  # transformers takes seconds to import
+    from kdkit.models import bert, gpt  # transformers takes seconds to import
 
-    return bert.teacher(**architecture)
+    sizes = dict(architecture)
+    return gpt.gpt(**sizes) if sizes.pop("family", "bert") == "gpt" else bert.teacher(**sizes)
 
 
 def _tensors(model):
