@@ -37,7 +37,14 @@ class Part:
     def labels(self) -> Tensor:
         """The labels that count, int64 ``[N]``."""
         kept = [batch.labels.flatten()[_counts(batch)] for batch in self.batches]
-        return torch.cat(kept).long().cpu()[:MOST_ROWS]
+        return self._some(torch.cat(kept).long().cpu())
+
+    @functools.cached_property
+    def image(self) -> Tensor:
+        """The number of each row in the whole, int64 ``[N]``. Raises ``Unchecked`` where that is not known."""
+        if any(batch.image is None for batch in self.batches):
+            raise Unchecked("the loader's samples have no numbers: give a DataLoader with a data set, or Splits")
+        return torch.cat([batch.image.cpu()[_counts(batch).cpu()] for batch in self.batches])[:MOST_ROWS]
 
     @functools.cached_property
     def student(self) -> Tensor:
@@ -73,7 +80,12 @@ class Part:
             found = [self._rows(models.logits(network, change(batch.inputs)), batch) for batch in self.batches]
         except ValueError as error:
             raise Unchecked(str(error)) from error
-        return torch.cat(found)[:MOST_ROWS]
+        return self._some(torch.cat(found))
+
+    def _some(self, rows: Tensor) -> Tensor:
+        if not len(rows):
+            raise Unchecked(f"no sample of {self.name} has a label")
+        return rows[:MOST_ROWS]
 
     @staticmethod
     def _rows(logits: Tensor, batch: Batch) -> Tensor:
@@ -83,12 +95,8 @@ class Part:
 
     def smaller(self, samples: int) -> "Part":
         """The first ``samples`` of it, or a few more."""
-        few = self.batches[: -(-samples // BATCH)]
-        return Part(self.name, few, **self._networks)
-
-    def right(self, logits: Tensor) -> Tensor:
-        """Which rows of ``logits`` ``[N, C]`` name the label: bool ``[N]``."""
-        return logits.argmax(1) == self.labels[: len(logits)]
+        labelled = [batch for batch in self.batches if _counts(batch).any()] or self.batches
+        return Part(self.name, labelled[: -(-samples // BATCH)], **self._networks)
 
 
 def _counts(batch):

@@ -24,6 +24,7 @@ FAINT = 0.2  # how hard the soft term pulls at first, in shares of the hard term
 MISSED = 10  # of so many validation samples of a class one would turn up among as many training samples
 COMMON = 0.05  # share of the teacher's answers; of thousands of words, many are never said by a small student
 STEPS, RATE, LEARNT = 20, 3e-3, 0.1  # of Adam; and the agreement that they may add to a finished student
+ROSE, STEADY = 1.1, 2 / 3  # a loss of so many times the first; share of the epochs in which it fell
 UNDER, OVER = 0.2, 0.4  # accuracy and confidence apart. A student of 2,000 photographs is sure by 0.3 too much
 
 
@@ -181,6 +182,10 @@ def learnt(e: Evidence) -> Outcome:
     """Whether the student had come to its end: what a few more steps add to its agreement with the teacher."""
     before, luck = e.agreement, metrics.guessing(e.val.teacher.argmax(1))
     gained = _after_more_steps(e) - before
+    if gained < -LEARNT:
+        raise Unchecked(
+            f"{STEPS} steps of Adam at rate {RATE:g} take {-gained:.0%} from the agreement, and tell nothing"
+        )
     figure = f"{before:.1%}, {gained * 100:+.1f} points by {STEPS} more steps"
     if gained < LEARNT and before > luck:
         return Outcome(figure, "More steps add little to the student's agreement with its teacher: it had learnt.")
@@ -190,7 +195,9 @@ def learnt(e: Evidence) -> Outcome:
         f"{STEPS} more steps of Adam take the student's agreement with its teacher from {before:.1%} to "
         f"{before + gained:.1%}; {what}. {_of_history(e)}",
         "Too small a rate or too few steps: try three times the rate, or more epochs. Too large a rate: a third of it, "
-        "with a warm-up, and gradients cut to a length (kdkit.train does both).",
+        "with a warm-up, and gradients cut to a length (kdkit.train does both)."
+        + " Or it learnt from targets that are not this teacher's: give cache=."
+        * (e.cache is None),
         "notebook 04",
     )
 
@@ -202,20 +209,20 @@ def _of_history(e):
     seen = [entry["loss"] for entry in e.run.history]
     fell = sum(after < before for before, after in itertools.pairwise(seen))
     rate = e.run.settings.get("lr")
-    told = f"The loss went from {seen[0]:.3g} to {seen[-1]:.3g} and fell in {fell} of {len(seen) - 1} epochs"
-    share = fell / (len(seen) - 1)
-    if share >= 2 / 3:
-        told += ": the rate is too small, or the training too short"
-    elif share <= 1 / 2:
+    told = f"The loss went from {seen[0]:.3g} to {seen[-1]:.3g}{f' (lr {rate:.3g})' if rate else ''}, by way of "
+    told += f"{max(seen):.3g} at most, and fell in {fell} of {len(seen) - 1} epochs"
+    if not max(seen) <= ROSE * seen[0]:  # or NaN
         told += ": the rate is too large"
-    return f"{told}{f' (lr {rate:.3g})' if rate else ''}."
+    elif fell >= STEADY * (len(seen) - 1) and seen[-1] == min(seen):
+        told += ": the rate is too small, or the training too short"
+    return f"{told}."
 
 
 def _after_more_steps(e):
-    student = copied(e.student)
+    student = copied(e.student).float()  # Adam's smallest numbers are 0 in half precision
     optimizer = torch.optim.Adam(student.parameters(), lr=RATE)
     loss = Distillation(e.temperature, e.soft_weight, e.hard_weight)
-    with models.seeded(0, models.device_of(student)), models.evaluating(e.teacher), torch.enable_grad():
+    with models.evaluating(e.teacher), torch.enable_grad():
         for number in range(STEPS):
             batch = e.train.batches[number % len(e.train.batches)]
             try:
