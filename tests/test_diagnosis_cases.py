@@ -1,5 +1,7 @@
 """Sound distillations in which ``kdkit.diagnose`` must raise no hand, or say what it cannot tell: cases of users."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Subset
 
 import kdkit
 from kdkit import models
+from kdkit.course import check
 from kdkit.training import Run
 
 
@@ -202,3 +205,108 @@ def test_no_batch_of_one_is_made():
     teacher = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     report = looked(teacher=teacher.train(), data=loaders(samples(101), samples(101, seed=1)))
     assert report.checks["train mode"].wrong and "stale statistics" in report.checks, report
+
+
+# ----------------------------------------------------------------------------- many classes, few samples, odd networks
+
+
+def test_of_four_samples_a_class_no_order_is_told():
+    part = samples(500, 125)
+    turned = TensorDataset(part.tensors[0], (part.tensors[1] + 1) % 125)
+    report = looked(data=loaders(turned, turned))
+    assert "of 4.0 samples a class that proves nothing" in report.unchecked["class order"]
+
+
+def test_a_table_of_a_real_vocabulary_is_not_made():
+    part = samples(20, 5000)
+    report = looked(data=loaders(part, part))
+    assert report.unchecked["class order"] == "a table of 5000 by 5000 classes is too large to look at"
+
+
+def test_smoothing_is_not_told_from_one_sample_a_class():
+    labels = torch.arange(100)
+    part = TensorDataset(drawn(100, 100) + 7 * nn.functional.one_hot(labels, 100), labels)
+    report = looked(data=loaders(part, part))
+    assert report.unchecked["smoothed"].startswith("a class has 1.0 samples of train"), report
+
+
+def test_smoothing_is_not_told_from_no_bits_beyond_the_class():
+    labels = torch.arange(120) % 4
+    part = TensorDataset(3.0 * nn.functional.one_hot(labels, 4), labels)
+    assert "too few to compare" in looked(data=loaders(part, part)).unchecked["smoothed"]
+
+
+def test_a_teacher_that_is_better_on_train_still_teaches():
+    labels = torch.arange(120) % 4
+    train = TensorDataset(drawn(120, 4) + 8 * nn.functional.one_hot(labels, 4), labels)
+    val = TensorDataset(drawn(120, 4, seed=1) + 1.2 * nn.functional.one_hot(labels, 4), labels)
+    report = looked(data=loaders(train, val))
+    assert report.findings == [] and "knows its training data best" in report.checks["memorised"].sentence, report
+
+
+def test_where_one_class_is_nearly_all_accuracy_judges_nobody():
+    labels = (torch.arange(200) % 33 == 0).long()
+    part = TensorDataset(drawn(200, 2) + 2 * nn.functional.one_hot(labels, 2), labels)
+    report = looked(data=loaders(part, part))
+    assert report.findings == [] and "of val are of one class" in report.unchecked["ignorant teacher"], report
+
+
+class Remembers(Scores):
+    def forward(self, inputs):
+        self.last = inputs.clone()
+        return super().forward(inputs)
+
+
+def test_a_teacher_that_keeps_its_features_is_not_another():
+    teacher = Remembers()
+    run = noted([1.0], teacher=models.fingerprint(teacher))
+    assert "changes with each call" in looked(teacher=teacher, run=run).unchecked["another teacher"]
+    assert looked(teacher=Scores(2.0), run=run).findings == ["another teacher"]
+
+
+def test_of_a_thousand_classes_a_target_may_look_uniform():
+    labels = torch.arange(500)
+    part = TensorDataset(drawn(500, 1000) + 12 * nn.functional.one_hot(labels, 1000), labels)
+    report = looked(data=loaders(part, part), temperature=8.0, soft_weight=0.1, hard_weight=0.9)
+    assert report.findings == [] and {"temperature", "faint teacher"} <= set(report.unchecked), report
+
+
+def test_a_cache_of_another_teacher_is_seen_beside_loaders():
+    splits = kdkit.data.things.splits(3)
+    teacher, other = models.student(2, 3, seed=1).eval(), models.student(2, 3, seed=2).eval()
+    parts = (TensorDataset(models.as_input(part.images), part.labels) for part in (splits.train, splits.val))
+    cache = kdkit.training.ViewCache(other, splits)
+    views = splits.views.take(splits.views.pad(splits.train.images), torch.arange(9), torch.zeros(9, dtype=torch.int64))
+    cache.outputs(torch.arange(9), torch.zeros(9, dtype=torch.int64), views)
+    report = kdkit.diagnose(other, teacher, loaders(*parts), cache=cache)
+    assert report.checks["kept answers"].wrong, report
+
+
+def test_of_uint8_images_no_other_inputs_are_tried():
+    part = TensorDataset((drawn(30, 3, 4, 4) * 50 + 128).clamp(0, 255).byte(), torch.arange(30) % 3)
+
+    class Means(nn.Module):
+        def forward(self, x):
+            return x.float().mean((2, 3))
+
+    report = kdkit.diagnose(Means(), Means(), loaders(part, part))
+    assert "of floating-point numbers" in report.unchecked["other inputs"]
+
+
+def test_stale_statistics_may_be_other_images():
+    normed = nn.BatchNorm1d(4)
+    normed.running_mean[:] = torch.tensor([90.0, 0, 0, 0])
+    report = looked(teacher=nn.Sequential(Scores(), normed).eval())
+    assert report.findings == ["stale statistics"]
+    assert report.checks["stale statistics"].advice.startswith("Look first whether the images are such as it learnt")
+    assert "<b>See:</b> notebook 03b, sinking_teacher" in report._repr_html_()
+
+
+def test_a_temperature_of_small_logits_is_told_in_figures():
+    report = looked(teacher=Scores(0.01), temperature=0.00001, hard_weight=0.0)
+    assert report.findings == ["temperature"] and re.search("Raise T: 0.0[0-9]+ to 0.0", str(report)), report
+
+
+def test_a_word_that_is_a_list_is_no_diagnosis():
+    verdict = check.diagnosis(lambda: {"Alma": ["class order"]})
+    assert verdict.passed is False and "['class order'] is none of" in verdict.message

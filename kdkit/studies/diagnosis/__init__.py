@@ -100,7 +100,11 @@ class Diagnosis:
 
 
 def _advised(found):
-    sentences = html.escape(found.sentence), f"<b>To do:</b> {html.escape(found.advice)}", html.escape(found.see)
+    sentences = (
+        html.escape(found.sentence),
+        f"<b>To do:</b> {html.escape(found.advice)}",
+        f"<b>See:</b> {html.escape(found.see)}",
+    )
     return "<br>".join(sentences)
 
 

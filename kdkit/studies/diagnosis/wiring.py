@@ -14,10 +14,11 @@ from kdkit.losses.arguments import IGNORE_INDEX
 from kdkit.measure import metrics
 from kdkit.studies.diagnosis.evidence import GAIN, NETWORKS, Evidence
 from kdkit.studies.diagnosis.outcome import Outcome
-from kdkit.studies.diagnosis.part import BATCH, Unchecked, copied
+from kdkit.studies.diagnosis.part import BATCH, Unchecked, check_table, copied
 from kdkit.studies.diagnosis.remedies import AS_GIVEN, BY_THE_BATCH
 from kdkit.training.cache import ViewCache
 
+FEW = 5  # samples of a class that may all have been put into another column by mistake
 HALF = 0.5  # of a class's images, in another column: a class that is only hard is dealt over several
 ROUNDING = 1e-3  # relative to the largest logit: no batch size, thread count or TF32 makes more of a difference
 
@@ -199,14 +200,17 @@ def statistics(e: Evidence) -> Outcome:
         f"With the statistics of the batch in place of the running ones the {' and the '.join(stale)} would be right "
         "far more often: the running ones are of other data, or of inputs of another scale, of too few steps, or of "
         "weights that have moved on.",
-        "Let them be computed anew: the network in train mode, under no_grad, over some hundred training samples. And "
-        "find out what moved them: a pass in train mode over other data, or copied weights without buffers.",
+        "Look first whether the images are such as it learnt from: another crop or resolution looks the same from "
+        "here. If they are, let the statistics be computed anew: the network in train mode, under no_grad, over some "
+        "hundred training samples. And find what moved them: a pass in train mode over other data, or copied weights "
+        "without buffers.",
         "notebook 03b, sinking_teacher",
     )
 
 
 def class_order(e: Evidence) -> Outcome:
     """Whether the teacher is right under other numbers of the classes."""
+    check_table(e.val.teacher)
     table = metrics.confusion(e.val.teacher, e.val.labels)  # [C, C]
     rows, columns = linear_sum_assignment(-table.numpy())
     total = int(table.sum())
@@ -216,11 +220,15 @@ def class_order(e: Evidence) -> Outcome:
     moved = [
         (row, column)
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        if row != column and table[row, column] > HALF * counts[row] and counts[row] >= 5
+        if row != column and table[row, column] > HALF * counts[row] and counts[row] >= FEW
     ]
     figure = f"{right:.1%} right, {turned:.1%} in another order"
-    if len(moved) < 2 or turned - right < GAIN:
+    if turned - right < GAIN:
         return Outcome(figure, "No other order of the classes makes the teacher right much more often.")
+    if e.val.of_each < FEW:
+        raise Unchecked(f"{figure}, but of {e.val.of_each:.1f} samples a class that proves nothing")
+    if len(moved) < 2:
+        return Outcome(figure, "No two classes are taken for another one each, more than half of the time.")
     told = ", ".join(f"{e.name_of(a)} as {e.name_of(b)}" for a, b in moved[:3])
     return Outcome(
         figure,
