@@ -21,6 +21,7 @@ PACKAGES = {
     "training": "the step, the loop, checkpoints, the cache of teacher outputs, and a recipe for each kind of data",
     "studies": "fair comparisons over seeds, resumable",
     "course": "exercises, sliders, figures, quick trainings, stored results",
+    "export": "trained networks as files that run without the kit, and the report to show around",
     "cli": "``python -m kdkit``",
 }
 # What ``kdkit.NAME`` and ``from kdkit import NAME`` find below the packages.

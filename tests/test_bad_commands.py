@@ -6,15 +6,17 @@ command ends with status 0 and the value is not one that ``ALLOWED`` names, with
 
 import argparse
 import functools
+import json
 from pathlib import Path
 
+import found
 import pytest
 import reading
 
 from kdkit import models, studies, zoo
 from kdkit.cli import main as cli
 from kdkit.data import things
-from kdkit.measure import metrics
+from kdkit.measure import metrics, profiling
 
 HUGE = str(10**30)
 NUMBERS = ["-1", "0", "0.5", "nan", "inf", "-inf", HUGE, f"-{HUGE}", "1e400", "", " ", "four", "1\n2", "٣", "9" * 5000]
@@ -38,6 +40,8 @@ QUICK = {  # each command as it is known to work
         *("--seeds", "1", "--teacher", "t.safetensors"),
     ],
     "evaluate": ["t.safetensors"],
+    "export": ["t.safetensors", "--to", "pt2"],
+    "report": ["run.json"],
     "experiments": ["things", "--teacher", "t.safetensors", "--seeds", "1"],
     "train-bert": ["--data", "texts", *reading.FEW],
     "train-gpt": ["--epochs", "1", "--width", "4", "--depth", "1", "--batch-size", "2000"],
@@ -62,6 +66,8 @@ ALLOWED = {
     "caches --runs": {"a-file/below", "/proc/none/x.safetensors"},  # it says that there is nothing
     "train-bert --data": {"."},  # there are texts in it
     "--out": NEW_FILES | {"a-folder/forbidden/x.safetensors"},
+    "export --out": NEW_PLACES,  # a folder
+    "report --out": (NEW_PLACES | {"a-file", "damaged.safetensors"}) - {"."},  # with an ending behind it
 }
 
 
@@ -92,6 +98,7 @@ def spoilt(command, option, value):
 def small(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
     monkeypatch.setattr(things, "splits", functools.cache(lambda per_class: SPLITS))
+    monkeypatch.setattr(profiling, "SHORTEST", 0.0)  # times are no matter here
     monkeypatch.setattr(metrics, "guessing", lambda labels: -1.0)  # that nothing is learnt is no matter here
     setting = studies.Setting(images=40, epochs=1, students=((2, 3),), shift=0, batch_size=20)
     monkeypatch.setitem(studies.SETTINGS, "things", {"small": setting})
@@ -101,6 +108,7 @@ def small(monkeypatch, tmp_path):
     zoo.save(models.teacher(2), "t.safetensors", {})
     Path("damaged.safetensors").write_bytes(b"{")
     Path("a-file").write_text("here")
+    Path("run.json").write_text(json.dumps(found.result()))
     Path("a-folder").mkdir()
     Path("texts").mkdir()
     for name, text in reading.documents().items():

@@ -1,10 +1,12 @@
 """The command line: what a user types, what comes out, and what they read when they mistype."""
 
+import importlib
 import json
 import math
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import kdkit
 from kdkit import data, models, studies, training, zoo
 from kdkit.cli import distill, doctor, evaluate
 from kdkit.cli import main as cli
-from kdkit.measure import metrics
+from kdkit.measure import metrics, profiling
 from kdkit.studies import Setting
 from kdkit.training.cache import ViewCache
 
@@ -27,6 +29,7 @@ FEW = ["--train-images", "200", "--epochs", "8", "--batch-size", "20"]
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "THINGS_PER_CLASS", 40)
+    monkeypatch.setattr(profiling, "SHORTEST", 0.0)  # times are no matter here
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
     monkeypatch.delenv("KDKIT_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -36,10 +39,11 @@ def nothing_can_be_trained(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "backward", None)
 
 
-def test_teacher_then_students_then_evaluation(tmp_path, capsys):
+def test_teacher_then_students_then_evaluation_then_report(tmp_path, capsys):
     assert cli.main(["train-teacher", "--width", "4", "--json", "teacher.json", *FEW]) == 0
     teacher = json.loads((tmp_path / "teacher.json").read_text())
-    assert cli.main(["distill", "--seeds", "2", "--width", "4", "--depth", "3", "--json", "d.json", *FEW]) == 0
+    command = ["distill", "--seeds", "2", "--width", "4", "--depth", "3", *FEW, "--json", "d.json"]
+    assert cli.main([*command, "--out", "student.safetensors"]) == 0
     result = json.loads((tmp_path / "d.json").read_text())
     assert cli.main(["evaluate", "runs/things-teacher.safetensors", "--json", "e.json"]) == 0
     measured = json.loads((tmp_path / "e.json").read_text())["results"]
@@ -50,6 +54,50 @@ def test_teacher_then_students_then_evaluation(tmp_path, capsys):
     assert all(0 <= run[arm] <= 1 for run in result["runs"] for arm in ("student_alone", "student_distilled"))
     assert result["settings"]["temperature"] == 4.0 and result["versions"]["torch"] == torch.__version__
     assert result["verdict"] in capsys.readouterr().out
+    assert cli.main(["report", "d.json"]) == 0 and cli.main(["report", "student.safetensors"]) == 0
+    assert result["verdict"] in Path("d.html").read_text() and "student.safetensors" in Path("student.md").read_text()
+
+
+STUDENTS = ["distill", "--seeds", "1", "--width", "4", "--depth", "3", "--teacher", "things-teacher", *FEW]
+
+
+def test_the_student_that_is_kept_is_the_one_that_was_measured_and_every_command_takes_it(monkeypatch, capsys):
+    assert cli.main([*STUDENTS, "--out", "s.safetensors"]) == 0
+    assert "kept in s.safetensors: the distilled student of seed" in capsys.readouterr().out
+    card = zoo.read_card("s.safetensors")
+    (run,) = (run for run in card["runs"] if run["seed"] == card["results"]["seed"])
+    assert run["student_distilled"] == card["results"]["accuracy"] and card["teacher"] == "things-teacher"
+    assert cli.main(["evaluate", "s.safetensors", "--json", "e.json"]) == 0
+    measured = json.loads(Path("e.json").read_text())["results"]
+    assert (measured["accuracy"], measured["ece"]) == (card["results"]["accuracy"], card["results"]["ece"])
+    assert cli.main(["export", "s.safetensors", "--to", "pt2", "--json", "x.json"]) == 0
+    assert cli.main(["report", "s.safetensors", "--exports", "x.json"]) == 0
+    assert "s.pt2" in Path("s.html").read_text() and "s.pt2: " not in capsys.readouterr().err
+    exported = json.loads(Path("x.json").read_text())["exports"]["pt2"]
+    assert exported["agreement"] == 1.0 and exported["accuracy"] == measured["accuracy"]
+    nothing_can_be_trained(monkeypatch)
+    assert cli.main([*STUDENTS, "--out", "s.safetensors"]) == 0
+    zoo.save(net(), "other.safetensors", {"command": "another"})
+    assert cli.main([*STUDENTS, "--out", "other.safetensors"]) == 1
+    assert "other.safetensors holds another network already (another)" in capsys.readouterr().err
+
+
+def test_the_best_on_the_validation_images_is_kept_and_none_where_one_has_not_learnt(monkeypatch, capsys):
+    def trained(network, *arguments, seed, **keywords):
+        with torch.no_grad():
+            network.classify.bias.fill_(seed)
+        return training.Run(network, {}, [{"val_accuracy": [0.8, 0.9, 0.85][seed]}])
+
+    monkeypatch.setattr(kdkit, "train", trained)
+    monkeypatch.setattr(metrics, "guessing", lambda labels: -1.0)
+    three = [*STUDENTS, "--seeds", "3", "--out", "s.safetensors"]
+    assert cli.main(three) == 0
+    assert zoo.read_card("s.safetensors")["results"]["seed"] == 1
+    assert zoo.read("s.safetensors").classify.bias.tolist() == [1.0] * 10
+    monkeypatch.setattr(metrics, "guessing", lambda labels: 0.9)
+    assert cli.main([*three[:-1], "none.safetensors"]) == 1
+    assert "no student is kept in none.safetensors" in capsys.readouterr().err
+    assert not Path("none.safetensors").exists()
 
 
 def test_mirror_images_are_averaged_where_mirroring_is_a_view(monkeypatch, capsys):
@@ -259,6 +307,10 @@ MISTAKES = {
     ),
     "negative weight": (["distill", "--soft-weight", "-1", "--epochs", "1"], "soft_weight must be a finite number"),
     "a handful of images": (["train-teacher", "--data", "few"], "few holds 7 images to train and 1 to test"),
+    "a report in the card's place": (
+        ["distill", "--out", "a.safetensors", "--json", "a.json"],
+        "--json a.json is where the card of --out a.safetensors will lie",
+    ),
     "no seeds": (["distill", "--seeds", "0"], "--seeds must be at least 1; got 0"),
     "a folder for a report": (["evaluate", "things-teacher", "--json", "mine"], "--json mine is a folder"),
     "no students": (["experiments", "things", "--seeds", "0"], "--seeds must be at least 1; got 0"),
@@ -304,7 +356,18 @@ def test_argparse_refuses_what_is_no_command(arguments, capsys):
     assert refused.value.code == 2 and "usage: python -m kdkit" in capsys.readouterr().err
 
 
-COMMANDS = ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert", "train-gpt", "caches"]
+COMMANDS = [
+    "doctor",
+    "train-teacher",
+    "distill",
+    "evaluate",
+    "export",
+    "report",
+    "experiments",
+    "train-bert",
+    "train-gpt",
+]
+COMMANDS += ["caches"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -325,7 +388,7 @@ except SystemExit as left:
 """
 
 
-@pytest.mark.parametrize("arguments, status", [(["--help"], "0"), (["distil"], "2"), (["train-bert", "--help"], "0")])
+@pytest.mark.parametrize("arguments, status", [(["--help"], "0"), (["distil"], "2"), (["export", "--help"], "0")])
 def test_help_and_slips_of_the_finger_are_answered_without_torch(arguments, status):
     command = [sys.executable, "-c", LIGHT.format(arguments=arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -340,6 +403,15 @@ def test_a_package_that_is_missing_sends_one_to_the_doctor(monkeypatch, capsys):
     assert cli.main(["evaluate", "things-teacher"]) == 1
     said = capsys.readouterr().err
     assert said == "kdkit evaluate: No module named 'missing_package': run python -m kdkit doctor\n"
+
+
+def test_kdkit_is_a_command_of_its_own_and_says_its_version(capsys):
+    project = tomllib.loads((Path(kdkit.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    module, function = project["scripts"]["kdkit"].split(":")
+    assert getattr(importlib.import_module(module), function) is cli.main
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--version"])
+    assert left.value.code == 0 and capsys.readouterr().out == f"kdkit {project['version']}\n"
 
 
 # --- caches
@@ -380,6 +452,14 @@ def test_doctor_without_data_says_how_to_get_it(capsys):
     out = capsys.readouterr().out
     assert "CIFAR-10: not found" in out and "--data cifar10 --download" in out and "KDKIT_DATA" in out
     assert out.rstrip().endswith("All is well.")
+
+
+def test_doctor_notes_a_package_that_only_an_extra_needs(monkeypatch):
+    wanted = ["numpy>=1", 'no-such-package>=1.18; extra == "export"', 'torch>=1; extra == "export"']
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: wanted)
+    good, text = line_about("no-such-package")
+    assert good is None and text.endswith('pip install "no-such-package>=1.18" (only export needs it)')
+    assert line_about("torch ") == (True, f"torch {torch.__version__}")
 
 
 def test_doctor_with_a_cache_folder_that_cannot_be_written(monkeypatch, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Pictures carry a text, are drawn without pyplot's global state, and show what they are given."""
 
 import base64
+import functools
 import io
 import math
 import statistics
@@ -8,14 +9,17 @@ from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import matplotlib.image
+import numpy as np
 import pytest
 import torch
 from IPython.utils.capture import capture_output
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import linkage
 
 from kdkit import studies, zoo
 from kdkit.course import figures, measured
+from kdkit.course.figures.axes import contrast
 from kdkit.data import things
 from kdkit.data.things import CLASSES
 from kdkit.measure import metrics
@@ -230,7 +234,7 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         *(some_figure(), figures.pairs({"a": [0.1, 0.2], "b": [0.3, 0.1]}, title="A claim that takes a line")),
         figures.hard_and_soft([0.9, 0.1], ["a", "b"], 0),
         figures.matrix(torch.eye(3), ["a", "b", "c"]),
-        figures.lines([1, 2], {"a": [1, 2]}, xlabel="x", ylabel="y", marks={"here": 1.5}),
+        figures.lines([1, 2], {name: [1, 2] for name in "abcde"}, xlabel="x", ylabel="y", marks={"here": 1.5}),
         figures.layer(some_trace(), ["a", "b", "c"], 1, says=({"x": 0.5}, {"y": 0.75}), title="It looks at b"),
         figures.tree(linkage([[0.0], [0.1], [5.0]], "average"), "abc"),
         figures.scatter([1, 2], [0.1, 0.2], ["one", "two"], xlabel="x", ylabel="y", named=[0, 1]),
@@ -248,6 +252,42 @@ def test_no_text_is_smaller_than_eleven_points_in_a_figure_that_fits_the_page():
         texts = [text for text in figure.findobj(match=matplotlib.text.Text) if text.get_text()]
         assert min(text.get_fontsize() for text in texts) >= 11
         assert figure.get_figwidth() <= figures.axes.WIDTH
+        for text in filter(on_the_page, texts):
+            assert contrast(text.get_color(), behind(text)) >= 4.5, f"{text.get_text()!r} of {figure.get_label()}"
+
+
+def on_the_page(text):
+    """Not a tick's that lies outside the axes: matplotlib keeps such, and does not draw them."""
+    drawn(text.figure)
+    left, low, right, _ = text.get_window_extent().extents
+    return right > left and 0 <= left < text.figure.bbox.width and 0 <= low < text.figure.bbox.height
+
+
+def behind(text):
+    """The colour of most pixels where ``text`` stands."""
+    pixels = drawn(text.figure)[::-1]  # from below, as places are counted
+    (left, low), (right, high) = text.get_window_extent().get_points().astype(int)
+    box = pixels[max(low, 0) : high + 1, max(left, 0) : right + 1].reshape(-1, 3)
+    colours, counts = np.unique(box, axis=0, return_counts=True)
+    return colours[counts.argmax()] / 255
+
+
+@functools.cache
+def drawn(figure):
+    """The pixels of a figure, uint8 ``[H, W, 3]``."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+@pytest.mark.parametrize("colour", [look["color"] for look in figures.axes.LOOKS] + ["white", "black", "yellow"])
+def test_letters_in_any_colour_can_be_read_on_white(colour):
+    assert contrast(figures.axes.readable(colour), "white") >= 4.5
+
+
+def test_contrast_is_that_of_wcag():
+    assert contrast("white", "black") == pytest.approx(21) and contrast("red", "red") == 1
+    assert contrast("#767676", "white") == pytest.approx(4.54, abs=0.01)  # WCAG's grey that just passes
 
 
 def test_no_figure_is_left_open_in_pyplot():
@@ -281,9 +321,10 @@ def test_live_curves_are_one_picture_that_is_replaced(monkeypatch):
     live.of("alone")(run_with(0.5))
     live.of("alone")(run_with(0.5, 0.6))
     live.of("distilled")(run_with(0.7))
-    assert len(shown) == 1 and "alone 50.0% after 1 of 3 epochs" in shown[0]
-    assert len(replaced) == 2 and "alone 60.0% after 2 of 3 epochs; distilled 70.0% after 1 of 3" in replaced[1]
+    assert len(shown) == 1 and "accuracy: alone 50.0% (epoch 1 of 3). A" in shown[0]
+    assert len(replaced) == 2 and "alone 60.0%, distilled 70.0% (epoch 1 of 3). A" in replaced[1]
     assert [list(curve.get_ydata()) for curve in live._figure().axes[0].lines] == [[50, 60], [70]]
+    assert live._figure().get_suptitle() == "Validation accuracy: alone 60.0%, distilled 70.0% (epoch 1 of 3)"
 
 
 def test_intervals_that_contain_0_look_otherwise():

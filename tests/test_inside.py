@@ -71,7 +71,7 @@ def test_pages_say_how_much_of_the_pull_is_about_the_others():
     first, second = (part.abs().sum() for part in inside.pulls(student, teacher, 0).values())
     pages = inside.pull_pages(student, teacher, 0, {"two": 2.0})
     share = 2 * second / (first + 2 * second)
-    assert f"Weight two: {share:.0%} of the pull" in pages["two"][1]
+    assert f'Weight two: {share:.0%} of the pull comes from "if not, what?"' in pages["two"][1]
 
 
 def test_tables_are_compared_row_by_row():

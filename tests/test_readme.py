@@ -68,11 +68,13 @@ def test_the_snippet_trains_batchnorm_with_any_number_of_samples(count):
 def test_the_snippet_learns_features_through_a_projector_of_its_own():
     namespace, images = snippet(1), tiny.images(64, seed=1)
     dataset = torch.utils.data.TensorDataset(images.images.float() / 255, images.labels)
-    hint = namespace["Hint"](2, 4)
-    before = models.fingerprint(hint)
+    hints, kind = [], namespace["Hint"]
+    namespace["Hint"] = lambda *features: hints.append(kind(*features)) or hints[0]
     loader = torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True)
-    run = namespace["learn_features"](tiny.net(3, width=4), tiny.net(1), loader, hint, epochs=3)
-    assert run.history[-1]["loss"] < run.history[0]["loss"] and models.fingerprint(hint) != before
+    run = namespace["learn_features"](tiny.net(3, width=4), tiny.net(1), loader, epochs=3)
+    before = models.Projector(torch.zeros(2, 2, 1, 1), torch.zeros(2, 4, 1, 1))
+    assert models.fingerprint(hints[0].projector) != models.fingerprint(before)
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
 
 
 def commands():
@@ -89,8 +91,10 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
         (tmp_path / "texts").mkdir(exist_ok=True)
         (tmp_path / "texts" / f"{name}.txt").write_text(text)
     fewer = {"train-teacher": FEW, "distill": FEW, "train-bert": [*reading.FEW, "--data", str(tmp_path / "texts")]}
+    fewer["train-gpt"] = ["--epochs", "1", "--width", "4", "--depth", "1", "--batch-size", "2000"]
     names = [shlex.split(line)[3] for line in commands()]
-    assert names == ["doctor", "train-teacher", "distill", "evaluate", "experiments", "train-bert", "caches"]
+    usual = ["doctor", "train-teacher", "distill", "evaluate", "export", "experiments"]
+    assert names == [*usual, "train-bert", "train-gpt", "caches"]
     for line in commands():
         arguments = shlex.split(line)[3:]
         assert cli.main(arguments + fewer.get(arguments[0], [])) == 0, line

@@ -94,7 +94,8 @@ def undeclared(sources, dependencies):
 
 
 def dependencies():
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
 
 
 def test_what_kdkit_imports_is_what_it_declares():

@@ -20,10 +20,11 @@ UNIT_TESTS = ["tests", "--ignore=tests/browser", "--ignore=tests/slow"]
 
 
 def declared(root=ROOT):
-    """Every line of pyproject.toml's dependencies and of requirements.txt that names a package: "numpy>=1.26"."""
+    """Every line of pyproject.toml, its extras too, and of requirements.txt that names a package: "numpy>=1.26"."""
     lines = [line.split("#")[0].strip() for line in (root / "requirements.txt").read_text("utf-8").splitlines()]
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    return project["dependencies"] + [line for line in lines if line and not line.startswith("-")]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    return project["dependencies"] + extras + [line for line in lines if line and not line.startswith("-")]
 
 
 def at_its_floor(requirement):

@@ -1,1 +1,1 @@
-"""``python -m kdkit``: a command a file."""
+"""``python -m kdkit``, or ``kdkit``: a command a file."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kdkit
 from kdkit.cli import networks, reports
+from kdkit.cli.evidence import ARMS, Evidence
 from kdkit.cli.options import (
     Commands,
     add_command,
@@ -22,10 +25,9 @@ from kdkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kdkit.data import ImageSet, Splits
+    from kdkit.data import ImageSet
 
 EPOCHS = 8  # usually
-ARMS = ("alone", "distilled")
 
 
 def add(commands: Commands) -> None:
@@ -42,6 +44,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
     parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
     parser.add_argument("--hard-weight", type=float, default=0.1, help="weight of the labels")
+    kept = "keep the distilled student that is best on the validation images in this file (.safetensors), with a card"
+    parser.add_argument("--out", metavar="FILE", help=kept)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,35 +59,44 @@ def run(options: argparse.Namespace) -> int:
     kdkit.losses.arguments.check_temperature(options.temperature)  # now, not after the first student alone
     kdkit.losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
     data = load_data(options)
-    teacher = networks.teacher(options, data).to(networks.device(options.device))
+    teacher_name = networks.teacher_name(options, data)
+    teacher = networks.read(teacher_name, data).to(networks.device(options.device))
     plan(options, data, EPOCHS)
-    teacher_accuracy = networks.measure(teacher, data.test)["accuracy"]
-    print(f"teacher: test accuracy {teacher_accuracy:.2%}", flush=True)
+    origin = reports.origin(data, options)
+    origin |= {"teacher": reports.without_home(teacher_name), "teacher_fingerprint": kdkit.models.fingerprint(teacher)}
+    if options.out:
+        networks.check_place(options.out, origin)  # before the training, not after it
+    evidence = Evidence(teacher, data)
+    print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
     name = f"{data.name}-{reports.fingerprints(teacher, data)}"
     folder = options.runs / f"{name}-students-{reports.digest(options)}"
     cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache")
     kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
     kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
-    runs = [pair(seed, options, data, folder, kd) for seed in range(options.seeds)]
+    runs = [pair(seed, options, evidence, folder, kd) for seed in range(options.seeds)]
     failures, verdict = failed(runs, data.test), None
     if not failures:
         alone, distilled = ([run[f"student_{arm}"] for run in runs] for arm in ARMS)
         verdict = kdkit.metrics.paired_interval(distilled, baseline=alone).verdict
     unsaid = "nothing can be said, for these students have not learnt:"
     print(f"distillation: {verdict or unsaid}", *failures, sep="\n  ")
-    result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": teacher_accuracy, "runs": runs}
-    result |= {"verdict": verdict, "broken": failures, **reports.origin(data, options)}
+    result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": evidence.teacher_accuracy}
+    result |= {"runs": runs, "verdict": verdict, "broken": failures, "limits": networks.limits(data)}
+    result |= {**evidence.facts(), **origin}
+    print(*cost(result["cost"]), sep="\n")
+    if options.out:
+        keep(options.out, evidence, result)
     reports.write(options, result, began)
     return 1 if failures else 0
 
 
-def pair(seed: int, options: argparse.Namespace, data: Splits, folder: Path, kd: dict) -> dict:
+def pair(seed: int, options: argparse.Namespace, evidence: Evidence, folder: Path, kd: dict) -> dict:
     """Train the two students of one seed, the second with ``kd`` (teacher, cache, temperature, weights).
 
     Returns their test accuracies (None for one that diverged) and seconds. Checkpoints go to ``folder``.
     """
     row: dict[str, object] = {"seed": seed}
-    said = []
+    data, said = evidence.data, []
     for arm, extra in zip(ARMS, ({}, kd), strict=True):
         classes, channels = len(data.train.classes), data.train.images.shape[1]
         student = kdkit.models.student(options.width, options.depth, classes, channels, seed)
@@ -95,11 +108,35 @@ def pair(seed: int, options: argparse.Namespace, data: Splits, folder: Path, kd:
             row |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
             said.append(f"{arm} diverged")
             continue
-        accuracy = row[f"student_{arm}"] = networks.measure(student, data.test)["accuracy"]
+        accuracy = row[f"student_{arm}"] = evidence.add(arm, seed, trained)
         row[f"seconds_{arm}"] = round(trained.seconds, 1)
         said.append(f"{arm} {accuracy:.2%}")
     print(f"seed {seed}: {', '.join(said)}", flush=True)
     return row
+
+
+def cost(measured: dict) -> Iterator[str]:
+    """In sentences, what a student costs beside its teacher."""
+    if measured:
+        student, teacher = measured["student"], measured["teacher"]
+        yield f"a student has {student['parameters']:,} parameters, the teacher {teacher['parameters']:,}"
+        for batch, milliseconds in student["milliseconds"].items():
+            images = "one image" if batch == "1" else f"{batch} images at once"
+            yield f"{images}: {milliseconds:.2f} ms against {teacher['milliseconds'][batch]:.2f} ms of the teacher"
+
+
+def keep(out: Path, evidence: Evidence, result: dict) -> None:
+    """Write to ``out`` the distilled student that was best on the validation images, with ``result`` as its card."""
+    if result["broken"] or not evidence.best:
+        print(f"no student is kept in {out}: see above", file=sys.stderr)
+        return
+    best = evidence.best
+    card = {"name": reports.without_home(out.stem), **result, "results": best}
+    networks.keep(evidence.student, out, {**card, "device": networks.hardware(evidence.student)})
+    print(
+        f"kept in {out}: the distilled student of seed {best['seed']}, the best on the validation images; "
+        f"test accuracy {best['accuracy']:.2%}"
+    )
 
 
 def failed(runs: list[dict], test: ImageSet) -> list[str]:

@@ -58,8 +58,11 @@ def _packages():
     except importlib.metadata.PackageNotFoundError:
         yield False, "kdkit itself is not installed, so what it needs is not known: pip install -r requirements.txt"
         needed = ["torch", "torchvision"]
-    for requirement in needed:
-        yield _package(requirement)
+    for line in needed:
+        requirement, _, condition = line.partition(";")
+        extra = re.search(r"extra == .(\w+)", condition)
+        good, said = _package(requirement.strip())
+        yield (None, f"{said} (only {extra[1]} needs it)") if extra and not good else (good, said)
     for name in OPTIONAL:
         version = _version(name)
         yield (True, f"{name} {version}") if version else (None, f"{name} is not installed: pip install {name}")

@@ -10,7 +10,18 @@ import warnings
 from collections.abc import Sequence
 
 import kdkit
-from kdkit.cli import caches, distill, doctor, evaluate, experiments, train_bert, train_gpt, train_teacher
+from kdkit.cli import (
+    caches,
+    distill,
+    doctor,
+    evaluate,
+    experiments,
+    export,
+    report,
+    train_bert,
+    train_gpt,
+    train_teacher,
+)
 
 ABOUT = """\
 Knowledge distillation from the command line.
@@ -19,6 +30,8 @@ Knowledge distillation from the command line.
   python -m kdkit train-teacher --data things     a teacher in a minute, no download
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
+  python -m kdkit export things-teacher           a file that runs without kdkit and torch
+  python -m kdkit report RUN.json                 what distill found, as a page to show around and a model card
   python -m kdkit experiments things              the fair comparison of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
   python -m kdkit train-gpt                       a small GPT that writes sums, the teacher of notebook 09
@@ -28,7 +41,7 @@ With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whate
 on where it was when the same command is given again. `python -m kdkit COMMAND --help` says more.
 """
 
-COMMANDS = (doctor, train_teacher, distill, evaluate, experiments, train_bert, train_gpt, caches)
+COMMANDS = (doctor, train_teacher, distill, evaluate, export, report, experiments, train_bert, train_gpt, caches)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kdkit {options.command}: {kdkit.data.files.told(error)}", file=sys.stderr)
         return 1
     except ImportError as error:
-        print(f"kdkit {options.command}: {error}: run python -m kdkit doctor", file=sys.stderr)
+        advice = ": run python -m kdkit doctor" if error.name else ""  # without a name it is the kit's own sentence
+        print(f"kdkit {options.command}: {error}{advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"\n{str(stop) or 'Stopped.'}", file=sys.stderr)
@@ -62,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="python -m kdkit", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    whole.add_argument("--version", action="version", version=f"kdkit {kdkit.__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)

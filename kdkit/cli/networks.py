@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from kdkit.data import ImageSet, Splits
 
-SAME_NETWORK = ("settings", "train_fingerprint", "test_fingerprint")  # on the cards of one network
+SAME_NETWORK = ("settings", "train_fingerprint", "test_fingerprint", "teacher_fingerprint")  # on cards of one network
+LIMITS = "Measured on the test images of this data alone: on any other images expect less, however sure it sounds."
+COPIES = (
+    " Its images were JPEG copies, to learn from and to be tested on: do not set its accuracy beside that of networks "
+    "on original pixels, and expect it to lose some there (kdkit/course/measured/README.md)."
+)
+
+
+def limits(data: Splits) -> str:
+    """What a network of images that was measured on ``data`` is not known to do, for its card."""
+    return LIMITS + (COPIES if "not the original pixels" in data.source else "")
 
 
 def device(name: str) -> str:
@@ -39,23 +49,28 @@ def hardware(network: Module) -> str:
 
 
 def teacher(options: argparse.Namespace, data: Splits) -> Module:
-    """The teacher that ``--teacher`` names; without one yours in RUNS, then one that ships with the kit.
+    """The teacher that ``teacher_name`` names. Raises as that does, and as ``read``."""
+    return read(teacher_name(options, data), data)
+
+
+def teacher_name(options: argparse.Namespace, data: Splits) -> str:
+    """What ``--teacher`` names; without it yours in RUNS, then the one that ships with the kit.
 
     Raises ``FileNotFoundError`` if there is none, ``ValueError`` if yours was trained on other images of the same
-    name, and as ``read`` does.
+    name.
     """
     mine, shipped = options.runs / f"{data.name}-teacher.safetensors", f"{data.name}-teacher"
     if options.teacher:
-        return read(options.teacher, data)
+        return options.teacher
     if mine.exists():
         if kdkit.zoo.read_card(mine).get("test_fingerprint", data.test.fingerprint) != data.test.fingerprint:
             raise ValueError(
                 f"{mine} was trained on other images of the same name. Name a teacher with --teacher, or train one on "
                 "these: python -m kdkit train-teacher with --out and another name."
             )
-        return read(str(mine), data)
+        return str(mine)
     if shipped in kdkit.zoo.names():
-        return read(shipped, data)
+        return shipped
     raise FileNotFoundError(
         f"no teacher for {data.name}: neither {mine} nor one that ships with the kit. "
         f"Train one first: python -m kdkit train-teacher --data {options.data}"

@@ -50,6 +50,11 @@ def add_download(parser: argparse.ArgumentParser) -> None:
 def add_computing(parser: argparse.ArgumentParser) -> None:
     """``--device`` and ``--json``: where to compute, and where the result goes."""
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help=DEVICE_HELP)
+    add_json(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json`` alone, where the command computes on the CPU."""
     parser.add_argument("--json", metavar="FILE", help="write the result to FILE as JSON")
 
 
@@ -72,14 +77,17 @@ def add_runs(parser: argparse.ArgumentParser, meaning: str) -> None:
 def check(options: argparse.Namespace) -> None:
     """Find out now what would otherwise be noticed only after the training; texts become paths.
 
-    Raises ``ValueError`` for a path that is none, a report that could not be written or would replace something else,
-    an empty ``--teacher``, and ``--seeds`` outside 1..1000; ``OSError`` where the disk is in the way.
+    Raises ``ValueError`` for a path that is none, a report that could not be written or would replace something else
+    (the card of ``--out`` too), an empty ``--teacher``, and ``--seeds`` outside 1..1000; ``OSError`` where the disk is
+    in the way.
     """
     for name in "json", "runs", "out":
         if getattr(options, name, None) is not None:
             setattr(options, name, kdkit.data.files.expanded(getattr(options, name)))
     if getattr(options, "json", None) is not None:
         _check_report(options.json)
+        if str(options.json) == str(getattr(options, "out", "")).removesuffix(".safetensors") + ".json":
+            raise ValueError(f"--json {options.json} is where the card of --out {options.out} will lie: name another.")
     if getattr(options, "teacher", None) == "":
         raise ValueError("--teacher '' names no network: give a .safetensors file or a name, or leave it out.")
     seeds = getattr(options, "seeds", 1)

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from kdkit.data import Splits
 
 EPOCHS = 10  # usually
-LIMITS = "Measured on the test images of this data alone: on any other images expect less, however sure it sounds."
-COPIES = (
-    " Its images were JPEG copies, to learn from and to be tested on: do not set its accuracy beside that of networks "
-    "on original pixels, and expect it to lose some there (kdkit/course/measured/README.md)."
-)
 
 
 def add(commands: Commands) -> None:
@@ -72,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 def measured(network: Module, data: Splits, card: dict) -> dict:
     """The card with what is known after the training. ``ValueError`` if the network is no better than guessing."""
-    limits = LIMITS + (COPIES if "not the original pixels" in data.source else "")
+    limits = networks.limits(data)
     card = {**card, "train_images": len(data.train), "limits": limits, "device": networks.hardware(network)}
     written = networks.as_written(network, card).to(kdkit.models.device_of(network))
     results = networks.measure(written, data.test, data.views.flip)

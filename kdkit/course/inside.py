@@ -167,7 +167,8 @@ def pull_pages(student: Tensor, teacher: Tensor, label: int, weights: dict[str, 
     pages = {}
     for name, weight in weights.items():
         others = weight * which.abs().sum().item()
-        title = f"Weight {name}: {others / (others + is_it.abs().sum().item()):.0%} of the pull asks which other"
+        share = others / (others + is_it.abs().sum().item())
+        title = f'Weight {name}: {share:.0%} of the pull comes from "{second}"'
         fig = figures.logit_pulls({first: is_it, second: weight * which}, things.CLASSES, label=label, title=title)
         pages[name] = (fig, str(fig.get_label()))
     return pages

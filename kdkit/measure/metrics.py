@@ -37,6 +37,7 @@ __all__ = [
     "paired_interval",
     "predict",
     "rank_correlation",
+    "reliability",
 ]
 
 MOST_BINS = 10_000
@@ -110,12 +111,24 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -
     ``ValueError`` as ``accuracy`` does, and for a number of bins that is none.
     Source: Guo et al. 2017 (arXiv:1706.04599), equation 3.
     """
+    gaps = [count * abs(right - confidence) for confidence, right, count in reliability(logits, labels, bins)]
+    return sum(gaps) / len(labels)
+
+
+def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> list[tuple[float, float, int]]:
+    """Of each bin of confidence that holds a sample: mean confidence, accuracy, and how many samples.
+
+    Parameters and errors: as ``expected_calibration_error``, ``logits`` ``[N, C]`` and ``labels`` ``[N]``. Who can be
+    trusted is right as often as sure: the first two are equal (Guo et al. 2017, figure 1).
+    """
     _check_labels(labels, logits)
     bins = whole(bins, "bins", 1, MOST_BINS)
     confidence, answer = logits.double().softmax(-1).max(-1)
-    gap = (answer == labels).double() - confidence
     which = (confidence * bins).long().clamp_(max=bins - 1)
-    return (torch.zeros(bins, dtype=torch.double).index_add_(0, which, gap).abs().sum() / len(labels)).item()
+    sums = torch.zeros(3, bins, dtype=torch.double)  # of confidence, of right answers, of samples
+    for row, values in zip(sums, (confidence, (answer == labels).double(), torch.ones_like(confidence)), strict=True):
+        row.index_add_(0, which, values)
+    return [(sure / count, right / count, int(count)) for sure, right, count in sums.T.tolist() if count]
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:

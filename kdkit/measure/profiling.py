@@ -173,19 +173,24 @@ def latency(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[
     return {name: Latency(tuple(taken)) for name, taken in times.items()}
 
 
+AGAIN = "the first again"  # among contenders: what the first is held against, to see the noise
+
+
 def compare(contenders: dict[Any, Callable[[], Any]], rounds: int = 11) -> dict[Any, Ratio]:
     """How many times as long as the first of ``contenders`` the others take: a ``Ratio`` each, by name.
 
     ``contenders``: as ``latency`` takes them. The first has two turns a round, which gives the noise. Its own ratio is
     the noise, too. Raises ``ValueError`` as ``latency`` does.
     """
-    base = next(iter(contenders))
-    taken = latency({**contenders, _AGAIN: contenders[base]}, rounds)
-    noise = _over(taken[_AGAIN], taken[base])
-    return {name: Ratio(noise if name == base else _over(taken[name], taken[base]), noise) for name in contenders}
+    return ratios(latency({**contenders, AGAIN: contenders[next(iter(contenders))]}, rounds))
 
 
-_AGAIN = "the first again"
+def ratios(taken: dict[Any, Latency]) -> dict[Any, Ratio]:
+    """The same from what ``latency`` gave, where the first contender stood once more under the name ``AGAIN``."""
+    base = next(iter(taken))
+    noise = _over(taken[AGAIN], taken[base])
+    others = {name: _over(taken[name], taken[base]) for name in taken if name not in (base, AGAIN)}
+    return {base: Ratio(noise, noise), **{name: Ratio(spread, noise) for name, spread in others.items()}}
 
 
 def _over(one, other):

@@ -37,6 +37,7 @@ NOTEBOOKS = {
     "06 A BERT": ("masked_lm", "cosine_distance"),
     "07 Beyond logits": ("projected_hint", "gram", "other_classes"),
     "08 When it fails": ("beyond_class", "diagnosis"),
+    "09 Distilling generators": ("shift_and_mask", "reverse_kl", "on_policy", "top_k_tail"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 

@@ -14,6 +14,7 @@ from kdkit.course.figures.points import predictors, scatter
 from kdkit.course.figures.showing import Table, image_tag, show
 from kdkit.course.figures.soft_targets import hard_and_soft, in_words, ranking, side_by_side, soft_target
 from kdkit.course.figures.tables import change, matrix, ratios, tree
+from kdkit.course.figures.trust import reliability
 
 __all__ = [
     "LOOKS",
@@ -38,6 +39,7 @@ __all__ = [
     "predictors",
     "ranking",
     "ratios",
+    "reliability",
     "scatter",
     "show",
     "side_by_side",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
@@ -15,6 +16,7 @@ ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
 WIDTH = 9  # inches: what a page shows of a figure without making its letters smaller
 SMALL = 11  # points: no text in a figure is smaller
+READABLE = 4.5  # contrast of letters with what is behind them: WCAG 2.2, level AA
 LOOKS = (  # one for each curve: colour, marker and line style say the same thing
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": VERMILION, "marker": "s", "linestyle": "--"},
@@ -58,6 +60,25 @@ def describe(fig: Figure, title: str, words: str) -> Figure:
         fig.suptitle(lines, x=0.01, ha="left", fontsize=15)
     fig.set_label(f"{title.rstrip('.')}. {words}" if title else words)
     return fig
+
+
+def contrast(colour: Any, other: Any) -> float:
+    """The contrast of two colours of matplotlib by WCAG 2.2: from 1, the same, to 21, black on white."""
+    lighter, darker = sorted(map(_luminance, (colour, other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def readable(colour: Any) -> tuple[float, ...]:
+    """``colour``, as dark as letters on white have to be: their contrast is then at least ``READABLE``."""
+    rgb = np.array(to_rgb(colour))
+    shades = (tuple(share * rgb) for share in np.linspace(1, 0, 51))
+    return next(shade for shade in shades if contrast(shade, "white") >= READABLE)
+
+
+def _luminance(colour):
+    """Relative luminance of a colour in sRGB, as WCAG 2.2 defines it."""
+    rgb = np.array(to_rgb(colour))
+    return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
 
 
 def use_plain_ticks(axis: Axis) -> None:

@@ -107,7 +107,7 @@ class LiveCurves:
 
         def draw(run):
             self.runs[name] = run
-            picture = HTML(image_tag(self._figure(), self.sentence))
+            picture = HTML(image_tag(self._figure()))
             if self._shown is None:
                 self._shown = display(picture, display_id=True)
             else:
@@ -117,12 +117,10 @@ class LiveCurves:
 
     @property
     def sentence(self) -> str:
-        """What the picture shows, in words."""
-        said = [
-            f"{name} {run.val_accuracy:.1%} after {len(run.history)} of {self.epochs} epochs"
-            for name, run in self.runs.items()
-        ]
-        return f"Validation accuracy: {'; '.join(said)}."
+        """What the picture shows, its title: each student's accuracy, and how far the one is that trains."""
+        said = ", ".join(f"{name} {run.val_accuracy:.1%}" for name, run in self.runs.items())
+        epoch = len(list(self.runs.values())[-1].history)
+        return f"Validation accuracy: {said} (epoch {epoch} of {self.epochs})"
 
     def _figure(self):
         fig, axes = new_axes(1, 1, (WIDTH, 4))
@@ -132,5 +130,6 @@ class LiveCurves:
         }
         axes[0, 0].set(xlim=(0.5, self.epochs + 0.5), xlabel="epoch", ylabel="validation accuracy, %")
         _draw(axes[0, 0], curves)
+        describe(fig, self.sentence, "A curve over epochs for each of them.")
         _name(axes[0, 0], curves)
         return fig

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from kdkit.course.figures.axes import SMALL
+from kdkit.course.figures.axes import SMALL, readable
 
 Place = tuple[float, float]
 BESIDE = (  # where a name may stand: its offset from the point, in points, and its alignment
@@ -18,7 +18,7 @@ BESIDE = (  # where a name may stand: its offset from the point, in points, and 
 def name_ends(axis: Axes, ends: Mapping[str, Place], colours: Mapping[str, str]) -> None:
     """Write each name to the right of ``axis``, at the height of its end (x, y), and moved apart where two would meet.
 
-    ``colours``: of the names, those of their curves.
+    ``colours``: those of the curves; a name has its curve's, as dark as letters have to be.
     """
     # places everything, so that ends have heights; none of our axes are in a subfigure, which could not do that
     axis.figure.draw_without_rendering()  # type: ignore[union-attr]
@@ -29,7 +29,7 @@ def name_ends(axis: Axes, ends: Mapping[str, Place], colours: Mapping[str, str])
     line = 1.3 * 12 / 72 * axis.figure.dpi / axis.bbox.height  # the height of a line of text, as a share of the axis
     for name, height in zip(names, _apart([heights[name] for name in names], line), strict=True):
         look: dict[str, Any] = {"textcoords": "axes fraction", "va": "center", "fontsize": 12}
-        axis.annotate(name, ends[name], (1.015, height), color=colours[name], **look)
+        axis.annotate(name, ends[name], (1.015, height), color=readable(colours[name]), **look)
 
 
 def _apart(heights, gap):

@@ -1,0 +1,122 @@
+"""What a comparison of students leaves behind beside their accuracies: for the report, and the student to keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import kdkit
+from kdkit.cli import networks, reports
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from kdkit.data import Splits
+    from kdkit.training import Run
+
+ARMS = ("alone", "distilled")
+BINS = 10  # of confidence, in a report
+MOST_MISTAKES = 12  # in a report
+BATCHES = (1, 64)  # images at once where time is measured
+
+
+class Evidence:
+    """Test answers of a teacher and its students, and the distilled student that did best on the validation images.
+
+    Each student is measured as a file would give it back, in half precision: what was measured can be written.
+    """
+
+    def __init__(self, teacher: Module, data: Splits):
+        self.teacher, self.data = teacher, data
+        self.answers: dict[str, list[Tensor]] = {arm: [] for arm in ARMS}
+        self.best: dict = {}
+        self.teacher_logits = kdkit.metrics.predict(teacher, data.test.images)  # [N, classes]
+        self.teacher_accuracy = kdkit.metrics.accuracy(self.teacher_logits, data.test.labels)
+
+    def add(self, arm: str, seed: int, run: Run) -> float:
+        """Measure the student of a finished ``run``, and remember its answers. Returns its test accuracy."""
+        written = networks.as_written(run.student, {}).to(kdkit.models.device_of(run.student))
+        logits = kdkit.metrics.predict(written, self.data.test.images)
+        self.answers[arm].append(logits)
+        accuracy = kdkit.metrics.accuracy(logits, self.data.test.labels)
+        if arm == "distilled" and run.val_accuracy > self.best.get("val_accuracy", -1.0):
+            ece = kdkit.metrics.expected_calibration_error(logits, self.data.test.labels)
+            self.best = {"seed": seed, "val_accuracy": run.val_accuracy, "accuracy": accuracy, "ece": ece}
+            self.student = written
+        return accuracy
+
+    def facts(self) -> dict:
+        """What is known of teacher and students, as JSON has it: ``images``, ``networks``, ``mistakes``, ``cost``."""
+        parts = {"train": self.data.train, "val": self.data.val, "test": self.data.test}
+        images = {name: len(part) for name, part in parts.items()}
+        answers = {"teacher": [self.teacher_logits], **self.answers}
+        return {
+            "images": {**images, "size": list(self.data.test.images.shape[1:])},
+            "described": [reports.without_home(line) for line in kdkit.data.describe(self.data)],
+            "networks": {name: self._about(logits) for name, logits in answers.items() if logits},
+            "mistakes": self._mistakes(),
+            "cost": self._cost(),
+        }
+
+    def _about(self, answers):
+        """Means over networks of one kind, and how far they can be trusted, all their answers together."""
+        import torch
+
+        metrics, labels = kdkit.metrics, self.data.test.labels
+        all_logits, all_labels = torch.cat(answers), labels.repeat(len(answers))
+        mean = {
+            "accuracy": [metrics.accuracy(logits, labels) for logits in answers],
+            "agreement": [metrics.agreement(logits, self.teacher_logits) for logits in answers],
+            "ece": [metrics.expected_calibration_error(logits, labels) for logits in answers],
+        }
+        found: dict = {name: sum(values) / len(values) for name, values in mean.items()}
+        return found | {"count": len(answers), "reliability": metrics.reliability(all_logits, all_labels, BINS)}
+
+    def _mistakes(self):
+        """Which confusions distillation changed most, in images a student: those that lie farthest apart."""
+        if not all(self.answers.values()):
+            return []
+        classes, labels = self.data.test.classes, self.data.test.labels
+        counts = {
+            arm: sum(kdkit.metrics.confusion(logits, labels).double() for logits in answers) / len(answers)
+            for arm, answers in self.answers.items()
+        }
+        for table in counts.values():
+            table.fill_diagonal_(0)
+        change = (counts["distilled"] - counts["alone"]).abs().flatten()
+        cells = [divmod(cell, len(classes)) for cell in change.argsort(descending=True, stable=True).tolist()]
+        said = [
+            {
+                "class": classes[true],
+                "answer": classes[answer],
+                **{arm: counts[arm][true, answer].item() for arm in ARMS},
+            }
+            for true, answer in cells[:MOST_MISTAKES]
+        ]
+        return [row for row in said if row["alone"] != row["distilled"]]
+
+    def _cost(self):
+        """Of the teacher and a student: parameters, operations for an image, and time, in turns."""
+        if not self.best:
+            return {}
+        profiling, pair = kdkit.profiling, {"teacher": self.teacher, "student": self.student}
+        test = self.data.test.images
+        one = kdkit.models.as_input(test[:1], kdkit.models.device_of(self.teacher))
+        found: dict = {
+            name: {"parameters": kdkit.models.count_parameters(each), "flops": profiling.flops(each, one)}
+            for name, each in pair.items()
+        }
+        for batch in BATCHES:
+            calls = {name: profiling.predicting(each, _many(test, batch)) for name, each in pair.items()}
+            times = profiling.latency({**calls, profiling.AGAIN: calls["teacher"]})
+            for name, ratio in profiling.ratios(times).items():
+                found[name].setdefault("milliseconds", {})[str(batch)] = round(1000 * times[name].median, 4)
+                found[name].setdefault("times_as_long", {})[str(batch)] = str(ratio)
+        return {**found, "device": networks.hardware(self.teacher), "load": profiling.load()}
+
+
+def _many(images, count):
+    """``count`` of the images, from the first again where there are fewer."""
+    import torch
+
+    return images[torch.arange(count) % len(images)]

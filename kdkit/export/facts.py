@@ -1,0 +1,226 @@
+"""What a result of ``distill`` says, in sections: sentences, tables and pictures, whatever they are written as."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from kdkit.course import figures
+from kdkit.data.files import in_words
+from kdkit.measure import metrics
+from kdkit.studies.results import CAVEAT
+
+Rows = dict[str, dict[str, str]]  # a table: name of a row to (name of a column to text)
+
+
+class Code(NamedTuple):
+    """Lines to be typed as they stand: in a terminal ("sh"), or in "python"."""
+
+    text: str
+    language: str = "sh"
+
+
+Block = str | Rows | Figure | Code
+Result = Mapping[str, Any]
+NAMES = {"teacher": "teacher", "alone": "student alone", "distilled": "student distilled"}
+NEEDED = (
+    *("data", "classes", "teacher", "runs", "networks", "images", "described", "cost"),
+    *("command", "settings", "versions"),
+)
+
+
+def check(result: Result, exports: Result | None) -> None:
+    """``ValueError`` unless ``result`` is one of ``distill``, and ``exports``, if any, one of ``export``."""
+    missing = [name for name in NEEDED if name not in result]
+    if missing:
+        raise ValueError(
+            f"the result holds no {', '.join(missing)}: a report is made of what distill --json wrote, or of a student "
+            "that distill --out kept. If an earlier kdkit made it, give the same distill command again: what was "
+            "trained is not trained again."
+        )
+    if exports is None:
+        return
+    if "exports" not in exports:
+        raise ValueError("--exports must be what export --json wrote; this file tells of no exported network.")
+    if len({exports.get("sha256"), result.get("sha256")} - {None}) > 1:
+        raise ValueError(f"--exports tells of another network ({exports.get('network')}), not of the student reported.")
+
+
+def summary(result: Result) -> list[Block]:
+    """The verdict, and what stands beside it."""
+    verdict, settings = result["verdict"], result["settings"]
+    said = f"Distillation: {verdict}." if verdict else "Nothing can be said: some of the students did not learn."
+    blocks: list[Block] = [said, *result["broken"]]
+    pairs = f"{len(result['runs'])} pair{'s' * (len(result['runs']) != 1)} of students"
+    blocks.append(
+        f"{pairs} were trained on {result['data']}. Both of a pair begin with the same weights and see the same images "
+        "in the same order; one learns from the labels alone, the other also from the answers of "
+        f"{result['teacher']} (temperature {settings['temperature']:g}, weight "
+        f"{settings['soft_weight']:g} for them and {settings['hard_weight']:g} for the labels)."
+    )
+    return [*blocks, overview(result), *kept(result)]
+
+
+def overview(result: Result) -> Rows:
+    """A row for teacher and students: what they know and cost."""
+    rows, cost = {}, result["cost"]
+    for name, about in result["networks"].items():
+        costs = cost.get("teacher" if name == "teacher" else "student")
+        rows[NAMES[name]] = {
+            "test accuracy": f"{about['accuracy']:.2%}",
+            "answers as the teacher": f"{about['agreement']:.2%}",
+            "parameters": f"{costs['parameters']:,}" if costs else "not measured",
+            "one image": f"{costs['milliseconds']['1']:.2f} ms" if costs else "not measured",
+        }
+    return rows
+
+
+def kept(result: Result) -> list[Block]:
+    """Which student the file holds, if it is one's card."""
+    if "sha256" not in result:
+        return []
+    best = result["results"]
+    return [
+        f"The file {result['name']}.safetensors holds the distilled student of seed {best['seed']}, which was best on "
+        f"the validation images. On the test images: {best['accuracy']:.2%}, measured as it was written, in half "
+        "precision."
+    ]
+
+
+def data(result: Result) -> list[Block]:
+    """The images, and what is too little in them."""
+    channels, height, width = result["images"]["size"]
+    colours = "in colour" if channels == 3 else "in shades of grey"
+    return [*result["described"], f"All are seen at {height}x{width} pixels, {colours}."]
+
+
+def comparison(result: Result) -> list[Block]:
+    """Pair by pair, and the interval."""
+    rows, ended = {}, [row for row in result["runs"] if None not in (row["student_alone"], row["student_distilled"])]
+    for row in result["runs"]:
+        alone, distilled = row["student_alone"], row["student_distilled"]
+        shown = {"alone": _percent(alone), "distilled": _percent(distilled), "gain in points": "diverged"}
+        if row in ended:
+            shown["gain in points"] = f"{100 * (distilled - alone):+.2f}"
+        rows[f"seed {row['seed']}"] = shown
+    blocks: list[Block] = [rows]
+    if ended:
+        values = {arm: [row[f"student_{arm}"] for row in ended] for arm in ("alone", "distilled")}
+        blocks.append(figures.pairs(values))
+        pair = metrics.paired_interval(values["distilled"], baseline=values["alone"])
+        if len(ended) > 1:
+            blocks.append(figures.intervals({"distilled - alone": pair}, title=_capital(pair.verdict.split(" (")[0])))
+        blocks.append(
+            CAVEAT
+            if len(ended) > 1
+            else "One pair has no interval: nothing is known of how much of this is luck. Give distill more --seeds."
+        )
+    return blocks
+
+
+def mistakes(result: Result) -> list[Block]:
+    """The confusions that changed most."""
+    if not result["mistakes"]:
+        return ["No confusion of two classes changed."]
+    rows = {
+        f"{row['class']} taken for {row['answer']}": {
+            "alone": f"{row['alone']:.1f}",
+            "distilled": f"{row['distilled']:.1f}",
+            "change": f"{row['distilled'] - row['alone']:+.1f}",
+        }
+        for row in result["mistakes"]
+    }
+    return [f"Of {result['images']['test']:,} test images, in images a student; the largest changes first.", rows]
+
+
+def calibration(result: Result) -> list[Block]:
+    """How far the networks' confidence can be trusted."""
+    networks = {NAMES[name]: about for name, about in result["networks"].items()}
+    rows = {name: {"expected calibration error": f"{about['ece']:.3f}"} for name, about in networks.items()}
+    surest = statistics.mean(sure - right for sure, right in map(_sure_and_right, networks.values()))
+    title = "On the whole they are too sure" if surest > 0 else "On the whole they are right more often than sure"
+    picture = figures.reliability({name: about["reliability"] for name, about in networks.items()}, title=title)
+    return ["0 would be best: right as often as sure. Of students, the mean.", rows, picture]
+
+
+def costs(result: Result) -> list[Block]:
+    """Parameters, operations and time of a student beside the teacher."""
+    cost = result["cost"]
+    if not cost:
+        return ["Not measured: no distilled student was trained to its end."]
+    rows = {}
+    for name in ("teacher", "student"):
+        times = {_images(batch): f"{value:.2f} ms" for batch, value in cost[name]["milliseconds"].items()}
+        operations = f"{cost[name]['flops'] / 1e6:,.1f} million"
+        rows[name] = {"parameters": f"{cost[name]['parameters']:,}", "operations an image": operations, **times}
+    ratios = (
+        f"{_images(batch)}: the student takes {said}." for batch, said in cost["student"]["times_as_long"].items()
+    )
+    where = f"Measured in turns on {cost['device']}, {result['versions']['threads']} threads, load {cost['load']}."
+    return [rows, *map(_capital, ratios), f"{where} The noise is the teacher's time against itself, in the same turns."]
+
+
+def exported(exports: Result) -> list[Block]:
+    """Each exported file beside the original."""
+    rows = {}
+    for name, row in exports["exports"].items():
+        times = {_images(batch): f"{value:.2f} ms" for batch, value in row["milliseconds"].items()}
+        rows[row.get("file", f"the network itself ({name})")] = {
+            "size": in_words(row["bytes"]) if "bytes" in row else "",
+            "test accuracy": f"{row['accuracy']:.2%}",
+            "answers as the original": f"{row['agreement']:.2%}",
+            "largest logit difference": f"{row['largest_difference']:.2g}",
+            **times,
+        }
+    threads = exports["versions"]["threads"]
+    return [f"Measured in turns on the CPU, {threads} threads, on the same test images.", rows]
+
+
+def origin(result: Result, exports: Result | None) -> list[Block]:
+    """Commands, settings, versions: what it takes to make all this again."""
+    commands = [result["command"], *([exports["command"]] if exports else [])]
+    settings = {name: {"value": str(value)} for name, value in result["settings"].items() if value is not None}
+    versions = {name: {"value": str(value)} for name, value in result["versions"].items()}
+    marks = {
+        "train_fingerprint": "training images",
+        "teacher_fingerprint": "teacher",
+        "sha256": "weights",
+    }
+    prints = {f"fingerprint: {said}": {"value": result[name]} for name, said in marks.items() if name in result}
+    return ["Made by:", *map(Code, commands), settings | versions | prints]
+
+
+def limits(result: Result) -> list[Block]:
+    """What is not known."""
+    said = [result["limits"]] if result.get("limits") else []
+    seeds = "One teacher was used: with another the gain may be another."
+    return [*said, seeds, "No licence is stated here: whoever passes the network on chooses one."]
+
+
+SECTIONS: dict[str, Callable[[Result], list[Block]]] = {
+    "Data": data,
+    "Students, pair by pair": comparison,
+    "Mistakes that changed": mistakes,
+    "Calibration": calibration,
+    "Cost and latency": costs,
+}
+
+
+def _sure_and_right(about):
+    count = sum(row[2] for row in about["reliability"])
+    return tuple(sum(row[part] * row[2] for row in about["reliability"]) / count for part in (0, 1))
+
+
+def _images(batch):
+    return "one image" if batch == "1" else f"{batch} images"
+
+
+def _percent(share):
+    return "none" if share is None else f"{share:.2%}"
+
+
+def _capital(text):
+    return text[:1].upper() + text[1:]
