@@ -168,7 +168,7 @@ def teacher_that_moved(student, teacher, splits, more):
     return student, other.eval(), splits, {"run": more["run"]}
 
 
-@fault("train mode", "7 layers in train mode|6 layers in train mode")
+@fault("train mode", "modules in train mode")
 def teacher_in_train_mode(student, teacher, splits, more):
     return student, copy.deepcopy(teacher).train(), splits, {}
 
@@ -244,7 +244,7 @@ def teacher_that_learnt_by_heart(student, teacher, splits, more):
     drawn = splits.train.labels[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
     noisy = torch.where(torch.arange(300) % 5 < 2, drawn, splits.train.labels)  # two of five
     splits = replace(splits, train=replace(splits.train, labels=noisy))
-    return student, by_heart(splits.train), splits, {}
+    return student, Wrapped(by_heart(splits.train), after=lambda z: 1.4 * z), splits, {"temperature": 1.0}
 
 
 @fault("smoothed", "label smoothing")

@@ -38,7 +38,7 @@ def _of(name: str, word: object) -> Verdict:
     """The verdict on one patient's diagnosis."""
     if word is Ellipsis:
         return Verdict(None, "no diagnosis yet")
-    if word not in patients.DIAGNOSES:
+    if not isinstance(word, str) or word not in patients.DIAGNOSES:
         return Verdict(False, f"{word!r} is none of {', '.join(patients.DIAGNOSES)}")
     report = patients.report(name)
     if word in report.unchecked:

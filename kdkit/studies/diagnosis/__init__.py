@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from kdkit import models
 from kdkit.data.images import Splits
 from kdkit.studies.diagnosis import teaching, wiring
 from kdkit.studies.diagnosis.evidence import Evidence, gather
@@ -24,8 +25,8 @@ WIRING = {
     "shared weights": wiring.shared,
     "probabilities": wiring.probabilities,
     "another teacher": wiring.same_teacher,
-    "train mode": wiring.mode,
     "dropout": wiring.repeats,
+    "train mode": wiring.mode,
     "stale statistics": wiring.statistics,
     "class order": wiring.class_order,
     "other inputs": wiring.inputs,
@@ -99,7 +100,11 @@ class Diagnosis:
 
 
 def _advised(found):
-    sentences = html.escape(found.sentence), f"<b>To do:</b> {html.escape(found.advice)}", html.escape(found.see)
+    sentences = (
+        html.escape(found.sentence),
+        f"<b>To do:</b> {html.escape(found.advice)}",
+        f"<b>See:</b> {html.escape(found.see)}",
+    )
     return "<br>".join(sentences)
 
 
@@ -130,9 +135,15 @@ def diagnose(
     Where labels are ``[B, L]``, tokens of label -100 and those that a ``Batch``'s mask leaves out are not looked at.
 
     Returns a ``Diagnosis``: what was checked, with figures; what was found, and what to do; what could not be checked,
-    and why. Raises ``ValueError`` for what are no networks, no data, no temperature or no weights.
+    and why. Raises ``ValueError`` for what are no networks, no data, no class numbers, no temperature or no weights.
     """
-    evidence = gather(student, teacher, data, run, cache, temperature, soft_weight, hard_weight)
+    for name, network in ("student", student), ("teacher", teacher):
+        models.check_network(name, network)
+    with models.seeded(0, models.device_of(student)):  # dropout, loaders and data sets draw: not from the user's state
+        return _report(gather(student, teacher, data, run, cache, temperature, soft_weight, hard_weight))
+
+
+def _report(evidence: Evidence) -> Diagnosis:
     report = Diagnosis(_said(evidence))
     for group in (WIRING, TEACHING, SYMPTOMS):
         before = bool(report.findings)

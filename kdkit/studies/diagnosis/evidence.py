@@ -1,12 +1,14 @@
 """What a diagnosis looks at: both networks' answers on a sample of the data, asked once; and what the run says."""
 
+import contextlib
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, IterableDataset
 
 from kdkit import losses, models
 from kdkit.data.images import ImageSet, Splits
@@ -23,7 +25,7 @@ from kdkit.training.step import Batch
 NETWORKS = "teacher", "student"
 LOOKED_AT = 500  # samples of each part: an accuracy of so many is within 4 points, and most faults cost tens
 TRIED = 200  # samples that each remedy is tried on
-GAIN = 0.1  # an accuracy that rises by so much is no luck: of 200 samples, three standard errors at most
+GAIN, ERRORS = 0.1, 3  # an accuracy that rises by so much, and by so many standard errors, is no luck
 
 
 @dataclass(eq=False)
@@ -50,9 +52,9 @@ class Evidence:
         """What class ``number`` is called."""
         return self.classes[number] if number < len(self.classes) else f"class {number}"
 
-    def targets(self, part: Part, temperature: float | None = None) -> Tensor:
-        """The teacher's soft targets ``[N, C]`` at the run's temperature, or another."""
-        return (part.teacher.double() / (temperature or self.temperature)).softmax(1)
+    def targets(self, part: Part) -> Tensor:
+        """The teacher's soft targets ``[N, C]`` at the run's temperature."""
+        return (part.teacher.double() / self.temperature).softmax(1)
 
     @functools.cached_property
     def agreement(self) -> float:
@@ -62,20 +64,26 @@ class Evidence:
         return metrics.agreement(self.val.student, self.val.teacher)
 
     @functools.cached_property
-    def remedies(self) -> dict[str, dict[str, float]]:
-        """Of each network's name a dict: how often it would be right by which change."""
+    def remedies(self) -> dict[str, dict[str, Tensor]]:
+        """Of each network's name a dict: on which samples it would be right by which change, 0 or 1 each, ``[N]``."""
         few = self.val.smaller(TRIED)
         return {name: remedies(few, getattr(self, name), enough=1 - GAIN) for name in NETWORKS}
+
+    def right(self, name: str, way: str) -> float:
+        """How often the network of this name is right by this change."""
+        return self.remedies[name][way].mean().item()
 
     def remedy(self, name: str) -> str:
         """What makes the network of this name right far more often; else ``AS_GIVEN``.
 
         Inputs of the right kind come first: the statistics of the batch mend wrong ones too, or nearly.
         """
-        reached = self.remedies[name]
-        best = max(reached, key=lambda way: reached[way] - (GAIN / 2 if way == BY_THE_BATCH else 0))
-        worth = reached[best] - reached[AS_GIVEN] > GAIN and reached[best] > 2 * self.luck
-        return best if worth else AS_GIVEN
+        ways = self.remedies[name]
+        best = max(ways, key=lambda way: self.right(name, way) - (GAIN / 2 if way == BY_THE_BATCH else 0))
+        turned = ways[best] - ways[AS_GIVEN]  # [N], 0 where nothing changes
+        luck = ERRORS * turned.abs().sum().sqrt().item() / len(turned)
+        knows = min(2 * self.luck, (1 + self.luck) / 2)  # of two classes, twice the luck is more than 1
+        return best if turned.mean() > max(GAIN, luck) and self.right(name, best) > knows else AS_GIVEN
 
     @functools.cached_property
     def luck(self) -> float:
@@ -94,8 +102,6 @@ def gather(
     hard_weight: float | None,
 ) -> Evidence:
     """The evidence for the arguments of ``diagnose``. Raises ``ValueError`` as that does."""
-    for name, network in ("student", student), ("teacher", teacher):
-        models.check_network(name, network)
     splits = data if isinstance(data, Splits) else None
     parts = (data.train, data.val) if splits else data
     if not isinstance(parts, tuple | list) or len(parts) != 2 or not all(_can_be_read(part) for part in parts):
@@ -106,6 +112,7 @@ def gather(
     train, val = (
         Part(name, _sample(part, device), student, teacher) for name, part in zip(("train", "val"), parts, strict=True)
     )
+    _check_shape(train.batches[0], teacher)
     settings = {} if run is None else run.settings
     given = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     known = {name: value for name, value in settings.items() if name in DEFAULTS and value is not None}
@@ -117,36 +124,63 @@ def gather(
 
 def _sample(part, device) -> list[Batch]:
     """At most ``LOOKED_AT`` samples of an ``ImageSet``, a ``DataLoader`` or another iterable of batches."""
-    with models.seeded(0):  # what a loader or its data set draws; the user's own generators stay as they are
-        if isinstance(part, ImageSet):
-            return _of_images(part, device)
-        if isinstance(part, DataLoader) and hasattr(part.dataset, "__len__") and part.batch_sampler is not None:
-            return _of_dataset(part, device)
-        found: list[Batch] = []
-        for batch in Loader(part, device).epoch(0):
-            found.append(_labelled(batch))
-            if sum(len(batch.labels) for batch in found) >= LOOKED_AT:
-                break
+    if isinstance(part, ImageSet):
+        found = [
+            Batch(models.as_input(part.images[i], device), part.labels[i].to(device), image=i)
+            for i in _drawn(torch.arange(len(part)))
+        ]
+    elif _has_sampler(part):
+        found = _of_sampler(part, device)
+    else:
+        found = _first(Loader(part, device))
     if not found:
         raise ValueError("a loader gives no batch: there is nothing to look at.")
     return found
 
 
-def _drawn(count):
-    return torch.randperm(count, generator=generator(0))[:LOOKED_AT]
+def _drawn(numbers):
+    """At most ``LOOKED_AT`` of ``numbers``, in batches of about the same size: BatchNorm takes no batch of one."""
+    chosen = numbers[torch.randperm(len(numbers), generator=generator(0))[:LOOKED_AT]]
+    return chosen.chunk(-(-len(chosen) // BATCH)) if len(chosen) else []
 
 
-def _of_images(images, device):
-    chosen = _drawn(len(images)).split(BATCH)
-    return [Batch(models.as_input(images.images[i], device), images.labels[i].to(device), image=i) for i in chosen]
+def _has_sampler(part):
+    own = isinstance(part, DataLoader) and not isinstance(part.dataset, IterableDataset)
+    return own and part.batch_size is not None and hasattr(part.dataset, "__len__")  # None: batches of the user's own
 
 
-def _of_dataset(loader, device):
-    """Drawn from all: the first of a folder are of one class."""
-    chosen = _drawn(len(loader.dataset))
-    again = DataLoader(Subset(loader.dataset, chosen.tolist()), batch_size=BATCH, collate_fn=loader.collate_fn)
-    batches = [_labelled(batch) for batch in Loader(again, device).epoch(0)]
-    return [batch._replace(image=image) for batch, image in zip(batches, chosen.split(BATCH), strict=True)]
+def _of_sampler(loader, device):
+    """Drawn from all that the loader's sampler gives: the first of a folder are of one class."""
+    source = getattr(loader.sampler, "generator", None)
+    state = None if source is None else source.get_state()
+    given = sorted(itertools.islice(loader.sampler, len(loader.dataset)))  # some samplers never end
+    if source is not None:
+        source.set_state(state)
+    chosen = _drawn(torch.tensor(given, dtype=torch.int64))
+    again = DataLoader(loader.dataset, batch_sampler=[i.tolist() for i in chosen], collate_fn=loader.collate_fn)
+    batches = (_labelled(batch) for batch in Loader(again, device).epoch(0))
+    return [batch._replace(image=image) for batch, image in zip(batches, chosen, strict=True)]
+
+
+def _first(loader):
+    found: list[Batch] = []
+    for batch in loader.epoch(0):
+        found.append(_labelled(batch))
+        if sum(len(batch.labels) for batch in found) >= LOOKED_AT:
+            break
+    return found
+
+
+def _check_shape(batch, teacher):
+    """Refuse labels that fit no answer: nothing could be checked, and "nothing found" would sound like health."""
+    logits = None
+    with contextlib.suppress(ValueError), models.evaluating(teacher), torch.no_grad():
+        logits = models.logits(teacher, batch.inputs)
+    if logits is not None and logits.ndim == 2 and batch.labels.ndim != 1:
+        raise ValueError(
+            f"labels must be one class number a sample, [B], for logits {list(logits.shape)}; got "
+            f"{list(batch.labels.shape)}. Of one-hot labels take labels.argmax(1), of a column labels.squeeze(1)."
+        )
 
 
 def _can_be_read(part):

@@ -13,6 +13,7 @@ from kdkit.losses.arguments import IGNORE_INDEX, answered
 from kdkit.training.step import Batch
 
 MOST_ROWS = 2000  # tokens of each part, where a sample has many: their logits have to fit into the memory
+MOST_CLASSES = 2000  # for a table of them all by them all
 BATCH = 50  # enough for BatchNorm's own statistics of a batch
 
 
@@ -30,14 +31,27 @@ class Part:
     def __init__(self, name: str, batches: list[Batch], student: nn.Module, teacher: nn.Module) -> None:
         self.name, self.batches, self._networks = name, batches, {"student": student, "teacher": teacher}
         self._said: dict[str, Tensor] = {}
-        self.all_labels = torch.cat([batch.labels.flatten().long().cpu() for batch in batches])
-        self.samples = sum(len(batch.labels) for batch in batches)
+        self.all_labels = torch.cat([labels_of(batch).flatten().long().cpu() for batch in batches])
+        self.samples = sum(len(labels_of(batch)) for batch in batches)
 
     @functools.cached_property
     def labels(self) -> Tensor:
         """The labels that count, int64 ``[N]``."""
-        kept = [batch.labels.flatten()[_counts(batch)] for batch in self.batches]
-        return torch.cat(kept).long().cpu()[:MOST_ROWS]
+        kept = [labels_of(batch).flatten()[_counts(batch)] for batch in self.batches]
+        return self._some(torch.cat(kept).long().cpu())
+
+    @property
+    def of_each(self) -> float:
+        """How many samples a class has on the mean, of the classes that occur."""
+        return len(self.labels) / len(self.labels.unique())
+
+    @functools.cached_property
+    def image(self) -> Tensor:
+        """The number of each row in the whole, int64 ``[N]``. Raises ``Unchecked`` where that is not known."""
+        kept = [batch.image.cpu()[_counts(batch).cpu()] for batch in self.batches if batch.image is not None]
+        if len(kept) < len(self.batches):
+            raise Unchecked("the loader's samples have no numbers: give a DataLoader with a data set, or Splits")
+        return torch.cat(kept)[:MOST_ROWS]
 
     @functools.cached_property
     def student(self) -> Tensor:
@@ -73,27 +87,40 @@ class Part:
             found = [self._rows(models.logits(network, change(batch.inputs)), batch) for batch in self.batches]
         except ValueError as error:
             raise Unchecked(str(error)) from error
-        return torch.cat(found)[:MOST_ROWS]
+        return self._some(torch.cat(found))
+
+    def _some(self, rows: Tensor) -> Tensor:
+        if not len(rows):
+            raise Unchecked(f"no sample of {self.name} has a label")
+        return rows[:MOST_ROWS]
 
     @staticmethod
     def _rows(logits: Tensor, batch: Batch) -> Tensor:
-        if logits.shape[:-1] != batch.labels.shape:
-            raise Unchecked(f"logits {list(logits.shape)} do not fit labels {list(batch.labels.shape)}")
+        if logits.shape[:-1] != labels_of(batch).shape:
+            raise Unchecked(f"logits {list(logits.shape)} do not fit labels {list(labels_of(batch).shape)}")
         return logits.flatten(0, -2)[_counts(batch)].float().cpu()
 
     def smaller(self, samples: int) -> "Part":
         """The first ``samples`` of it, or a few more."""
-        few = self.batches[: -(-samples // BATCH)]
-        return Part(self.name, few, **self._networks)
+        labelled = [batch for batch in self.batches if _counts(batch).any()] or self.batches
+        return Part(self.name, labelled[: -(-samples // BATCH)], **self._networks)
 
-    def right(self, logits: Tensor) -> Tensor:
-        """Which rows of ``logits`` ``[N, C]`` name the label: bool ``[N]``."""
-        return logits.argmax(1) == self.labels[: len(logits)]
+
+def labels_of(batch: Batch) -> Tensor:
+    """The labels of a batch that was looked through: it has some."""
+    assert batch.labels is not None
+    return batch.labels
 
 
 def _counts(batch):
-    counts = batch.labels.flatten().long() != IGNORE_INDEX
+    counts = labels_of(batch).flatten().long() != IGNORE_INDEX
     return counts if batch.mask is None else counts & batch.mask.flatten().bool()
+
+
+def check_table(logits: Tensor) -> None:
+    """Raise ``Unchecked`` where ``logits`` ``[N, C]`` name more classes than a table ``[C, C]`` should have."""
+    if logits.shape[1] > MOST_CLASSES:
+        raise Unchecked(f"a table of {logits.shape[1]} by {logits.shape[1]} classes is too large to look at")
 
 
 def copied(network: nn.Module) -> nn.Module:

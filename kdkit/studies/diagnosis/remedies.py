@@ -6,31 +6,37 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from kdkit.measure import metrics
-from kdkit.studies.diagnosis.part import Part, copied
+from kdkit.losses.arguments import answered
+from kdkit.studies.diagnosis.part import Part, Unchecked, copied
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AS_GIVEN, BY_THE_BATCH = "as given", "by the statistics of the batch"
 
 
-def remedies(part: Part, network: nn.Module, enough: float) -> dict[str, float]:
-    """How often ``network`` is right on ``part``, a dict: as given, by BatchNorm's statistics of the batch in place of
-    the running ones (if it has any), and on images of other scales, colour orders and sizes (if they are images, and it
-    is right less often than ``enough``).
+def remedies(part: Part, network: nn.Module, enough: float) -> dict[str, Tensor]:
+    """Where ``network`` is right on ``part``, a dict of ``[N]``, 1 where right: as given, by BatchNorm's statistics of
+    the batch in place of the running ones (if it has any), and on images of other scales, colour orders and sizes (if
+    they are images, and it is right less often than ``enough``).
     """
-    reached = {AS_GIVEN: metrics.accuracy(part.asked(network), part.labels)}
+    reached = {AS_GIVEN: _right(part.asked(network), part.labels)}
     restless = copied(network).eval()
     norms = [layer for layer in restless.modules() if getattr(layer, "running_mean", None) is not None]
     for layer in norms:
         layer.train()
     if norms:
-        reached[BY_THE_BATCH] = metrics.accuracy(part.said(restless), part.labels)
+        reached[BY_THE_BATCH] = _right(part.said(restless), part.labels)
     x = part.batches[0].inputs
-    if isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point() and reached[AS_GIVEN] < enough:
+    if isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point() and reached[AS_GIVEN].mean() < enough:
         for name, change in _other_inputs(x).items():
             with contextlib.suppress(ValueError):  # another size may not fit, an answer be NaN
-                reached[name] = metrics.accuracy(part.asked(network, change), part.labels)
+                reached[name] = _right(part.asked(network, change), part.labels)
     return reached
+
+
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    if not answered(logits).all():
+        raise Unchecked("the answers hold NaN or inf")
+    return (logits.argmax(1) == labels).double()
 
 
 def _standardised(mean: Tensor, deviation: Tensor) -> Callable[[Tensor], Tensor]:

@@ -11,19 +11,24 @@ from kdkit.losses.arguments import IGNORE_INDEX
 from kdkit.measure import metrics
 from kdkit.studies.diagnosis.evidence import Evidence
 from kdkit.studies.diagnosis.outcome import Outcome
-from kdkit.studies.diagnosis.part import Unchecked, copied
+from kdkit.studies.diagnosis.part import Unchecked, check_table, copied, labels_of
 from kdkit.training.step import Batch, Distillation, step
 
 BY_HEART = 0.25  # train minus val accuracy. Of teachers of 30 images a class it is 0.1, and they teach well
+ALL, BARE = 0.98, 0.15  # right on train; and bits of a target that says hardly more than the label
 GOOD = 0.95  # of the training data: a teacher that is right less often may be unsure for good reason
 UNSURE = 0.05  # accuracy minus confidence on it. A smoothing of 0.05 makes 0.06; without, large teachers have 0.02
+HAVE, LEAST = 3, 0.01  # samples of a class, and bits beyond it, below which label smoothing cannot be told
 HOT, KEPT = 4.0, 0.65  # what T = 4 leaves of the bits at T = 1: 0.2 to 0.6 of smoothed teachers, 0.9 to 7 of others
 ONE_HOT = 0.003  # what the target leaves to all other classes; the shipped teachers leave 0.004 to 0.013 at T = 1
 UNIFORM = 0.98  # share of the entropy of a uniform target
+MANY = 100  # classes, among which a target that teaches well may look uniform, and pull faintly at first
+LOPSIDED = 0.6  # share of one class, beside which accuracy says little
 FAINT = 0.2  # how hard the soft term pulls at first, in shares of the hard term's pull
 MISSED = 10  # of so many validation samples of a class one would turn up among as many training samples
 COMMON = 0.05  # share of the teacher's answers; of thousands of words, many are never said by a small student
 STEPS, RATE, LEARNT = 20, 3e-3, 0.1  # of Adam; and the agreement that they may add to a finished student
+ROSE, STEADY = 1.1, 2 / 3  # a loss of so many times the first; share of the epochs in which it fell
 UNDER, OVER = 0.2, 0.4  # accuracy and confidence apart. A student of 2,000 photographs is sure by 0.3 too much
 
 
@@ -34,12 +39,14 @@ def memorised(e: Evidence) -> Outcome:
     if seen - unseen < BY_HEART:
         return Outcome(figure, "The teacher is right about as often on data that it may not know.")
     bits = {part.name: metrics.entropy(e.targets(part)).mean().item() for part in (e.train, e.val)}
+    said = f"at T = {e.temperature:g} its targets hold {bits['train']:.2f} bits there and {bits['val']:.2f} on new data"
+    if seen < ALL or bits["train"] > BARE:
+        return Outcome(figure, f"The teacher knows its training data best; {said}.")
     return Outcome(
         figure,
-        "The teacher knows its training data by heart, wrong labels included: at "
-        f"T = {e.temperature:g} its targets hold {bits['train']:.2f} bits there and {bits['val']:.2f} on new data.",
-        "Distil on data that the teacher has not learnt from (no labels are needed), or take a teacher that was "
-        "trained on more, or with clean labels. T = 4 is better than T = 1 here.",
+        f"The teacher knows its training data by heart: {said}. It says there hardly more than the labels.",
+        "Distil on data that the teacher has not learnt from (no labels are needed), raise T, or take a teacher that "
+        "was trained on more, or with clean labels.",
         "notebook 08, noisy labels",
     )
 
@@ -49,16 +56,21 @@ def smoothed(e: Evidence) -> Outcome:
     right, sure = _right_and_sure(e.train.teacher, e.train.labels)
     if right < GOOD:
         raise Unchecked(f"the teacher is right on {right:.1%} of train only: too seldom for label smoothing to show")
+    check_table(e.train.teacher)
+    if e.train.of_each < HAVE:
+        raise Unchecked(f"a class has {e.train.of_each:.1f} samples of train: too few for label smoothing to show")
     cold, hot = (metrics.beyond_class(e.train.teacher, e.train.labels, T) for T in (1.0, HOT))
     figure = f"{sure:.1%} sure, {right:.1%} right"
     said = f"Beyond its class, a target says {cold:.3f} bits at T = 1 and {hot:.3f} at T = {HOT:g}"
     if right - sure < UNSURE or hot > KEPT * cold or e.temperature < 2:
         return Outcome(figure, f"{said}.")
+    if cold < LEAST:
+        raise Unchecked(f"at T = 1 a target says {cold:.3f} bits beyond its class: too few to compare")
     return Outcome(
         figure,
         f"The teacher is less sure of its training data than it is right, as one trained with label smoothing. {said}: "
         "temperature takes away what it should bring out.",
-        "Train the teacher without label smoothing (and without mixup); or try T = 1, and measure.",
+        "Train the teacher without label smoothing; or try T = 1, and measure.",
         "notebook 08, a smoothed teacher",
     )
 
@@ -79,14 +91,16 @@ def temperature(e: Evidence) -> Outcome:
         return Outcome(
             figure,
             f"{said}: it leaves {left:.2%} to all other classes, and is a label in all but name.",
-            f"Raise T: {spread / 2:.0f} to {spread:.0f} would be near the spread of the logits.",
+            f"Raise T: {spread / 2:.2g} to {spread:.2g} would be near the spread of the logits.",
             "notebook 02",
         )
     if bits > UNIFORM * most:
+        if targets.shape[1] > MANY:
+            raise Unchecked(f"{figure}: of {targets.shape[1]} classes a target may teach well that looks uniform")
         return Outcome(
             figure,
             f"{said}, nearly those of a uniform one: each class gets about as much.",
-            f"Lower T: {max(1, spread / 2):.0f} to {max(1, spread):.0f} would be near the spread of the logits.",
+            f"Lower T: {spread / 2:.2g} to {spread:.2g} would be near the spread of the logits.",
             "notebook 02",
         )
     return Outcome(figure, f"{said}: neither a label nor uniform.")
@@ -104,6 +118,8 @@ def pull(e: Evidence) -> Outcome:
     figure = f"{soft / hard:.2g} to 1"
     if soft / hard > FAINT:
         return Outcome(figure, "So much harder the soft term pulls at first than the hard one.")
+    if classes > MANY:
+        raise Unchecked(f"{figure}: of {classes} classes the soft term pulls faintly at first, and may teach well")
     return Outcome(
         figure,
         f"With soft_weight {e.soft_weight:g} and hard_weight {e.hard_weight:g} at T = {e.temperature:g} the soft term "
@@ -138,12 +154,12 @@ def missing_class(e: Evidence) -> Outcome:
 
 def padding(e: Evidence) -> Outcome:
     """Whether tokens without a label, or padding, count in the soft term."""
-    rows = e.train.batches[0].labels.ndim == 2
+    rows = labels_of(e.train.batches[0]).ndim == 2
     labelled = (e.train.all_labels != IGNORE_INDEX).double().mean().item()
     if not rows:
         return Outcome(f"{labelled:.0%} have a label", "One label a sample: there is no padding.")
-    padded = [batch.inputs.get("attention_mask") for batch in e.train.batches if isinstance(batch.inputs, dict)]
-    padded = [mask for mask in padded if isinstance(mask, Tensor)]
+    given = [batch.inputs.get("attention_mask") for batch in e.train.batches if isinstance(batch.inputs, dict)]
+    padded = [mask for mask in given if isinstance(mask, Tensor)]
     filler = 1 - torch.cat([mask.flatten().float() for mask in padded]).mean().item() if padded else 0.0
     figure = f"{filler:.0%} padding, {labelled:.0%} with a label"
     if all(batch.mask is not None for batch in e.train.batches):
@@ -168,6 +184,8 @@ def teacher_knows(e: Evidence) -> Outcome:
     figure = f"{right:.1%} right, the student {students:.1%}"
     if right > e.luck:
         return Outcome(figure, f"The teacher knows more of the validation data than who guesses ({e.luck:.1%}).")
+    if _commonest(e.val.labels) > LOPSIDED:
+        raise Unchecked(f"{_commonest(e.val.labels):.0%} of val are of one class: accuracy says little beside that")
     swapped = "Look whether the two are swapped, diagnose(student, teacher, …). " if students > e.luck else ""
     return Outcome(
         figure,
@@ -177,20 +195,33 @@ def teacher_knows(e: Evidence) -> Outcome:
     )
 
 
+def _commonest(answers):
+    return answers.bincount().max().item() / len(answers)
+
+
 def learnt(e: Evidence) -> Outcome:
     """Whether the student had come to its end: what a few more steps add to its agreement with the teacher."""
-    before, luck = e.agreement, metrics.guessing(e.val.teacher.argmax(1))
+    theirs = e.val.teacher.argmax(1)
+    before, luck = e.agreement, metrics.guessing(theirs)
     gained = _after_more_steps(e) - before
+    if gained < -LEARNT:
+        raise Unchecked(
+            f"{STEPS} steps of Adam at rate {RATE:g} take {-gained:.0%} from the agreement, and tell nothing"
+        )
     figure = f"{before:.1%}, {gained * 100:+.1f} points by {STEPS} more steps"
     if gained < LEARNT and before > luck:
         return Outcome(figure, "More steps add little to the student's agreement with its teacher: it had learnt.")
+    if gained < LEARNT and _commonest(theirs) > LOPSIDED:
+        raise Unchecked(f"{_commonest(theirs):.0%} of the teacher's answers are one class: agreement says little then")
     what = "it was not at its end" if before > luck else f"and who guesses has {luck:.1%}: it has learnt nothing"
     return Outcome(
         figure,
         f"{STEPS} more steps of Adam take the student's agreement with its teacher from {before:.1%} to "
         f"{before + gained:.1%}; {what}. {_of_history(e)}",
         "Too small a rate or too few steps: try three times the rate, or more epochs. Too large a rate: a third of it, "
-        "with a warm-up, and gradients cut to a length (kdkit.train does both).",
+        "with a warm-up, and gradients cut to a length (kdkit.train does both)."
+        + " Or it learnt from targets that are not this teacher's: give cache=."
+        * (e.cache is None),
         "notebook 04",
     )
 
@@ -202,20 +233,20 @@ def _of_history(e):
     seen = [entry["loss"] for entry in e.run.history]
     fell = sum(after < before for before, after in itertools.pairwise(seen))
     rate = e.run.settings.get("lr")
-    told = f"The loss went from {seen[0]:.3g} to {seen[-1]:.3g} and fell in {fell} of {len(seen) - 1} epochs"
-    share = fell / (len(seen) - 1)
-    if share >= 2 / 3:
-        told += ": the rate is too small, or the training too short"
-    elif share <= 1 / 2:
+    told = f"The loss went from {seen[0]:.3g} to {seen[-1]:.3g}{f' (lr {rate:.3g})' if rate else ''}, by way of "
+    told += f"{max(seen):.3g} at most, and fell in {fell} of {len(seen) - 1} epochs"
+    if not max(seen) <= ROSE * seen[0]:  # or NaN
         told += ": the rate is too large"
-    return f"{told}{f' (lr {rate:.3g})' if rate else ''}."
+    elif fell >= STEADY * (len(seen) - 1) and seen[-1] == min(seen):
+        told += ": the rate is too small, or the training too short"
+    return f"{told}."
 
 
 def _after_more_steps(e):
-    student = copied(e.student)
+    student = copied(e.student).float()  # Adam's smallest numbers are 0 in half precision
     optimizer = torch.optim.Adam(student.parameters(), lr=RATE)
     loss = Distillation(e.temperature, e.soft_weight, e.hard_weight)
-    with models.seeded(0, models.device_of(student)), models.evaluating(e.teacher), torch.enable_grad():
+    with models.evaluating(e.teacher), torch.enable_grad():
         for number in range(STEPS):
             batch = e.train.batches[number % len(e.train.batches)]
             try:

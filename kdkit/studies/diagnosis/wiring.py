@@ -7,17 +7,18 @@ import contextlib
 
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdkit import models
 from kdkit.losses.arguments import IGNORE_INDEX
 from kdkit.measure import metrics
 from kdkit.studies.diagnosis.evidence import GAIN, NETWORKS, Evidence
 from kdkit.studies.diagnosis.outcome import Outcome
-from kdkit.studies.diagnosis.part import BATCH, Unchecked, copied
+from kdkit.studies.diagnosis.part import BATCH, Unchecked, check_table, copied
 from kdkit.studies.diagnosis.remedies import AS_GIVEN, BY_THE_BATCH
 from kdkit.training.cache import ViewCache
 
+FEW = 5  # samples of a class that may all have been put into another column by mistake
 HALF = 0.5  # of a class's images, in another column: a class that is only hard is dealt over several
 ROUNDING = 1e-3  # relative to the largest logit: no batch size, thread count or TF32 makes more of a difference
 
@@ -45,8 +46,11 @@ def numbers(e: Evidence) -> Outcome:
 
 
 def _not_finite(network):
-    tensors = (*network.named_parameters(), *network.named_buffers())
-    return [f"weights {name}" for name, tensor in tensors if not tensor.isfinite().all()][:3]
+    weights = [f"weights {name}" for name, tensor in network.named_parameters() if not tensor.isfinite().all()]
+    for name, tensor in network.named_buffers():  # the inf of a mask is as it should be
+        bad = not tensor.isfinite().all() if name.endswith(("running_mean", "running_var")) else tensor.isnan().any()
+        weights += [f"buffer {name}"] if bad else []
+    return weights[:3]
 
 
 def width(e: Evidence) -> Outcome:
@@ -77,11 +81,11 @@ def width(e: Evidence) -> Outcome:
 
 
 def shared(e: Evidence) -> Outcome:
-    """Whether the two networks have weights in common."""
+    """Whether the two networks have weights in common that learn."""
     own = {weight.data_ptr() for weight in e.teacher.parameters() if weight.numel()}
-    both = sum(weight.data_ptr() in own for weight in e.student.parameters() if weight.numel())
+    both = sum(weight.data_ptr() in own for weight in e.student.parameters() if weight.numel() and weight.requires_grad)
     if not both:
-        return Outcome("none", "Student and teacher have weights of their own.")
+        return Outcome("none", "Student and teacher share no weights that learn.")
     return Outcome(
         f"{both} weights",
         "Student and teacher share weights: the teacher changes as the student learns.",
@@ -98,7 +102,7 @@ def probabilities(e: Evidence) -> Outcome:
         return Outcome("logits", "Both networks answer with logits, not with probabilities.")
     most = sure[given[0]].div(e.temperature).softmax(1).amax(1).mean().item()
     return Outcome(
-        f"{most:.2f} for the first class",
+        f"{most:.2f} for the likeliest class",
         f"The {given[0]} answers with probabilities in place of logits. A softmax of them at T = {e.temperature:g} is "
         f"nearly uniform: its largest number is {most:.2f} on the mean.",
         "Take the softmax out of the network, or give its logarithm: log of a probability is a logit.",
@@ -120,6 +124,8 @@ def same_teacher(e: Evidence) -> Outcome:
     here = models.fingerprint(e.teacher)
     if here == named:
         return Outcome(here, "It is the teacher of the run, unchanged.")
+    if len({_fingerprint_after(e.teacher, part) for part in (e.train, e.val)}) > 1:
+        raise Unchecked("the teacher keeps something of what it was last asked: its fingerprint changes with each call")
     return Outcome(
         f"{here}, in the run {named}",
         "This is not the teacher that the run began with: another network, or its weights or BatchNorm statistics "
@@ -130,34 +136,39 @@ def same_teacher(e: Evidence) -> Outcome:
     )
 
 
+def _fingerprint_after(teacher, part):
+    part.smaller(1).asked(teacher)
+    return models.fingerprint(teacher)
+
+
 def mode(e: Evidence) -> Outcome:
     """Whether the teacher was handed over in train mode, and what that does to its answers."""
-    left = [module for module in models.every_module(e.teacher) if _matters(module) and module.training]
+    left = sum(getattr(module, "training", False) for module in models.every_module(e.teacher))
     if not left:
-        return Outcome("eval", "The teacher's BatchNorm and dropout are in eval mode.")
+        return Outcome("eval", "All of the teacher is in eval mode.")
     asleep, awake = e.val.teacher, e.val.said(copied(e.teacher))
+    if _apart(asleep, awake) <= ROUNDING:
+        return Outcome(f"{left} modules in train mode", "In train mode the teacher says the same as in eval mode.")
     same = (asleep.argmax(1) == awake.argmax(1)).double().mean().item()
     return Outcome(
-        f"{len(left)} layers in train mode",
-        f"The teacher was handed over with {len(left)} layers in train mode ({type(left[0]).__name__} …). As it stands "
-        f"it answers {same:.1%} of the validation data as it does in eval mode.",
+        f"{left} modules in train mode",
+        f"The teacher was handed over with {left} modules in train mode. As it stands it answers {same:.1%} of the "
+        "validation data as it does in eval mode, and not with the same logits.",
         "teacher.eval() before it is asked, each time: a parent's .train() puts it back. kdkit's own steps do so.",
         "notebook 03b, sinking_teacher",
     )
 
 
-def _matters(module):
-    drops = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
-    return drops or getattr(module, "running_mean", None) is not None
+def _apart(first, second):
+    """The largest difference of logits, in shares of the largest logit."""
+    return (first - second).abs().max().item() / max(1.0, first.abs().max().item())
 
 
 def repeats(e: Evidence) -> Outcome:
     """Whether each network, in eval mode, gives the same answer twice."""
     part, restless = e.val.smaller(1), {}
     for name in NETWORKS:
-        with models.seeded(0):
-            first, second = (part.asked(getattr(e, name)) for _ in range(2))
-        off = (first - second).abs().max().item() / max(1.0, first.abs().max().item())
+        off = _apart(*(part.asked(getattr(e, name)) for _ in range(2)))
         if not off <= ROUNDING:
             restless[name] = off
     if not restless:
@@ -175,10 +186,12 @@ def repeats(e: Evidence) -> Outcome:
 
 def statistics(e: Evidence) -> Outcome:
     """Whether BatchNorm's running statistics fit the data: answers by them, and by those of the batch."""
-    fresh = {name: reached for name, reached in e.remedies.items() if BY_THE_BATCH in reached}
+    fresh = [name for name in NETWORKS if BY_THE_BATCH in e.remedies[name]]
     if not fresh:
         raise Unchecked("no network here has BatchNorm")
-    figure = "; ".join(f"{name} {r[AS_GIVEN]:.1%}, by the batch {r[BY_THE_BATCH]:.1%}" for name, r in fresh.items())
+    figure = "; ".join(
+        f"{name} {e.right(name, AS_GIVEN):.1%}, by the batch {e.right(name, BY_THE_BATCH):.1%}" for name in fresh
+    )
     stale = [name for name in fresh if e.remedy(name) == BY_THE_BATCH]
     if not stale:
         return Outcome(figure, "BatchNorm's running statistics serve as well as those of the batch.")
@@ -187,14 +200,17 @@ def statistics(e: Evidence) -> Outcome:
         f"With the statistics of the batch in place of the running ones the {' and the '.join(stale)} would be right "
         "far more often: the running ones are of other data, or of inputs of another scale, of too few steps, or of "
         "weights that have moved on.",
-        "Let them be computed anew: the network in train mode, under no_grad, over some hundred training samples. And "
-        "find out what moved them: a pass in train mode over other data, or copied weights without buffers.",
+        "Look first whether the images are such as it learnt from: another crop or resolution looks the same from "
+        "here. If they are, let the statistics be computed anew: the network in train mode, under no_grad, over some "
+        "hundred training samples. And find what moved them: a pass in train mode over other data, or copied weights "
+        "without buffers.",
         "notebook 03b, sinking_teacher",
     )
 
 
 def class_order(e: Evidence) -> Outcome:
     """Whether the teacher is right under other numbers of the classes."""
+    check_table(e.val.teacher)
     table = metrics.confusion(e.val.teacher, e.val.labels)  # [C, C]
     rows, columns = linear_sum_assignment(-table.numpy())
     total = int(table.sum())
@@ -204,11 +220,15 @@ def class_order(e: Evidence) -> Outcome:
     moved = [
         (row, column)
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        if row != column and table[row, column] > HALF * counts[row] and counts[row] >= 5
+        if row != column and table[row, column] > HALF * counts[row] and counts[row] >= FEW
     ]
     figure = f"{right:.1%} right, {turned:.1%} in another order"
-    if len(moved) < 2 or turned - right < GAIN:
+    if turned - right < GAIN:
         return Outcome(figure, "No other order of the classes makes the teacher right much more often.")
+    if e.val.of_each < FEW:
+        raise Unchecked(f"{figure}, but of {e.val.of_each:.1f} samples a class that proves nothing")
+    if len(moved) < 2:
+        return Outcome(figure, "No two classes are taken for another one each, more than half of the time.")
     told = ", ".join(f"{e.name_of(a)} as {e.name_of(b)}" for a, b in moved[:3])
     return Outcome(
         figure,
@@ -222,15 +242,15 @@ def class_order(e: Evidence) -> Outcome:
 def inputs(e: Evidence) -> Outcome:
     """Whether a network is right far more often on inputs of another scale, colour order or size."""
     x = e.val.batches[0].inputs
-    if not isinstance(x, Tensor) or x.ndim != 4:
-        raise Unchecked("inputs are no images [B, C, H, W]")
-    figure = ", ".join(f"{name} {reached[AS_GIVEN]:.1%} right" for name, reached in e.remedies.items())
+    if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point():
+        raise Unchecked("inputs are no images [B, C, H, W] of floating-point numbers")
+    figure = ", ".join(f"{name} {e.right(name, AS_GIVEN):.1%} right" for name in NETWORKS)
     other = {name: way for name in NETWORKS if (way := e.remedy(name)) not in (AS_GIVEN, BY_THE_BATCH)}
     if not other:
         return Outcome(figure, "No other scale, colour order or size would make them right far more often.")
     [(name, way), *_] = other.items()
     return Outcome(
-        f"{e.remedies[name][AS_GIVEN]:.1%} right, {e.remedies[name][way]:.1%} on images {way}",
+        f"{e.right(name, AS_GIVEN):.1%} right, {e.right(name, way):.1%} on images {way}",
         f"The {name} expects other images than it is given: on images {way} it is right far more often.",
         f"Normalise for each network on its own, inside it: the {name} gets images {way}, the other what it was made "
         "for.",
@@ -248,8 +268,7 @@ def kept_answers(e: Evidence) -> Outcome:
 def _of_view_cache(e):
     try:
         with models.evaluating(e.teacher):  # a cache asks in eval mode, and leaves it at that
-            if e.splits is not None:
-                e.cache.check_belongs(e.teacher, e.splits)
+            e.cache.check_belongs(e.teacher, e.splits or e.cache.data)
             if not e.cache.filled:
                 raise Unchecked("the cache is still empty")
             off = e.cache.check(tolerance=ROUNDING)
@@ -262,7 +281,7 @@ def _of_view_cache(e):
 
 def _of_rows(e):
     kept, fresh = _kept_rows(e), e.train.teacher
-    mine = kept[torch.cat([batch.image for batch in e.train.batches])[: len(fresh)]]
+    mine = kept[e.train.image]
     if _are_probabilities(kept) and not _are_probabilities(fresh):
         return Outcome(
             "probabilities",
@@ -290,11 +309,11 @@ def _of_rows(e):
 
 
 def _kept_rows(e):
+    if e.train.batches[0].labels.ndim != 1:
+        raise Unchecked("kept answers are compared for one label a sample, not for tokens")
     if not isinstance(e.cache, Tensor) or e.cache.ndim != 2 or e.cache.shape[1] != e.train.teacher.shape[1]:
         raise Unchecked("kept answers must be a ViewCache or logits [N, C], a row for each training sample in order")
-    if any(batch.image is None for batch in e.train.batches):
-        raise Unchecked("the loader's samples have no numbers: give a DataLoader with a data set, or Splits")
-    last = max(int(batch.image.max()) for batch in e.train.batches)
+    last = int(e.train.image.max())
     if last >= len(e.cache):
         raise Unchecked(f"{len(e.cache)} rows were kept, and training samples have numbers up to {last}")
     return e.cache.float().cpu()
