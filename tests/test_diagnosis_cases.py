@@ -63,6 +63,7 @@ def forgetful() -> nn.Module:
     ("loss", "said", "unsaid"),
     [
         ([2.0, 2.01, 1.99, 2.02, 2.0], "by way of 2.02 at most", "the rate is too"),  # flat: lr 5e-5 looks like this
+        ([2.0, float("nan"), 1.9, 1.8], "the rate is too large", "too small, or"),
         ([2.0, 5.0, 1.9, 2.1], "the rate is too large", "too small, or"),
         ([2.0, 1.9, 1.8, 1.7], "the rate is too small, or the training too short", "is too large"),
     ],

@@ -107,7 +107,7 @@ class Part:
 
 
 def labels_of(batch: Batch) -> Tensor:
-    """The labels of a batch that was looked through: it has some."""
+    """The labels ``[B]`` or ``[B, L]`` of a batch that was looked through: it has some."""
     assert batch.labels is not None
     return batch.labels
 

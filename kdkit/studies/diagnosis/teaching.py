@@ -28,6 +28,7 @@ FAINT = 0.2  # how hard the soft term pulls at first, in shares of the hard term
 MISSED = 10  # of so many validation samples of a class one would turn up among as many training samples
 COMMON = 0.05  # share of the teacher's answers; of thousands of words, many are never said by a small student
 STEPS, RATE, LEARNT = 20, 3e-3, 0.1  # of Adam; and the agreement that they may add to a finished student
+OTHER_TARGETS = " Or it learnt from targets that are not this teacher's: give cache=."
 ROSE, STEADY = 1.1, 2 / 3  # a loss of so many times the first; share of the epochs in which it fell
 UNDER, OVER = 0.2, 0.4  # accuracy and confidence apart. A student of 2,000 photographs is sure by 0.3 too much
 
@@ -220,8 +221,7 @@ def learnt(e: Evidence) -> Outcome:
         f"{before + gained:.1%}; {what}. {_of_history(e)}",
         "Too small a rate or too few steps: try three times the rate, or more epochs. Too large a rate: a third of it, "
         "with a warm-up, and gradients cut to a length (kdkit.train does both)."
-        + " Or it learnt from targets that are not this teacher's: give cache=."
-        * (e.cache is None),
+        f"{OTHER_TARGETS * (e.cache is None)}",
         "notebook 04",
     )
 
@@ -235,7 +235,7 @@ def _of_history(e):
     rate = e.run.settings.get("lr")
     told = f"The loss went from {seen[0]:.3g} to {seen[-1]:.3g}{f' (lr {rate:.3g})' if rate else ''}, by way of "
     told += f"{max(seen):.3g} at most, and fell in {fell} of {len(seen) - 1} epochs"
-    if not max(seen) <= ROSE * seen[0]:  # or NaN
+    if not all(loss <= ROSE * seen[0] for loss in seen):  # NaN is not
         told += ": the rate is too large"
     elif fell >= STEADY * (len(seen) - 1) and seen[-1] == min(seen):
         told += ": the rate is too small, or the training too short"

@@ -145,7 +145,7 @@ def mode(e: Evidence) -> Outcome:
     """Whether the teacher was handed over in train mode, and what that does to its answers."""
     left = sum(getattr(module, "training", False) for module in models.every_module(e.teacher))
     if not left:
-        return Outcome("eval", "All of the teacher is in eval mode.")
+        return Outcome("eval", "The teacher's BatchNorm, dropout and all else are in eval mode.")
     asleep, awake = e.val.teacher, e.val.said(copied(e.teacher))
     if _apart(asleep, awake) <= ROUNDING:
         return Outcome(f"{left} modules in train mode", "In train mode the teacher says the same as in eval mode.")
