@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import kdkit
 
@@ -140,6 +140,6 @@ def plan(options: argparse.Namespace, data: Splits, usual_epochs: int) -> None:
         )
 
 
-def schedule(options: argparse.Namespace) -> dict[str, object]:
+def schedule(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a training takes as they are."""
     return {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}

@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> int:
     made = {"data": "sums", "source": "all sums of two numbers from 1 to 99", **reports.made(options)}
     made |= {"train_fingerprint": generators.fingerprint(texts), "sentences": len(texts.input_ids)}
     networks.check_place(out, made)  # before the training, not after it
-    network: Module = gpt.gpt(options.width, options.depth, len(sums.CHARACTERS), sums.LENGTH, seed=options.seed)
-    network = network.to(networks.device(options.device))
+    network = gpt.gpt(options.width, options.depth, len(sums.CHARACTERS), sums.LENGTH, seed=options.seed)
+    network.to(networks.device(options.device))  # type: ignore[arg-type]  # its decorator loses the overloads
     print(f"teacher: {kdkit.models.count_parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"sums-gpt-{reports.digest(options)}.checkpoint"
     trained = generators.train(network, texts, seed=options.seed, checkpoint=checkpoint, **schedule(options))

@@ -8,6 +8,7 @@ from torch import Tensor
 from kdkit import losses
 
 IN_WORDS = "a prompt's tokens, then its answer's up to the end token"
+_TENSORS = "input_ids", "attention_mask", "loss_mask"
 
 
 class Answers(NamedTuple):
@@ -25,11 +26,11 @@ class Answers(NamedTuple):
 
     def at(self, index: Tensor | slice) -> "Answers":
         """Those rows alone: ``index`` is int64 or bool ``[n]``, or a slice."""
-        return Answers(*(tensor[index] for tensor in self[:3]), self.prompt_length)
+        return self._replace(**{name: getattr(self, name)[index] for name in _TENSORS})
 
     def to(self, device: torch.device | str) -> "Answers":
         """The same on ``device``."""
-        return Answers(*(tensor.to(device) for tensor in self[:3]), self.prompt_length)
+        return self._replace(**{name: getattr(self, name).to(device) for name in _TENSORS})
 
     @property
     def prompts(self) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,8 @@
 What holds for the small ones here holds for the real ones: ``write`` and ``inputs`` take ``gpt2`` as well.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
@@ -31,7 +33,7 @@ def gpt(width: int, depth: int, vocab_size: int, max_length: int, seed: int = 0)
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
     models.check_total(12 * depth * width**2 + (vocab_size + max_length) * width)
     end = vocab_size - 1
-    config = GPT2Config(
+    config = GPT2Config(  # type: ignore[call-arg]  # attn_implementation is not among its own
         vocab_size=vocab_size,
         n_positions=max_length,
         n_embd=width,
@@ -64,7 +66,7 @@ def position_ids(attention_mask: Tensor) -> Tensor:
     return (attention_mask.long().cumsum(1) - 1).clamp_min(0)
 
 
-def inputs(input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+def inputs(input_ids: Tensor, attention_mask: Tensor) -> dict[str, Any]:
     """What a network is given, by name, to say the next token at each place of texts ``[N, L]``."""
     places = position_ids(attention_mask)
     return {"input_ids": input_ids, "attention_mask": attention_mask.long(), "position_ids": places, "use_cache": False}
@@ -101,7 +103,7 @@ def write(
     how |= {} if greedy else {"temperature": positive("temperature", temperature)}
     drawn = int(torch.randint(2**62, (), generator=generator))
     with models.evaluating(network), models.seeded(drawn, input_ids.device):
-        texts = network.generate(
+        texts = network.generate(  # type: ignore[operator]  # of a mixin that has no types
             input_ids=input_ids, attention_mask=attention_mask.long(), max_new_tokens=length, pad_token_id=end, **how
         )
     padding = texts.new_full((len(texts), asked + length - texts.shape[1]), end)  # where all ended early
