@@ -77,9 +77,7 @@ SHIFT_CHANGES: dict[str, dict[str, Any]] = {
     "you left tokens out of the sum but not out of the mean: divide by the number of tokens that count": {
         "over": lambda nll, m: (nll * m).mean()
     },
-    "you divided twice: a mean over the tokens needs no division by the batch": {
-        "over": lambda nll, m: nll[m].mean() / len(m)
-    },
+    words.DIVIDED_TWICE: {"over": lambda nll, m: nll[m].mean() / len(m)},
     "you divided by the sentences: divide by the number of tokens that count": {
         "over": lambda nll, m: nll[m].sum() / len(m)
     },
@@ -138,9 +136,7 @@ REVERSE_CHANGES: dict[str, dict[str, Any]] = {
     words.NAN: {"factor": lambda t: math.nan},
     **{mistake: SOFT_CHANGES[mistake] for mistake in (words.NO_TEMPERATURE, words.MULTIPLIED)},
     **TOKEN_CHANGES,
-    "you divided twice: a mean over the tokens needs no division by the batch": {
-        "over": lambda each, m: mean_of_tokens(each, m) / len(m)
-    },
+    words.DIVIDED_TWICE: {"over": lambda each, m: mean_of_tokens(each, m) / len(m)},
 }
 REVERSE_MISTAKES = judging.two_at_once(_backwards, REVERSE_CHANGES)
 WEIGHTS_CUT = (
@@ -242,9 +238,7 @@ ON_POLICY_CHANGES: dict[str, dict[str, Any]] = {
     "you divided by the sentences: divide by the number of tokens, mask.sum()": {
         "over": lambda each, m: each[m].sum() / len(m)
     },
-    "you divided twice: a mean over the tokens needs no division by the batch": {
-        "over": lambda each, m: _mean(each, m) / len(m)
-    },
+    words.DIVIDED_TWICE: {"over": lambda each, m: _mean(each, m) / len(m)},
     words.PER_SENTENCE: {"over": lambda each, m: ((each * m).sum(1) / m.sum(1)).mean()},
     words.PER_TOKEN: {"over": lambda each, m: each[m]},
     words.MASK_TURNED: {"over": lambda each, m: _mean(each, ~m if (~m).any() else m)},
@@ -352,7 +346,7 @@ TOP_K_CHANGES: dict[str, dict[str, Any]] = {
     words.CROSS_ENTROPY: {"entropy": False},
     words.CLASSES_TOO: {"over": Tensor.mean},
     words.NOT_DIVIDED: {"over": Tensor.sum},
-    "one number is wanted: average over the batch": {"over": lambda each: each.sum(-1)},
+    words.PER_IMAGE: {"over": lambda each: each.sum(-1)},
     "you averaged over the k classes too: it is a sum over them": {"over": lambda each: each[:, :-1].mean()},
 }
 TOP_K_MISTAKES = judging.two_at_once(_top_k, TOP_K_CHANGES)

@@ -77,5 +77,6 @@ PADDING = "the padding counts in yours: select the tokens with the mask, as in t
 MASK_TURNED = "the mask is turned round: True says that a token counts"
 MEAN_OF_ALL = "you left the padding out of the sum but not out of the mean: divide by mask.sum(), not by B times L"
 TOKENS_NOT_DIVIDED = "you added and did not divide: by mask.sum(), the number of tokens"
+DIVIDED_TWICE = "you divided twice: a mean over the tokens needs no division by the batch"
 PER_TOKEN = "one number is wanted: average over the tokens that count"
 PER_SENTENCE = "you averaged each sentence first: then a token of a short sentence weighs more. All tokens count alike"
