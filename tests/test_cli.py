@@ -1,6 +1,7 @@
 """The command line: what a user types, what comes out, and what they read when they mistype."""
 
 import importlib
+import importlib.metadata
 import json
 import math
 import re
@@ -459,7 +460,7 @@ def test_doctor_notes_a_package_that_only_an_extra_needs(monkeypatch):
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: wanted)
     good, text = line_about("no-such-package")
     assert good is None and text.endswith('pip install "no-such-package>=1.18" (only export needs it)')
-    assert line_about("torch ") == (True, f"torch {torch.__version__}")
+    assert line_about("torch ") == (True, f"torch {importlib.metadata.version('torch')}")
 
 
 def test_doctor_with_a_cache_folder_that_cannot_be_written(monkeypatch, tmp_path, capsys):
