@@ -14,6 +14,7 @@ stands in the JSON file is not trained again.
 
 import argparse
 import functools
+import re
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -299,7 +300,7 @@ class Study:
         steps = self.setting.epochs * len(self.data.train) // BATCH
         about = {"images": len(self.data.train), "steps": steps}
         if self.data.source:
-            about["source"] = self.data.source
+            about["source"] = re.sub(r" \S*[/\\]\S*", "", self.data.source)  # not where it lay
         if self.setting.beside == "kd":  # else it knows other classes
             about["teacher_accuracy"] = accuracy(self.teacher, self.data.test)
         return about | {"costs": self.costs()}
