@@ -35,10 +35,11 @@ from kdkit.data.answers import Answers
 from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses.arguments import IGNORE_INDEX, check_weight, positive, whole
 from kdkit.models import gpt
+from kdkit.training.batch import Batch
 from kdkit.training.loop import fit
 from kdkit.training.schedule import check_networks, check_numbers
 from kdkit.training.state import Run
-from kdkit.training.step import Batch, Loss, Outputs
+from kdkit.training.step import Loss, Outputs
 
 PEAK_LR, WARM_UP = 3e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
 BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.98), 0.01, 1.0

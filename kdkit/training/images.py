@@ -14,11 +14,12 @@ from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses import resolve_weights
 from kdkit.losses.arguments import answered, check_temperature, positive, whole
 from kdkit.measure import metrics
+from kdkit.training.batch import Batch
 from kdkit.training.cache import ViewCache
 from kdkit.training.loop import fit
 from kdkit.training.schedule import check_networks, check_numbers, check_unused
 from kdkit.training.state import Run
-from kdkit.training.step import Batch, Distillation, Loss
+from kdkit.training.step import Distillation, Loss
 
 DEFAULTS = {"temperature": 4.0, "soft_weight": 0.9, "hard_weight": 0.1}
 PEAK_LR = 0.2  # for batches of 512; other sizes by the square root

@@ -23,9 +23,10 @@ from kdkit.data import files
 from kdkit.data.seeds import epoch_seed
 from kdkit.measure import machine
 from kdkit.training import state
+from kdkit.training.batch import Batch, as_batch
 from kdkit.training.schedule import back_to_peaks, check_numbers, warm_up_and_decay
 from kdkit.training.state import Diverged, Run, TrainingInterrupted
-from kdkit.training.step import Batch, Loss, check_roles, step
+from kdkit.training.step import Loss, check_roles, step
 
 EXPLODED = 10  # a loss so many times as large as the first one: no training has come back from there
 
@@ -245,19 +246,9 @@ class Loader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches, on the device. In which order is the loader's affair."""
         for batch in self.loader:
-            inputs, labels, mask, image, view = _as_batch(batch)
+            inputs, labels, mask, image, view = as_batch(batch)
             inputs, labels, mask = (_moved(part, self.device) for part in (inputs, labels, mask))
             yield Batch(inputs, labels, mask, image, view)
-
-
-def _as_batch(batch: Any) -> Batch:
-    if isinstance(batch, Batch):
-        return batch
-    if isinstance(batch, Mapping):
-        return Batch({name: value for name, value in batch.items() if name != "labels"}, batch.get("labels"))
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        return Batch(*batch)
-    raise ValueError(f"a batch must be a Batch, a pair (inputs, labels) or a mapping; got {type(batch).__name__}.")
 
 
 def _moved(part: Any, device: torch.device) -> Any:

@@ -30,10 +30,11 @@ from kdkit.losses.arguments import IGNORE_INDEX, answered, check_temperature, ch
 from kdkit.measure import metrics
 from kdkit.models import bert
 from kdkit.training import step as core
+from kdkit.training.batch import Batch
 from kdkit.training.loop import fit
 from kdkit.training.schedule import check_networks, check_numbers, check_unused
 from kdkit.training.state import Run
-from kdkit.training.step import Batch, Outputs
+from kdkit.training.step import Outputs
 
 # of the command in DistilBERT's code's README; the paper names no weights
 DEFAULTS = {"temperature": 2.0, "soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
