@@ -145,9 +145,17 @@ def kd_loss(
     >>> round(float(kd_loss(student, teacher, temperature=1.0)), 4)  # ln 2 - 0.3653
     0.3278
     """
-    how = {"soft_weight": soft_weight, "hard_weight": hard_weight, "mask": mask, "reduction": reduction}
-    terms = kd_terms(student_logits, teacher_logits, labels, temperature=temperature, **how)
-    return finite_on_logits(terms.total, student_logits, teacher_logits, mask)
+    total, *_ = kd_terms(
+        student_logits,
+        teacher_logits,
+        labels,
+        temperature=temperature,
+        soft_weight=soft_weight,
+        hard_weight=hard_weight,
+        mask=mask,
+        reduction=reduction,
+    )
+    return finite_on_logits(total, student_logits, teacher_logits, mask)
 
 
 def kd_terms(
@@ -161,7 +169,9 @@ def kd_terms(
     mask: Tensor | None = None,
     reduction: str = "mean",
 ) -> KDTerms:
-    """``kd_loss`` and the two terms that it is made of, as ``KDTerms`` of what it gives; a term left out reads 0.
+    """``kd_loss`` and the two terms that it is made of, as ``KDTerms``; a term left out reads 0.
+
+    Scalars; ``[B]`` or ``[B, L]`` where ``reduction`` is "none".
 
     Parameters, shapes and errors as for ``kd_loss``, but whether the terms are finite is left to whoever reads them;
     ``why_not_finite`` then tells what made them so.

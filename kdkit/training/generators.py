@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kdkit import losses, models
+from kdkit.data import files
 from kdkit.data.answers import Answers
 from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses.arguments import IGNORE_INDEX, check_weight, positive, whole
@@ -179,6 +180,7 @@ def train(
     the ``student_tokens`` (that the student wrote). Raises ``ValueError`` for settings that contradict each other, and
     otherwise as ``kdkit.train`` does.
     """
+    files.refuse_several_processes("this training")
     check(student, texts, teacher, divergence, own_share)
     check_numbers(epochs, seed)
     batches = TextBatches(texts, whole(batch_size, "batch_size", 1), seed, student, own_share)

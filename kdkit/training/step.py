@@ -14,7 +14,9 @@ from torch.optim import Optimizer
 
 from kdkit import losses, models
 from kdkit.losses.arguments import IGNORE_INDEX, check_temperature
-from kdkit.training.batch import Batch, Inputs, as_batch
+from kdkit.training import distributed
+from kdkit.training.batch import Batch, Inputs, as_batch, deal
+from kdkit.training.computing import computing_in, in_float32
 from kdkit.training.schedule import check_networks
 
 Outputs = dict[str, Tensor]  # what a network returns, by name: "logits", and the features of a ``models.Features``
@@ -34,32 +36,42 @@ def step(
     teacher: nn.Module | None = None,
     cache: Any = None,
     max_grad_norm: float | None = None,
+    accumulate: int = 1,
+    precision: str = "float32",
     read: bool = False,
 ) -> tuple:
     """One step: run both networks, compute the loss, update the weights that ``optimizer`` holds.
 
     ``cache``: a ``ViewCache`` to take the teacher's outputs from. ``max_grad_norm``: the gradient of all these weights
-    together is cut to this length. ``read``: look at the loss before any weight is moved, and refuse one that is not
-    finite; on a GPU the host waits for that, and for nothing else in here.
+    together is cut to this length. ``accumulate``: the batch goes through the networks in so many parts, one after the
+    other (``batch.deal``), for one update. ``precision``: in which both networks compute, one of
+    ``computing.PRECISIONS``; weights, losses and what comes from a cache stay in float32. ``read``: look at the loss
+    before any weight is moved, and refuse one that is not finite; on a GPU the host waits for that, and for nothing
+    else in here.
 
     Returns the terms of the loss: scalar tensors ``()`` without gradient; plain numbers, if they were read. Leaves the
     teacher in eval mode and untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a
     network does not take the inputs, for a loss that no gradient flows from, and with ``read`` for one that is not
     finite.
     """
-    terms, *answers = _forward(student, batch, loss, teacher, cache)
-    values = [term.detach() for term in terms]
-    if read:
-        values = torch.stack(values).tolist()
-        _check_finite(values[0], *answers, batch)
     optimizer.zero_grad()  # gradients that the caller may have left
-    terms[0].backward()
+    parts, seen = deal(batch, accumulate), []
+    for part in parts:
+        with distributed.telling(part is parts[-1], student, loss):
+            terms, answers, taught = _forward(student, part, loss, teacher, cache, precision)
+            values = [term.detach() for term in terms]
+            if read:
+                values = torch.stack(values).tolist()
+                _check_finite(values[0], answers, taught, part)
+            (terms[0] if part.share is None else terms[0] * part.share).backward()
+        seen.append(values if part.share is None else [value * part.share for value in values])
     if max_grad_norm is not None:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         nn.utils.clip_grad_norm_(weights, max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()  # their memory is free until the next step
     student.zero_grad()  # backward has also filled those of weights that the optimizer does not hold
+    values = [sum(parts_of_term) for parts_of_term in zip(*seen, strict=True)]
     return type(terms)(*values) if hasattr(terms, "_fields") else tuple(values)  # a named tuple stays one
 
 
@@ -94,11 +106,14 @@ def compute_loss(
     return terms
 
 
-def _forward(student, batch, loss, teacher, cache):
+def _forward(student, batch, loss, teacher, cache, precision="float32"):
     """The terms of the loss, and what student and teacher have answered."""
     models.train_mode(student)  # not .train(): BatchNorm that its user froze stays frozen
-    teacher_outputs = None if teacher is None and cache is None else run_teacher(teacher, batch, cache)
-    student_outputs = models.outputs(student, batch.inputs, "student")
+    with computing_in(precision, student):
+        teacher_outputs = None if teacher is None and cache is None else run_teacher(teacher, batch, cache)
+        student_outputs = models.outputs(student, batch.inputs, "student")
+    if precision != "float32":
+        teacher_outputs, student_outputs = map(in_float32, (teacher_outputs, student_outputs))
     terms = loss(student_outputs, teacher_outputs, batch)
     terms = terms if isinstance(terms, tuple) else (terms,)
     if not terms[0].requires_grad:
