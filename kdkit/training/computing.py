@@ -24,7 +24,7 @@ def check_how(student: nn.Module, accumulate: object, precision: object, compile
         try:
             torch.compile(torch.sin)(torch.zeros(2, device=device))
         except Exception as error:  # whatever a compiler that is missing, or misses something, makes torch say
-            why = str(error).strip().splitlines()[0]
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(
                 f"compile=True: torch.compile finds no compiler that works here ({why}). Install one (g++ for CPUs, "
                 "Triton for GPUs), or leave compile out: the result is the same but for rounding."

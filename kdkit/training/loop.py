@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DistributedSampler
 from tqdm.auto import tqdm
 
 from kdkit import models
@@ -269,10 +270,16 @@ class Loader:
     """The batches of a ``DataLoader``, or of anything else that can be gone through again and has a ``len``.
 
     Parameters: ``loader``, which gives ``Batch``, pairs of inputs and labels, or mappings with "labels" among them;
-    ``device``, where they go. ``ValueError`` for batches of another kind.
+    ``device``, where they go. Every process has to be given the same batches, and takes its part of each.
+    ``ValueError`` for batches of another kind, and for a ``DistributedSampler``, which gives each other ones.
     """
 
     def __init__(self, loader: SizedIterable, device: torch.device) -> None:
+        if isinstance(getattr(loader, "sampler", None), DistributedSampler):
+            raise ValueError(
+                "the DataLoader has a DistributedSampler: leave it out. Each process is given every batch, and takes "
+                "its part of it."
+            )
         self.loader, self.device = loader, device
 
     def __len__(self) -> int:
