@@ -45,7 +45,13 @@ _MODULES = {
     "widgets": "course",
     "doctor": "cli",
 }
-_FUNCTIONS = {"kd_step": "training", "train": "training", "diagnose": "studies", "show": "course.figures"}
+_FUNCTIONS = {
+    "kd_step": "training",
+    "compute_loss": "training",
+    "train": "training",
+    "diagnose": "studies",
+    "show": "course.figures",
+}
 
 __all__ = [*PACKAGES, *_MODULES, *_FUNCTIONS]
 

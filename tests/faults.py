@@ -236,11 +236,10 @@ def _(folder):
     return said[0]
 
 
-@fault("one of several processes (torchrun)", "one of 4 processes .*plain python", "all: nothing was written")
+@fault("several processes that cannot meet", "WORLD_SIZE=4 .* RANK is missing. Start.*torchrun", "nothing was written")
 def _(folder):
     os.environ["WORLD_SIZE"] = "4"
     try:
-        assert sentence(ViewCache, teacher(), tiny.splits()) == sentence(train, folder)
         return sentence(train, folder)
     finally:
         del os.environ["WORLD_SIZE"]

@@ -82,6 +82,13 @@ def test_batches_of_another_kind_are_refused(batch):
         training.fit(STUDENT, [batch], training.Distillation(), optimizer, epochs=1, progress=False)
 
 
+def test_a_loader_that_gives_each_process_other_batches_is_refused():
+    data = TensorDataset(torch.zeros(8, 6), torch.arange(8) % 2)
+    sampler = torch.utils.data.DistributedSampler(data, num_replicas=2, rank=0)
+    with pytest.raises(ValueError, match="has a DistributedSampler: leave it out"):
+        plain(nn.Linear(6, 2), DataLoader(data, sampler=sampler), epochs=1)
+
+
 # ------------------------------------------------------------------------------- no waiting for a GPU
 
 WAITING = {"aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.masked_select", "aten.is_nonzero"}

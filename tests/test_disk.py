@@ -94,12 +94,12 @@ def test_the_lock_of_a_program_that_was_killed_is_in_nobodys_way(tmp_path):
 def test_one_process_alone_is_welcome_and_one_of_several_is_not(monkeypatch):
     for told in "", "1", "many":
         monkeypatch.setenv("WORLD_SIZE", told)
-        files.refuse_several_processes()
+        files.refuse_several_processes("a study")
     distributed = torch.distributed
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="one of 2 processes"):
-        files.refuse_several_processes()
+        files.refuse_several_processes("a study")
 
 
 # ----------------------------------------------------------------------------------------------- rows

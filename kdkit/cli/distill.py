@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, reports
+from kdkit.cli import networks, reports, several
 from kdkit.cli.evidence import ARMS, Evidence
 from kdkit.cli.options import (
     Commands,
@@ -25,7 +25,7 @@ from kdkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kdkit.data import ImageSet
+    from kdkit.data import ImageSet, Splits
 
 EPOCHS = 8  # usually
 
@@ -66,14 +66,21 @@ def run(options: argparse.Namespace) -> int:
     origin |= {"teacher": reports.without_home(teacher_name), "teacher_fingerprint": kdkit.models.fingerprint(teacher)}
     if options.out:
         networks.check_place(options.out, origin)  # before the training, not after it
-    evidence = Evidence(teacher, data)
-    print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
+    evidence = None if several.rank() else Evidence(teacher, data)  # the first process alone measures and writes
+    if evidence:
+        print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
     name = f"{data.name}-{reports.fingerprints(teacher, data)}"
     folder = options.runs / f"{name}-students-{reports.digest(options)}"
     cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache")
     kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
     kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
-    runs = [pair(seed, options, evidence, folder, kd) for seed in range(options.seeds)]
+    runs = [pair(seed, options, data, evidence, folder, kd) for seed in range(options.seeds)]
+    return concluded(options, evidence, runs, origin, began) if evidence else 0
+
+
+def concluded(options: argparse.Namespace, evidence: Evidence, runs: list[dict], origin: dict, began: float) -> int:
+    """Say and write what the students of ``runs`` (as ``pair`` gives them) show; the exit status."""
+    data = evidence.data
     failures, verdict = failed(runs, data.test), None
     if not failures:
         alone, distilled = ([run[f"student_{arm}"] for run in runs] for arm in ARMS)
@@ -90,13 +97,16 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def pair(seed: int, options: argparse.Namespace, evidence: Evidence, folder: Path, kd: dict) -> dict:
+def pair(
+    seed: int, options: argparse.Namespace, data: Splits, evidence: Evidence | None, folder: Path, kd: dict
+) -> dict:
     """Train the two students of one seed, the second with ``kd`` (teacher, cache, temperature, weights).
 
-    Returns their test accuracies (None for one that diverged) and seconds. Checkpoints go to ``folder``.
+    Returns their test accuracies (None for one that diverged) and seconds, unless there is no ``evidence`` to add to.
+    Checkpoints go to ``folder``.
     """
     row: dict[str, object] = {"seed": seed}
-    data, said = evidence.data, []
+    said = []
     for arm, extra in zip(ARMS, ({}, kd), strict=True):
         classes, channels = len(data.train.classes), data.train.images.shape[1]
         student = kdkit.models.student(options.width, options.depth, classes, channels, seed)
@@ -107,6 +117,8 @@ def pair(seed: int, options: argparse.Namespace, evidence: Evidence, folder: Pat
         except kdkit.training.Diverged as problem:  # the other students are worth having all the same
             row |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
             said.append(f"{arm} diverged")
+            continue
+        if evidence is None:
             continue
         accuracy = row[f"student_{arm}"] = evidence.add(arm, seed, trained)
         row[f"seconds_{arm}"] = round(trained.seconds, 1)

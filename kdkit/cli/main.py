@@ -18,6 +18,7 @@ from kdkit.cli import (
     experiments,
     export,
     report,
+    several,
     train_bert,
     train_gpt,
     train_teacher,
@@ -56,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.typed = sys.argv[1:] if arguments is None else arguments
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), several.as_one(options.command):
             warnings.showwarning = lambda message, *where, **more: print(message, file=sys.stderr)  # a sentence alone
             return options.run(options)
     except (ValueError, OSError) as error:  # mistakes in what was typed; anything else is ours, with traceback
-        print(f"kdkit {options.command}: {kdkit.data.files.told(error)}", file=sys.stderr)
+        who = f"process {several.rank()}: " if several.rank() else ""
+        print(f"kdkit {options.command}: {who}{kdkit.data.files.told(error)}", file=sys.stderr)
         return 1
     except ImportError as error:
         advice = ": run python -m kdkit doctor" if error.name else ""  # without a name it is the kit's own sentence

@@ -65,6 +65,13 @@ def add_training(parser: argparse.ArgumentParser, epochs: int) -> None:
     smaller = "images a step (default: 512, or fewer where an epoch would have fewer than 20 steps)"
     parser.add_argument("--batch-size", type=int, help=smaller)
     parser.add_argument("--lr", type=float, help="peak learning rate (default: by the batch size)")
+    parser.add_argument(
+        "--accumulate", type=int, default=1, metavar="N", help="compute each step in N parts: less memory"
+    )
+    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"], help="of layers' products")
+    parser.add_argument("--compile", action="store_true", help="let torch.compile compile what is trained")
+    cut = "cut gradients that are longer than this; 0 cuts none"
+    parser.add_argument("--max-grad-norm", type=float, default=2.0, metavar="LENGTH", help=cut)
     parser.add_argument("--train-images", type=int, metavar="N", help="use only N of the training images")
     add_runs(parser, "folder for teachers, checkpoints and caches")
 
@@ -142,4 +149,5 @@ def plan(options: argparse.Namespace, data: Splits, usual_epochs: int) -> None:
 
 def schedule(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a training takes as they are."""
-    return {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
+    taken = ("epochs", "batch_size", "lr", "accumulate", "precision", "compile")
+    return {**{name: getattr(options, name) for name in taken}, "max_grad_norm": options.max_grad_norm or None}

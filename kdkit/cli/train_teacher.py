@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, reports
+from kdkit.cli import networks, reports, several
 from kdkit.cli.options import (
     Commands,
     add_command,
@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"teacher: {kdkit.models.count_parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{data.name}-teacher-{data.train.fingerprint[:8]}-{reports.digest(options)}.checkpoint"
     trained = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **schedule(options))
+    if several.rank():  # the first process alone measures and writes
+        return 0
     card = {"name": reports.without_home(out.stem), **origin, "seconds": round(trained.seconds, 1)}
     card = measured(network, data, card)
     networks.keep(network, out, card)

@@ -104,7 +104,7 @@ class YourStep:
         self.step = step
         self.wants_labels = len(inspect.signature(step).parameters) > 5
 
-    def __call__(self, student, batch, loss, optimizer, *, teacher, cache, max_grad_norm) -> tuple[Tensor]:
+    def __call__(self, student, batch, loss, optimizer, *, teacher, **settings) -> tuple[Tensor]:
         labels = [batch.labels] if self.wants_labels else []
         self.step(teacher, student, TEMPERATURE, batch.inputs, optimizer, *labels)
         return (torch.zeros(()),)

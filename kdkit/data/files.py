@@ -152,19 +152,21 @@ def _acquire(lock, path, busy, waiting):
             ) from error
 
 
-def refuse_several_processes() -> None:
-    """``ValueError`` in a process that is one of several, as torchrun starts them: they would do the same work twice.
-
-    Each would train on all images and write the same files.
-    """
+def processes() -> int:
+    """How many processes work together, as torchrun starts them: 1 in one that is alone."""
     told, torch = os.environ.get("WORLD_SIZE", ""), sys.modules.get("torch")
-    count = int(told) if told.isdecimal() else 1
     if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
-        count = torch.distributed.get_world_size()
-    if count > 1:
+        return torch.distributed.get_world_size()
+    return max(int(told), 1) if told.isdecimal() else 1
+
+
+def refuse_several_processes(what: str) -> None:
+    """``ValueError`` in one of several ``processes``, where each would do all of ``what`` and write the same files."""
+    if processes() > 1:
         raise ValueError(
-            f"this is one of {count} processes (torchrun, or WORLD_SIZE in the environment). kdkit trains in one: each "
-            "would learn from all images and write the same files. Start it once, with plain python."
+            f"this is one of {processes()} processes (torchrun, or WORLD_SIZE in the environment), and {what} is done "
+            "in one: each would do all of it, and write the same files. Start it once, with plain python. Several "
+            "train as one in kdkit.train, and in the commands train-teacher and distill."
         )
 
 

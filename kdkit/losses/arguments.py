@@ -218,6 +218,12 @@ def check_mask(mask: Tensor, logits: Tensor) -> Tensor:
     return chosen
 
 
+def check_reduction(reduction: object) -> None:
+    """``ValueError`` for what is none of "mean" and "none"."""
+    if reduction not in ("mean", "none"):
+        raise ValueError(f"reduction must be 'mean' or 'none'; got {reduction!r}. (For a sum: .sum() of 'none'.)")
+
+
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """The mean of ``values`` ``[B]`` or ``[B, L]`` where ``mask``, bool of that shape, is True: a scalar."""
     if mask is None:

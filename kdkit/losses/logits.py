@@ -27,6 +27,7 @@ from kdkit.losses.arguments import (
     check_labels,
     check_logits,
     check_pair,
+    check_reduction,
     check_temperature,
     check_weight,
     check_weights,
@@ -34,7 +35,7 @@ from kdkit.losses.arguments import (
     may_look,
     unit_length,
 )
-from kdkit.losses.rows import cross_entropy, finite_on_logits, mean_over_rows, relative_entropy
+from kdkit.losses.rows import cross_entropy, each_row, finite_on_logits, mean_over_rows, relative_entropy
 
 
 class KDTerms(NamedTuple):
@@ -89,20 +90,24 @@ def kl_divergence(
     return finite_on_logits(loss, student_logits, teacher_logits, mask)
 
 
-def hard_cross_entropy(student_logits: Tensor, labels: Tensor) -> Tensor:
+def hard_cross_entropy(student_logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
     """The usual cross-entropy against labels, averaged over those that are not -100.
 
     Parameters: ``student_logits``, ``[B, C]`` or ``[B, L, V]``; ``labels``, integers ``[B]`` or ``[B, L]`` in
-    0..C-1, or -100 for "no label here" (what the student says there, NaN included, does not count).
+    0..C-1, or -100 for "no label here" (what the student says there, NaN included, does not count); ``reduction``, as
+    for ``kd_loss``.
     Returns a scalar tensor. Raises ``ValueError`` where shapes, kinds or ranges do not fit.
     """
     check_logits("student_logits", student_logits)
     check_classes(student_logits)
     check_labels(labels, student_logits)
+    check_reduction(reduction)
+    shape = labels.shape
     logits, labels = at_least_float32(student_logits).flatten(0, -2), labels.flatten().long()  # [N, C], [N]
     # F.cross_entropy ignores -100 too, but a NaN in an ignored row would still reach the gradient as 0 * NaN.
     logits = logits.masked_fill((labels == IGNORE_INDEX).unsqueeze(1), 0.0)
-    return F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX)
+    loss = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction=reduction)
+    return loss if reduction == "mean" else loss.view(shape)
 
 
 def kd_loss(
@@ -114,6 +119,7 @@ def kd_loss(
     soft_weight: float | None = None,
     hard_weight: float | None = None,
     mask: Tensor | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """The distillation loss: soft_weight * T^2 * KL(teacher || student) + hard_weight * cross-entropy(labels).
 
@@ -128,8 +134,10 @@ def kd_loss(
             without. A term of weight 0 is not computed.
         mask: bool or 0/1, ``[B]`` or ``[B, L]``; it selects the samples or tokens of the soft term (1 is "counts",
             as in an attention mask). What stands elsewhere, NaN included, does not count.
+        reduction: "mean" over what counts; or "none": the loss of each sample or token, ``[B]`` or ``[B, L]``, for
+            weights of your own. A term reads 0 where it does not count.
 
-    Returns a scalar tensor. Raises ``ValueError`` for anything that is not as said above.
+    Returns a scalar tensor unless ``reduction`` is "none". Raises ``ValueError`` for anything that is not as said.
     Source: Hinton et al. 2015 (arXiv:1503.02531), section 2 and equation 4.
 
     >>> import torch
@@ -137,9 +145,17 @@ def kd_loss(
     >>> round(float(kd_loss(student, teacher, temperature=1.0)), 4)  # ln 2 - 0.3653
     0.3278
     """
-    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
-    terms = kd_terms(student_logits, teacher_logits, labels, temperature=temperature, mask=mask, **weights)
-    return finite_on_logits(terms.total, student_logits, teacher_logits, mask)
+    total, *_ = kd_terms(
+        student_logits,
+        teacher_logits,
+        labels,
+        temperature=temperature,
+        soft_weight=soft_weight,
+        hard_weight=hard_weight,
+        mask=mask,
+        reduction=reduction,
+    )
+    return finite_on_logits(total, student_logits, teacher_logits, mask)
 
 
 def kd_terms(
@@ -151,8 +167,11 @@ def kd_terms(
     soft_weight: float | None = None,
     hard_weight: float | None = None,
     mask: Tensor | None = None,
+    reduction: str = "mean",
 ) -> KDTerms:
-    """``kd_loss`` and the two terms that it is made of, as ``KDTerms`` of scalars; a term left out reads 0.
+    """``kd_loss`` and the two terms that it is made of, as ``KDTerms``; a term left out reads 0.
+
+    Scalars; ``[B]`` or ``[B, L]`` where ``reduction`` is "none".
 
     Parameters, shapes and errors as for ``kd_loss``, but whether the terms are finite is left to whoever reads them;
     ``why_not_finite`` then tells what made them so.
@@ -160,14 +179,16 @@ def kd_terms(
     soft_weight, hard_weight = resolve_weights(soft_weight, hard_weight, labels is not None)
     check_pair(student_logits, teacher_logits)
     temperature = check_temperature(temperature)
+    check_reduction(reduction)
     # here, once for both terms: their gradients then add up in float32, and are rounded to half precision once
     student_logits, teacher_logits = at_least_float32(student_logits), at_least_float32(teacher_logits)
-    soft = hard = student_logits.new_zeros(())
+    soft = hard = student_logits.new_zeros(() if reduction == "mean" else student_logits.shape[:-1])
     if soft_weight > 0:
-        soft = temperature**2 * mean_over_rows(relative_entropy, student_logits, teacher_logits, temperature, mask)
+        over_rows = mean_over_rows if reduction == "mean" else each_row
+        soft = temperature**2 * over_rows(relative_entropy, student_logits, teacher_logits, temperature, mask)
     if hard_weight > 0:
         assert labels is not None  # resolve_weights has refused that
-        hard = hard_cross_entropy(student_logits, labels)
+        hard = hard_cross_entropy(student_logits, labels, reduction)
     return KDTerms(_weighted_sum((soft_weight, soft), (hard_weight, hard)), soft, hard)
 
 

@@ -39,6 +39,27 @@ def mean_over_rows(
     ``divergence(log_s, log_t)`` of log-probabilities ``[..., C]`` at this temperature gives ``[...]``; logits,
     temperature and mask are those of ``kd_loss``. The teacher gets no gradient.
     """
+    whole, of_rows = _prepared(divergence, student_logits, teacher_logits, temperature, mask)
+    if student_logits.numel() <= PIECE or torch.compiler.is_compiling():
+        return masked_mean(of_rows(*whole), whole[2])
+    return _InPieces.apply(*whole, of_rows)
+
+
+def each_row(
+    divergence: Callable[[Tensor, Tensor], Tensor],
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The same without the mean: ``[B]`` or ``[B, L]``, 0 where ``mask`` does not select a row. Not in pieces."""
+    whole, of_rows = _prepared(divergence, student_logits, teacher_logits, temperature, mask)
+    found = of_rows(*whole)
+    return found if whole[2] is None else found.masked_fill(~whole[2], 0.0)
+
+
+def _prepared(divergence, student_logits, teacher_logits, temperature, mask):
+    """The checked arguments of ``of_rows``, and ``of_rows`` itself."""
     check_pair(student_logits, teacher_logits)
     check_classes(student_logits)
     temperature = check_temperature(temperature)
@@ -49,10 +70,7 @@ def mean_over_rows(
             student, teacher = (logits.masked_fill(~mask.unsqueeze(-1), 0.0) for logits in (student, teacher))
         return divergence(*(F.log_softmax(at_least_float32(z) / temperature, -1) for z in (student, teacher)))
 
-    whole = student_logits, teacher_logits.detach(), mask
-    if student_logits.numel() <= PIECE or torch.compiler.is_compiling():
-        return masked_mean(of_rows(*whole), mask)
-    return _InPieces.apply(*whole, of_rows)
+    return (student_logits, teacher_logits.detach(), mask), of_rows
 
 
 class _InPieces(torch.autograd.Function):
@@ -111,9 +129,9 @@ def where_any(t: Tensor, logarithms: Tensor) -> Tensor:
 def finite_on_logits(
     loss: Tensor, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """``loss``, a scalar of logits ``[..., C]``; where looking is free, ``ValueError`` unless it is finite."""
-    if may_look(loss) and not math.isfinite(loss.item()):
-        raise ValueError(f"the loss is {loss.item()}: {why_not_finite(student_logits, teacher_logits, mask)}")
+    """``loss`` ``[...]`` of logits ``[..., C]``; where looking is free, ``ValueError`` unless it is finite."""
+    if may_look(loss) and not math.isfinite(total := loss.sum().item()):
+        raise ValueError(f"the loss is {total}: {why_not_finite(student_logits, teacher_logits, mask)}")
     return loss
 
 

@@ -13,11 +13,12 @@ IDENTITY = ("experiment", "data_fingerprint", "teacher", "settings", "rates", "t
 class Ledger:
     """Rows of results, with what they are results of (``about``, a dict), in a JSON file that is always whole.
 
-    What stands in the file is kept. ``ValueError`` if it is of another experiment, or damaged. ``path`` None: in
-    memory only.
+    What stands in the file is kept. ``ValueError`` if it is of another experiment, or damaged, and in one of several
+    processes. ``path`` None: in memory only.
     """
 
     def __init__(self, about: dict, path: str | Path | None = None, say: Callable[[dict], object] = print) -> None:
+        files.refuse_several_processes("a study")
         self.about, self.path, self.say = about, Path(path) if path else None, say
         self.rows: list[dict] = []
         if self.path and self.path.exists():

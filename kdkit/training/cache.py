@@ -37,19 +37,19 @@ class ViewCache:
 
     The space of all entries is claimed when the file is made, so that no training ends in a full disk half-way. Each
     entry carries a check value. One that was half written when a program was killed, or damaged later, does not count,
-    and is computed again. Two processes may use one file: they write the same values to the same places.
+    and is computed again. Several processes may use one file: they write the same values to the same places, and each
+    finds what the others have written. (Processes on several machines need a disk that all of them see at once, or each
+    machine keeps a file of its own. In memory each process keeps its own.)
 
     ``close`` it, or use it in a ``with`` block, where the file is to be deleted afterwards (Windows deletes no open
     file). ``kept`` lists the caches in a folder, ``remove`` deletes one.
 
     Raises ``ValueError`` if the file is no cache, or that of another teacher, other images or other views (weights,
-    layers and settings are compared by hash, and a few kept entries with what the teacher says now), and in one of
-    several processes that torchrun started. ``OSError`` if there is not room for it, or no permission.
-    ``teacher_images`` counts the images that went through the teacher.
+    layers and settings are compared by hash, and a few kept entries with what the teacher says now). ``OSError`` if
+    there is not room for it, or no permission. ``teacher_images`` counts the images that went through the teacher.
     """
 
     def __init__(self, teacher: nn.Module, data: Splits, path: str | Path | None = None) -> None:
-        files.refuse_several_processes()
         models.check_network("teacher", teacher)
         check_splits(data)
         self.teacher, self.data, self.path = teacher, data, None if path is None else files.expanded(path)
@@ -322,7 +322,9 @@ class ViewCache:
 def _outputs_of(teacher, inputs):
     """What the teacher, in eval mode, answers: float32 on the CPU, by name, in the order of the names."""
     models.eval_mode(teacher)
-    found = models.outputs(teacher, inputs.to(models.device_of(teacher)), "teacher")
+    device = models.device_of(teacher)
+    with torch.autocast(device.type, enabled=False):  # what is kept serves students of any precision
+        found = models.outputs(teacher, inputs.to(device), "teacher")
     return {name: found[name].float().cpu() for name in sorted(found)}
 
 

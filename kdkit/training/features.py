@@ -6,7 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from kdkit.losses.arguments import check_weight, described
-from kdkit.training.step import Batch, Distillation, Outputs
+from kdkit.training.batch import Batch
+from kdkit.training.step import Distillation, Outputs
 
 
 class FeatureTerms(NamedTuple):

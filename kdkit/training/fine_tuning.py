@@ -17,8 +17,9 @@ from kdkit.data import text, tokens
 from kdkit.data.seeds import epoch_seed, generator
 from kdkit.measure import metrics
 from kdkit.models import bert
+from kdkit.training.batch import Batch
 from kdkit.training.loop import fit
-from kdkit.training.step import Batch, Distillation
+from kdkit.training.step import Distillation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

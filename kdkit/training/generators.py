@@ -31,14 +31,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kdkit import losses, models
+from kdkit.data import files
 from kdkit.data.answers import Answers
 from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses.arguments import IGNORE_INDEX, check_weight, positive, whole
 from kdkit.models import gpt
+from kdkit.training.batch import Batch
 from kdkit.training.loop import fit
 from kdkit.training.schedule import check_networks, check_numbers
 from kdkit.training.state import Run
-from kdkit.training.step import Batch, Loss, Outputs
+from kdkit.training.step import Loss, Outputs
 
 PEAK_LR, WARM_UP = 3e-3, 0.1  # peak of the learning rate; share of the steps in which it rises
 BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.98), 0.01, 1.0
@@ -178,6 +180,7 @@ def train(
     the ``student_tokens`` (that the student wrote). Raises ``ValueError`` for settings that contradict each other, and
     otherwise as ``kdkit.train`` does.
     """
+    files.refuse_several_processes("this training")
     check(student, texts, teacher, divergence, own_share)
     check_numbers(epochs, seed)
     batches = TextBatches(texts, whole(batch_size, "batch_size", 1), seed, student, own_share)

@@ -14,11 +14,13 @@ from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses import resolve_weights
 from kdkit.losses.arguments import answered, check_temperature, positive, whole
 from kdkit.measure import metrics
+from kdkit.training import distributed
+from kdkit.training.batch import Batch
 from kdkit.training.cache import ViewCache
 from kdkit.training.loop import fit
 from kdkit.training.schedule import check_networks, check_numbers, check_unused
 from kdkit.training.state import Run
-from kdkit.training.step import Batch, Distillation, Loss
+from kdkit.training.step import Distillation, Loss
 
 DEFAULTS = {"temperature": 4.0, "soft_weight": 0.9, "hard_weight": 0.1}
 PEAK_LR = 0.2  # for batches of 512; other sizes by the square root
@@ -44,6 +46,9 @@ def train(
     batch_size: int = 512,
     lr: float | None = None,
     max_grad_norm: float | None = MAX_GRAD_NORM,
+    accumulate: int = 1,
+    precision: str = "float32",
+    compile: bool = False,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     progress: bool | Callable[[Run], Any] = True,
@@ -71,6 +76,7 @@ def train(
             rises over a fifth of the steps, then falls to 0.
         max_grad_norm: gradients longer than this are cut to it, so that one rate suits both arms at any temperature;
             None leaves them as they are.
+        accumulate, precision, compile: as for ``training.fit``.
         seed: of the order of images (and of dropout, if the student has any).
         checkpoint: a file that is written after each epoch. If it exists, the run goes on from there, and ends with
             the weights and history of a run that was never stopped.
@@ -108,6 +114,9 @@ def train(
         seed=seed,
         warm_up=WARM_UP,
         max_grad_norm=cut,
+        accumulate=accumulate,
+        precision=precision,
+        compile=compile,
         validate=Validation(data.val, teacher, cache),
         about=about,
         checkpoint=checkpoint,
@@ -120,6 +129,7 @@ class ImageBatches:
 
     An epoch is dealt into equal batches; the few images that are left over wait for the next epoch. The teacher of a
     ``cache`` is asked about them all the same: otherwise the next student, in another order, would miss them there.
+    One of several processes gets its part of each batch, and no other image.
     """
 
     def __init__(
@@ -140,11 +150,13 @@ class ImageBatches:
         size = len(order) // self.batches
         dealt, left_over = order[: self.batches * size], len(order) - self.batches * size
         for image in dealt.view(self.batches, size):  # [batches, size]
+            image, share = distributed.part_of(image)
             inputs, labels = self._taken(image, view[image])
-            yield Batch(inputs, labels, image=image, view=view[image])
+            yield Batch(inputs, labels, image=image, view=view[image], share=share)
         if self.cache is not None and left_over:
             more = -(-left_over // size)
             for image in order[len(order) - more * size :].view(more, size):  # [more, size]
+                image, _ = distributed.part_of(image)
                 inputs, _ = self._taken(image, view[image])
                 self.cache.outputs(image, view[image], inputs)
 

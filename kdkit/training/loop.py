@@ -16,16 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DistributedSampler
 from tqdm.auto import tqdm
 
 from kdkit import models
 from kdkit.data import files
 from kdkit.data.seeds import epoch_seed
 from kdkit.measure import machine
-from kdkit.training import state
+from kdkit.training import distributed, state
+from kdkit.training.batch import Batch, as_batch
+from kdkit.training.computing import check_how
 from kdkit.training.schedule import back_to_peaks, check_numbers, warm_up_and_decay
 from kdkit.training.state import Diverged, Run, TrainingInterrupted
-from kdkit.training.step import Batch, Loss, check_roles, step
+from kdkit.training.step import Loss, check_roles, step
 
 EXPLODED = 10  # a loss so many times as large as the first one: no training has come back from there
 
@@ -33,7 +36,8 @@ EXPLODED = 10  # a loss so many times as large as the first one: no training has
 class Batches(Protocol):
     """What an epoch consists of: ``len`` says how many batches, ``epoch`` gives those of one, counted from 0.
 
-    They lie on the student's device.
+    They lie on the student's device. One of several processes gets its own part of each (``distributed.part_of``), or
+    all of it, and it is dealt here.
     """
 
     def __len__(self) -> int: ...
@@ -59,6 +63,9 @@ def fit(
     seed: int = 0,
     warm_up: float = 0.0,
     max_grad_norm: float | None = None,
+    accumulate: int = 1,
+    precision: str = "float32",
+    compile: bool = False,
     validate: Callable[[nn.Module], dict] | None = None,
     about: dict | None = None,
     checkpoint: str | Path | None = None,
@@ -80,6 +87,14 @@ def fit(
         teacher, cache, max_grad_norm: as for ``step``.
         seed: torch's own generators are seeded with it anew in each epoch, for dropout and the order of a
             ``DataLoader`` (without a generator of its own). Afterwards they are as they were.
+        accumulate: each batch goes through the networks in so many parts, one after the other, which takes less memory;
+            there is still one update a batch, by the mean over it. The result is the same but for rounding, unless a
+            part is not what the batch is: BatchNorm then normalises parts, and losses that compare the samples of a
+            batch (``losses.pkt``, ``rkd_angle`` ...) see fewer of them.
+        precision: "float32"; or "bf16": teacher and student compute in bfloat16 where ``torch.autocast`` thinks it
+            safe. Weights, losses, validation and what a cache keeps stay in float32.
+        compile: let ``torch.compile`` compile the student for training. What is returned, validated and kept in the
+            checkpoint is the student itself.
         validate: called as ``validate(student)`` after each epoch, the student in train mode: it returns a dict of
             numbers, or None, for the epoch's entry in the history.
         about: settings that tell this run from others, a dict. A checkpoint of another run is refused.
@@ -88,42 +103,63 @@ def fit(
         progress: show a progress bar; or a function to call with the ``Run`` after each epoch instead, such as a plot.
         step_function: makes one step, called as ``step`` is.
 
+    One of several processes (torchrun: ``kdkit.training.distributed``) learns from its part of each batch; the first of
+    them validates, writes the checkpoint and calls ``progress``.
+
     Returns a ``Run``, the student in eval mode, the optimizer's rates back at their peaks. On Ctrl-C or an error,
     student, loss and optimizer are put back to what they were when ``fit`` was called: by that a checkpoint is
     recognised, so that the same call goes on from it. The unfinished epoch is lost.
 
     Raises ``ValueError`` for settings that contradict each other, for a checkpoint that is damaged, belongs to another
     run or is in use by another program; ``Diverged``, a kind of ``ValueError``, for a loss that grows without end;
-    ``TrainingInterrupted`` on Ctrl-C; ``OSError`` where the disk is full or cannot be written to.
+    ``TrainingInterrupted`` on Ctrl-C; ``OSError`` where the disk is full or cannot be written to, ``ConnectionError``
+    where another process is lost.
     """
-    files.refuse_several_processes()  # started by torchrun, each would train on everything
     check_roles(teacher, student, optimizer)
+    distributed.join()
     batches = _as_batches(batches, models.device_of(student))
-    settings = {**(about or {}), **_fingerprints(student, teacher), **check_numbers(epochs, seed)}
+    how = check_how(student, accumulate, precision, compile)
+    settings = {**(about or {}), **_fingerprints(student, teacher), **check_numbers(epochs, seed), **how}
     settings |= {"lr": optimizer.param_groups[0]["lr"], "warm_up": warm_up, "max_grad_norm": max_grad_norm}
     run = Run(student, {**settings, "steps": _number_of(batches)})
-    more = {"teacher": teacher, "cache": cache, "max_grad_norm": max_grad_norm}
-    one_step = functools.partial(step_function, loss=loss, optimizer=optimizer, **more)
     kept = {"student": student, "optimizer": optimizer, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
     path = None if checkpoint is None else files.expanded(checkpoint)
-    with _alone(path), _put_back_if_stopped(run, kept, path):
+    mine = path if distributed.first() else None  # the others write nothing
+    with distributed.explained(), _alone(mine), _put_back_if_stopped(run, kept, path):
         schedule = warm_up_and_decay(optimizer, run.settings["epochs"] * len(batches), warm_up)
         kept = {**kept, "schedule": schedule}
-        state.resume(path, run, kept)
+        state.resume(mine, run, kept)
+        one_step = functools.partial(
+            step_function,
+            distributed.wrapped(torch.compile(student) if compile else student),
+            loss=distributed.wrapped(loss),
+            optimizer=optimizer,
+            teacher=teacher,
+            cache=cache,
+            max_grad_norm=max_grad_norm,
+            accumulate=accumulate,
+            precision=precision,
+        )
         machine.keep_freed()  # a step frees and takes the same memory: it is quicker to keep it
         with _bar(run, len(batches), progress) as bar:
             for number in range(len(run.history), run.settings["epochs"]):
                 began = time.perf_counter()
                 with models.seeded(epoch_seed(seed, number), models.device_of(student)):  # for dropout and the like
                     entry = _epoch(run, batches.epoch(number), one_step, schedule, bar)
-                    entry |= {} if validate is None else validate(student)
+                    entry |= _validated(student, validate)
                 _note(run, entry, time.perf_counter() - began)
-                state.save(path, run, kept)
-                if callable(progress):
+                state.save(mine, run, kept)
+                if callable(progress) and distributed.first():
                     progress(run)
+        distributed.alike(student)
     back_to_peaks(schedule)
     student.eval()
     return run
+
+
+def _validated(student: nn.Module, validate: Callable[[nn.Module], dict] | None) -> dict:
+    """What the first process measures, for all."""
+    return distributed.from_first({} if validate is None or not distributed.first() else validate(student))
 
 
 def _as_batches(batches: Any, device: torch.device) -> Batches:
@@ -141,13 +177,14 @@ def _epoch(run: Run, batches: Iterator[Batch], one_step: Callable[..., tuple], s
     seen: list[Tensor] = []
     names: Sequence = ()
     for batch in batches:
-        terms = one_step(run.student, batch)
+        batch = distributed.part(batch)
+        terms = one_step(batch)
         schedule.step()
         seen.append(torch.stack(terms))
         names = getattr(terms, "_fields", range(len(terms)))
         if bar.update():  # True if the bar has just been drawn: only then is a GPU waited for
-            _show_on(bar, run, terms[0].item())
-    values = torch.stack(seen).cpu().double()  # [steps, terms], read once an epoch
+            _show_on(bar, run, terms[0].item() / (1 if batch.share is None else float(batch.share)))
+    values = distributed.summed(torch.stack(seen)).cpu().double()  # [steps, terms], read once an epoch
     _show_on(bar, run, values[-1, 0].item())
     names = ["loss", *(f"{name}_loss" for name in names[1:])]  # the first term is the total, whatever its name
     return {"first_loss": values[0, 0].item(), **dict(zip(names, values.mean(0).tolist(), strict=True))}
@@ -217,7 +254,7 @@ def _bar(run: Run, steps: int, progress: bool | Callable) -> tqdm:
         initial=steps * len(run.history),
         desc="training" if run.settings["teacher"] is None else "distilling",
         unit="step",
-        disable=progress is not True,
+        disable=progress is not True or not distributed.first(),
     )
 
 
@@ -233,10 +270,16 @@ class Loader:
     """The batches of a ``DataLoader``, or of anything else that can be gone through again and has a ``len``.
 
     Parameters: ``loader``, which gives ``Batch``, pairs of inputs and labels, or mappings with "labels" among them;
-    ``device``, where they go. ``ValueError`` for batches of another kind.
+    ``device``, where they go. Every process has to be given the same batches, and takes its part of each.
+    ``ValueError`` for batches of another kind, and for a ``DistributedSampler``, which gives each other ones.
     """
 
     def __init__(self, loader: SizedIterable, device: torch.device) -> None:
+        if isinstance(getattr(loader, "sampler", None), DistributedSampler):
+            raise ValueError(
+                "the DataLoader has a DistributedSampler: leave it out. Each process is given every batch, and takes "
+                "its part of it."
+            )
         self.loader, self.device = loader, device
 
     def __len__(self) -> int:
@@ -245,19 +288,9 @@ class Loader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches, on the device. In which order is the loader's affair."""
         for batch in self.loader:
-            inputs, labels, mask, image, view = _as_batch(batch)
-            inputs, labels, mask = (_moved(part, self.device) for part in (inputs, labels, mask))
-            yield Batch(inputs, labels, mask, image, view)
-
-
-def _as_batch(batch: Any) -> Batch:
-    if isinstance(batch, Batch):
-        return batch
-    if isinstance(batch, Mapping):
-        return Batch({name: value for name, value in batch.items() if name != "labels"}, batch.get("labels"))
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        return Batch(*batch)
-    raise ValueError(f"a batch must be a Batch, a pair (inputs, labels) or a mapping; got {type(batch).__name__}.")
+            part = distributed.part(as_batch(batch))
+            inputs, labels, mask = (_moved(value, self.device) for value in part[:3])
+            yield part._replace(inputs=inputs, labels=labels, mask=mask)
 
 
 def _moved(part: Any, device: torch.device) -> Any:

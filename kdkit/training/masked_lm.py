@@ -24,16 +24,17 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from kdkit import losses, models
-from kdkit.data import tokens
+from kdkit.data import files, tokens
 from kdkit.data.seeds import epoch_seed, generator
 from kdkit.losses.arguments import IGNORE_INDEX, answered, check_temperature, check_weight, positive, whole
 from kdkit.measure import metrics
 from kdkit.models import bert
 from kdkit.training import step as core
+from kdkit.training.batch import Batch
 from kdkit.training.loop import fit
 from kdkit.training.schedule import check_networks, check_numbers, check_unused
 from kdkit.training.state import Run
-from kdkit.training.step import Batch, Outputs
+from kdkit.training.step import Outputs
 
 # of the command in DistilBERT's code's README; the paper names no weights
 DEFAULTS = {"temperature": 2.0, "soft_weight": 5.0, "hard_weight": 2.0, "cosine_weight": 1.0}
@@ -80,9 +81,16 @@ def triple_loss(
     code's README.
     """
     _check_weights(temperature, soft_weight, hard_weight, cosine_weight)
-    weights = {"temperature": temperature, "soft_weight": soft_weight, "hard_weight": hard_weight}
     (logits, hidden), (teacher_logits, teacher_hidden) = student, teacher
-    total, soft, hard = losses.kd_terms(logits, teacher_logits, labels, mask=attention_mask, **weights)
+    total, soft, hard = losses.kd_terms(
+        logits,
+        teacher_logits,
+        labels,
+        temperature=temperature,
+        soft_weight=soft_weight,
+        hard_weight=hard_weight,
+        mask=attention_mask,
+    )
     if cosine_weight == 0:
         return TripleLoss(total, soft, hard, total.new_zeros(()))
     cosine = losses.cosine_distance(hidden, teacher_hidden, attention_mask)
@@ -178,6 +186,7 @@ def train(
     texts val_perplexity, val_accuracy and val_agreement (None without a teacher). Raises ``ValueError`` for settings
     that contradict each other, and otherwise as ``kdkit.train`` does.
     """
+    files.refuse_several_processes("this training")
     check_networks(student, teacher)
     check_numbers(epochs, seed)
     batch_size = whole(batch_size, "batch_size", 1)

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from kdkit.data import files
+from kdkit.training import distributed
 
 FORMAT = "kdkit checkpoint 2"
 OLDER = ("kdkit checkpoint 1",)
+LATER = {"accumulate": 1, "precision": "float32", "compile": False}  # settings that older checkpoints do not tell
 
 
 @dataclass
@@ -55,18 +57,22 @@ def save(path: Path | None, run: Run, parts: dict) -> None:
 def resume(path: Path | None, run: Run, parts: dict) -> None:
     """Put ``run`` and ``parts`` back to where the checkpoint left them, if there is one.
 
-    ``ValueError`` if it is damaged, or the checkpoint of another run.
+    ``ValueError`` if it is damaged, or the checkpoint of another run. The first of several processes reads it for all.
     """
-    if path is None or not path.exists():
+    state = None
+    if path is not None and path.exists():
+        state = read(path)
+        _check_same_run(path, state["settings"], run.settings)
+    state = distributed.from_first(state)
+    if state is None:
         return
-    state = read(path)
-    _check_same_run(path, state["settings"], run.settings)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     run.history, run.seconds = state["history"], state["seconds"]
 
 
 def _check_same_run(path: Path, kept: dict, wanted: dict) -> None:
+    kept = LATER | kept
     other = [f"{name} {kept.get(name)!r}, now {value!r}" for name, value in wanted.items() if kept.get(name) != value]
     if not other:
         return

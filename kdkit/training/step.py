@@ -1,6 +1,7 @@
 """What happens in one step of training, in plain order: ``step``. All training in this kit goes through it.
 
-``kd_step`` is the same step with the distillation loss, and with checks for those who write their own loop.
+Its first half, up to the loss, is ``compute_loss``: for a loop of one's own that does something else with the loss.
+``kd_step`` is the whole step with the distillation loss, and with checks for those who write their own loop.
 """
 
 import math
@@ -13,27 +14,12 @@ from torch.optim import Optimizer
 
 from kdkit import losses, models
 from kdkit.losses.arguments import IGNORE_INDEX, check_temperature
+from kdkit.training import distributed
+from kdkit.training.batch import Batch, Inputs, as_batch, deal
+from kdkit.training.computing import computing_in, in_float32
 from kdkit.training.schedule import check_networks
 
-Inputs = Tensor | tuple | list | Mapping[str, Any]
 Outputs = dict[str, Tensor]  # what a network returns, by name: "logits", and the features of a ``models.Features``
-
-
-class Batch(NamedTuple):
-    """What one step learns from.
-
-    ``inputs``: what both networks are given: a tensor, a tuple or list (handed over in order), or a mapping (by name).
-    ``labels``: integers ``[B]`` or ``[B, L]``; ``mask``, bool ``[B, L]``: which tokens count in the soft term.
-    ``image`` and ``view``, int64 ``[B]``: the number of each image and of its augmented view, the keys of a cache. They
-    stay on the CPU, where the cache is.
-    """
-
-    inputs: Inputs
-    labels: Tensor | None = None
-    mask: Tensor | None = None
-    image: Tensor | None = None
-    view: Tensor | None = None
-
 
 # A loss is called as loss(student_outputs, teacher_outputs, batch); without a teacher its outputs are None. It returns
 # a scalar tensor, or a named tuple of scalar tensors of which the first is the total. It may be a module with weights
@@ -50,40 +36,89 @@ def step(
     teacher: nn.Module | None = None,
     cache: Any = None,
     max_grad_norm: float | None = None,
+    accumulate: int = 1,
+    precision: str = "float32",
     read: bool = False,
 ) -> tuple:
     """One step: run both networks, compute the loss, update the weights that ``optimizer`` holds.
 
     ``cache``: a ``ViewCache`` to take the teacher's outputs from. ``max_grad_norm``: the gradient of all these weights
-    together is cut to this length. ``read``: look at the loss before any weight is moved, and refuse one that is not
-    finite; on a GPU the host waits for that, and for nothing else in here.
+    together is cut to this length. ``accumulate``: the batch goes through the networks in so many parts, one after the
+    other (``batch.deal``), for one update. ``precision``: in which both networks compute, one of
+    ``computing.PRECISIONS``; weights, losses and what comes from a cache stay in float32. ``read``: look at the loss
+    before any weight is moved, and refuse one that is not finite; on a GPU the host waits for that, and for nothing
+    else in here.
 
     Returns the terms of the loss: scalar tensors ``()`` without gradient; plain numbers, if they were read. Leaves the
     teacher in eval mode and untouched, the student in train mode, the gradients cleared. Raises ``ValueError`` where a
     network does not take the inputs, for a loss that no gradient flows from, and with ``read`` for one that is not
     finite.
     """
-    models.train_mode(student)  # not .train(): BatchNorm that its user froze stays frozen
-    teacher_outputs = None if teacher is None and cache is None else run_teacher(teacher, batch, cache)
-    student_outputs = models.outputs(student, batch.inputs, "student")
-    terms = loss(student_outputs, teacher_outputs, batch)
-    terms = terms if isinstance(terms, tuple) else (terms,)
-    total = terms[0]
-    if not total.requires_grad:
-        raise ValueError("no gradient reaches the student: is the step made inside torch.no_grad()?")
-    values = [term.detach() for term in terms]
-    if read:
-        values = torch.stack(values).tolist()
-        _check_finite(values[0], student_outputs, teacher_outputs, batch)
     optimizer.zero_grad()  # gradients that the caller may have left
-    total.backward()
+    parts, seen = deal(batch, accumulate), []
+    for part in parts:
+        with distributed.telling(part is parts[-1], student, loss):
+            terms, answers, taught = _forward(student, part, loss, teacher, cache, precision)
+            values = [term.detach() for term in terms]
+            if read:
+                values = torch.stack(values).tolist()
+                _check_finite(values[0], answers, taught, part)
+            (terms[0] if part.share is None else terms[0] * part.share).backward()
+        seen.append(values if part.share is None else [value * part.share for value in values])
     if max_grad_norm is not None:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         nn.utils.clip_grad_norm_(weights, max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()  # their memory is free until the next step
     student.zero_grad()  # backward has also filled those of weights that the optimizer does not hold
+    values = [sum(parts_of_term) for parts_of_term in zip(*seen, strict=True)]
     return type(terms)(*values) if hasattr(terms, "_fields") else tuple(values)  # a named tuple stays one
+
+
+def compute_loss(
+    student: nn.Module,
+    batch: Batch | Mapping[str, Any] | tuple | list,
+    loss: Loss,
+    *,
+    teacher: nn.Module | None = None,
+    cache: Any = None,
+) -> Any:
+    """The first half of a step: run teacher and student on ``batch`` and compute the loss. No weight is changed.
+
+    What comes then is yours: accumulation, clipping, a GradScaler, the closure of LBFGS, weights of the samples.
+
+    Parameters:
+        student, teacher, cache: as for ``step``. Asked within ``torch.autocast``, both compute in that precision.
+        batch: a ``training.Batch``; a pair of inputs and labels; or a mapping with "labels" in it.
+        loss: ``training.Distillation(...)``, or one of your own: ``loss(student_outputs, teacher_outputs, batch)`` of
+            dicts that hold "logits", and of the ``Batch``, whose labels may be whatever that loss takes.
+
+    Returns the terms of the loss with their gradient, the total first (of a loss that gives one tensor, a tuple of it).
+    Leaves the teacher in eval mode and untouched, the student in train mode. Raises ``ValueError`` as ``step``.
+
+    >>> from kdkit import training
+    >>> student, teacher = nn.Linear(2, 3), nn.Linear(2, 3)
+    >>> terms = compute_loss(student, (torch.ones(4, 2), torch.arange(4) % 3), training.Distillation(), teacher=teacher)
+    >>> (terms.total / 2).backward()  # the first of two micro-batches
+    """
+    check_networks(student, teacher)
+    terms, *_ = _forward(student, as_batch(batch), loss, teacher, cache)
+    return terms
+
+
+def _forward(student, batch, loss, teacher, cache, precision="float32"):
+    """The terms of the loss, and what student and teacher have answered."""
+    models.train_mode(student)  # not .train(): BatchNorm that its user froze stays frozen
+    with computing_in(precision, student):
+        teacher_outputs = None if teacher is None and cache is None else run_teacher(teacher, batch, cache)
+        student_outputs = models.outputs(student, batch.inputs, "student")
+    if precision != "float32":
+        teacher_outputs, student_outputs = map(in_float32, (teacher_outputs, student_outputs))
+    terms = loss(student_outputs, teacher_outputs, batch)
+    terms = terms if isinstance(terms, tuple) else (terms,)
+    if not terms[0].requires_grad:
+        raise ValueError("no gradient reaches the student: is the step made inside torch.no_grad()?")
+    return terms, student_outputs, teacher_outputs
 
 
 @torch.no_grad()
@@ -191,7 +226,7 @@ def check_roles(teacher: nn.Module | None, student: nn.Module, optimizer: Optimi
     if not hasattr(optimizer, "param_groups"):
         raise ValueError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")
     if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError("LBFGS asks for the loss several times a step: put kdkit.losses.kd_loss into its closure.")
+        raise ValueError("LBFGS asks for the loss several times a step: give it a closure round kdkit.compute_loss.")
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad}
     parts = () if teacher is None else models.every_module(teacher)
     if any(id(weight) in held for part in parts for weight in part.parameters(recurse=False)):

@@ -17,10 +17,10 @@ from kdkit.losses.arguments import INTEGERS, check_temperature, described
 from kdkit.measure import metrics
 from kdkit.studies.diagnosis.part import BATCH, Part, Unchecked
 from kdkit.studies.diagnosis.remedies import AS_GIVEN, BY_THE_BATCH, remedies
+from kdkit.training.batch import Batch
 from kdkit.training.images import DEFAULTS
 from kdkit.training.loop import Loader
 from kdkit.training.state import Run
-from kdkit.training.step import Batch
 
 NETWORKS = "teacher", "student"
 LOOKED_AT = 500  # samples of each part: an accuracy of so many is within 4 points, and most faults cost tens

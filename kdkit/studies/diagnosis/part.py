@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdkit import models
 from kdkit.losses.arguments import IGNORE_INDEX, answered
-from kdkit.training.step import Batch
+from kdkit.training.batch import Batch
 
 MOST_ROWS = 2000  # tokens of each part, where a sample has many: their logits have to fit into the memory
 MOST_CLASSES = 2000  # for a table of them all by them all

@@ -12,7 +12,8 @@ from kdkit.measure import metrics
 from kdkit.studies.diagnosis.evidence import Evidence
 from kdkit.studies.diagnosis.outcome import Outcome
 from kdkit.studies.diagnosis.part import Unchecked, check_table, copied, labels_of
-from kdkit.training.step import Batch, Distillation, step
+from kdkit.training.batch import Batch
+from kdkit.training.step import Distillation, step
 
 BY_HEART = 0.25  # train minus val accuracy. Of teachers of 30 images a class it is 0.1, and they teach well
 ALL, BARE = 0.98, 0.15  # right on train; and bits of a target that says hardly more than the label
