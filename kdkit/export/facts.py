@@ -94,7 +94,10 @@ def data(result: Result) -> list[Block]:
     """The images, and what is too little in them."""
     channels, height, width = result["images"]["size"]
     colours = "in colour" if channels == 3 else "in shades of grey"
-    return [*result["described"], f"All are seen at {height}x{width} pixels, {colours}."]
+    seen = f"All are seen at {height}x{width} pixels, {colours}"
+    teacher = result["images"].get("teacher_size", [channels, height, width])
+    larger = "" if teacher == [channels, height, width] else f"; the teacher sees them at {teacher[1]}x{teacher[2]}"
+    return [*result["described"], f"{seen}{larger}."]
 
 
 def comparison(result: Result) -> list[Block]:
