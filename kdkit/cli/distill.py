@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, reports, teachers
+from kdkit.cli import networks, proposals, reports, teachers
 from kdkit.cli.evidence import ARMS, Evidence
 from kdkit.cli.options import (
     Commands,
@@ -38,8 +38,8 @@ def add(commands: Commands) -> None:
     add_training(parser, EPOCHS)
     parser.add_argument("--teacher", action="append", help=teachers.HELP)
     parser.add_argument("--class-map", metavar="FILE", help=teachers.CLASS_MAP_HELP)
-    parser.add_argument("--width", type=int, default=8, help="the students' first stage, in channels")
-    parser.add_argument("--depth", type=int, default=6, help="the students' convolutions")
+    proposals.add_minutes(parser)
+    proposals.add_student(parser)
     parser.add_argument("--seeds", type=int, default=3, help="how many pairs of students")
     parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
     parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
@@ -56,10 +56,12 @@ def run(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check(options)
+    proposals.check(options)
     kdkit.losses.arguments.check_temperature(options.temperature)  # now, not after the first student alone
     kdkit.losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
     data = load_data(options)
     teacher_name, teacher, seen = teachers.find(options, data)
+    proposals.fill(options, data, EPOCHS, teacher, seen)
     plan(options, data, EPOCHS)
     origin = reports.origin(data, options)
     origin |= {"teacher": teacher_name, "teacher_fingerprint": kdkit.models.fingerprint(teacher)}
