@@ -93,6 +93,9 @@ def test_several_teachers_are_one_whose_answers_are_kept_too(colours, monkeypatc
     assert result()["teacher"] == f"{colours}:described and {colours}:plain"
     assert len(list(Path("runs").glob("*.cache"))) == 1
     assert result()["settings"]["teacher"] == both[1::2]
+    assert cli.main(["report", "run.json"]) == 0
+    page = Path("run.html").read_text()
+    assert page.count(f"{colours}:described and {colours}:plain") >= 2 and "[&#x27;" not in page
 
 
 def test_a_hugging_face_classifier_in_a_folder_and_a_class_map(capsys):
@@ -175,6 +178,8 @@ WRONG = {
         r"answers with 12 numbers an image; colours has 3 classes\. Have its function",
     ),
     "a folder without a network": (["colours"], r"colours cannot be read as an image classifier of Hugging Face's: "),
+    "a folder of images": (["colours/red"], "colours/red cannot be read as an image classifier"),
+    "a folder that is not there": (["colours/none"], "--teacher 'colours/none' is no teacher"),
     "one of two": (["{module}:plain", "--teacher", ""], "--teacher '' names no network"),
     "no map": (["{module}:described", "--class-map", "gone.json"], r"gone\.json"),
     "a map that is none": (["{module}:described", "--class-map", "list.json"], r"must hold a JSON object such as"),

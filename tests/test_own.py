@@ -190,7 +190,10 @@ def test_a_size_is_proposed_by_how_large_the_images_are_and_the_reason_said(size
     side, reason = SIZES[size]
     splits = data.load(fill("train", "test", count=12, size=size))
     assert splits.train.images.shape[1:] == splits.test.images.shape[1:] == (3, side, side)
-    assert splits.notes[0].startswith(f"Scaled to {side}x{side} pixels, a proposal: ") and reason in splits.notes[0]
+    assert (
+        splits.notes[0].startswith(f"Scaled to {side}x{side} pixels, a proposal out of 32, ")
+        and reason in splits.notes[0]
+    )
     assert "--size N" in splits.notes[0] and splits.notes[0] in data.describe(splits)
 
 

@@ -104,7 +104,9 @@ def _read(name, data):
         return kdkit.models.ForImages(network, size=size, classes=known)
     if FUNCTION.fullmatch(name):
         return _made(name)
-    if Path(name).is_dir() or ON_THE_HUB.fullmatch(name):
+    if Path(name).is_dir() or (ON_THE_HUB.fullmatch(name) and not Path(name).parent.exists()):
+        if not Path(name).is_dir():
+            print(f"asking huggingface.co for {name}, unless it lies on this machine already", flush=True)
         return kdkit.models.from_hugging_face(name)
     raise ValueError(
         f"--teacher {name!r} is no teacher: give a .safetensors file, a name that ships with the kit "

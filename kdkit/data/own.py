@@ -66,8 +66,8 @@ def proposed(folders: list[Listed]) -> tuple[int, str]:
     if chosen < max(enough):
         reason = f"{reason}, but {count:,} of {max(enough)}x{max(enough)} would take long on a few cores"
     return chosen, (
-        f"Scaled to {chosen}x{chosen} pixels, a proposal: {reason}. Larger shows a network more and costs more time; "
-        "another size is set by size=N, or --size N."
+        f"Scaled to {chosen}x{chosen} pixels, a proposal out of 32, 64, 96 and 128: {reason}. Larger shows a network "
+        "more and costs more time; another size is set by size=N, or --size N."
     )
 
 

@@ -185,7 +185,7 @@ def exported(exports: Result) -> list[Block]:
 def origin(result: Result, exports: Result | None) -> list[Block]:
     """Commands, settings, versions: what it takes to make all this again."""
     commands = [result["command"], *([exports["command"]] if exports else [])]
-    settings = {name: {"value": str(value)} for name, value in result["settings"].items() if value is not None}
+    settings = {name: {"value": _told(value)} for name, value in result["settings"].items() if value is not None}
     versions = {name: {"value": str(value)} for name, value in result["versions"].items()}
     marks = {
         "train_fingerprint": "training images",
@@ -223,6 +223,11 @@ def _images(batch):
 
 def _percent(share):
     return "none" if share is None else f"{share:.2%}"
+
+
+def _told(value):
+    """A setting as text; of several, all."""
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _capital(text):
