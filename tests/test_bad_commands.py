@@ -34,6 +34,7 @@ PATHS = [
 QUICK = {  # each command as it is known to work
     "doctor": [],
     "caches": [],
+    "look": ["things"],
     "train-teacher": ["--train-images", "40", "--epochs", "1", "--width", "2", "--batch-size", "20"],
     "distill": [
         *("--train-images", "40", "--epochs", "1", "--width", "2", "--batch-size", "20", "--depth", "3"),
@@ -79,7 +80,7 @@ def parsers():
 def tries(command):
     """Pairs of an option (or "" for what stands without one) and a value for it that may be wrong."""
     for action in parsers()[command]._actions:
-        if not isinstance(action, argparse._StoreAction):
+        if not isinstance(action, argparse._StoreAction | argparse._AppendAction):
             continue
         option = action.option_strings[0] if action.option_strings else ""
         values = NUMBERS if action.type in (int, float) else PATHS

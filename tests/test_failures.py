@@ -116,9 +116,9 @@ class Says(nn.Module):
 def test_an_ensemble_is_the_mean_of_soft_targets_or_of_logits():
     members, images = [Says(3 * torch.randn(4, 5)) for _ in range(3)], torch.rand(4, 3, 8, 8)
     logits = torch.stack([member.said for member in members])
-    torch.testing.assert_close(cause.Ensemble(members)(images), logits.mean(0))
+    torch.testing.assert_close(models.Ensemble(members)(images), logits.mean(0))
     mean = (logits / 4).softmax(-1).mean(0)
-    torch.testing.assert_close((cause.Ensemble(members, 4.0)(images) / 4).softmax(-1), mean)
+    torch.testing.assert_close((models.Ensemble(members, 4.0)(images) / 4).softmax(-1), mean)
 
 
 def test_mistaken_teachers_answer_otherwise():

@@ -4,10 +4,11 @@ import re
 
 import pytest
 import torch
+from PIL import Image
 from small_copies import plain, save_image
 
 from kdkit import data
-from kdkit.data import image_folder
+from kdkit.data import image_folder, look, own
 from kdkit.data.images import ImageSet, Splits
 from kdkit.data.layout import part_of
 
@@ -18,9 +19,9 @@ def fill(tmp_path, no_data):
 
     def write(*folders, classes=("cat", "dog"), count=15, size=(32, 32)):
         for shade, folder in enumerate(folders):
-            for name in classes:
+            for green, name in enumerate(classes):
                 for number in range(count):
-                    picture = plain(shade, 0, number, size=size)
+                    picture = plain(shade, green, number, size=size)
                     save_image(tmp_path / "pets" / folder / name / f"{number}.png", picture)
         return tmp_path / "pets"
 
@@ -170,6 +171,151 @@ def test_subfolders_of_other_names_are_no_sign_of_a_level_too_high(fill):
 def test_a_tilde_is_ones_home(fill, monkeypatch):
     monkeypatch.setenv("HOME", str(fill(".").parent))
     assert data.load("~/pets").name == "pets"
+
+
+# The size: asked or proposed
+
+
+SIZES = {
+    (20, 20): (32, "half of the images have at least 20 on their shorter side"),
+    (32, 90): (32, "at least 32 on"),
+    (70, 64): (64, "at least 64 on"),
+    (99, 120): (96, "at least 99 on"),
+    (300, 200): (128, "at least 200 on"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_is_proposed_by_how_large_the_images_are_and_the_reason_said(size, fill):
+    side, reason = SIZES[size]
+    splits = data.load(fill("train", "test", count=12, size=size))
+    assert splits.train.images.shape[1:] == splits.test.images.shape[1:] == (3, side, side)
+    assert (
+        splits.notes[0].startswith(f"Scaled to {side}x{side} pixels, a proposal out of 32, ")
+        and reason in splits.notes[0]
+    )
+    assert "--size N" in splits.notes[0] and splits.notes[0] in data.describe(splits)
+
+
+def test_what_half_of_the_images_have_is_proposed_not_what_one_of_them_has(fill):
+    fill("train", count=14, size=(70, 70))
+    assert data.load(fill("test", count=13, size=(500, 500))).train.images.shape[-1] == 64
+
+
+def test_of_many_images_smaller_copies_are_proposed(fill, monkeypatch):
+    monkeypatch.setattr(own, "MOST_PIXELS", 60 * 96**2)
+    splits = data.load(fill("train", "test", size=(200, 200)))
+    assert splits.train.images.shape[-1] == 96 and "but 60 of 128x128 would take long" in splits.notes[0]
+
+
+@pytest.mark.parametrize("size", [9, 48, 224])
+def test_a_size_that_is_asked_for_is_taken(size, fill):
+    splits = data.load(fill(".", size=(70, 70)), size=size)
+    assert splits.train.images.shape[-1] == size and f"scaled to {size}x{size}; " in splits.source
+    assert not any("proposal" in note for note in splits.notes)
+
+
+@pytest.mark.parametrize("name", ["things", "cifar10", "mnist"])
+def test_a_size_is_for_folders_alone(name):
+    with pytest.raises(ValueError, match=f"size is for a folder of your own images; those of {name} are as large"):
+        data.load(name, size=64)
+
+
+def test_a_folder_at_two_sizes_holds_the_same_images_in_the_same_views(fill):
+    path = fill(".", count=30, size=(128, 128))
+    for number, file in enumerate(sorted((path / "cat").iterdir())):
+        picture = plain(255, 0, 0, size=(128, 128))
+        picture[:, : 4 * number] = 0
+        save_image(file, picture)
+    small, large = data.load(path, size=32), data.load(path, size=128)
+    assert torch.equal(small.train.labels, large.train.labels) and torch.equal(small.test.labels, large.test.labels)
+    index = torch.arange(20)
+    for epoch in range(3):
+        view = small.views.schedule(len(small.train), epoch)[:20]
+        assert torch.equal(view, large.views.schedule(len(large.train), epoch)[:20])
+        seen, larger = (
+            each.views.take(each.views.pad(each.train.images), index, view)[..., 4:-4, 4:-4] for each in (small, large)
+        )
+        pooled = torch.nn.functional.avg_pool2d(larger[..., 12:-12, 12:-12], 4)
+        assert (pooled - seen).abs().mean() < 0.02 and larger.shape[-1] == 120
+
+
+# What is odd about the files is said, with what to do
+
+
+def notes(path, **options):
+    return data.load(path, **options).notes
+
+
+def test_nothing_is_said_of_a_folder_in_which_nothing_is_odd(fill):
+    assert notes(fill("train", "test"), size=32) == ()
+
+
+def test_the_same_picture_in_two_parts_is_named(fill):
+    path = fill("train", "test")
+    save_image(path / "test" / "cat" / "copy.bmp", plain(0, 0, 3))
+    (said,) = notes(path, size=32)
+    assert said == (
+        "1 image stands in two parts of the split (such as train/cat/3.png and test/cat/copy.bmp): a network that has "
+        "learnt an image by heart is not tested by it. Take them out of one part, or results will look too good."
+    )
+
+
+def test_the_same_picture_in_two_classes_or_twice_in_one_is_named(fill):
+    path = fill(".")
+    save_image(path / "dog" / "odd.png", plain(77, 0, 0))
+    save_image(path / "cat" / "odd.png", plain(77, 0, 0))
+    save_image(path / "cat" / "twice.png", plain(78, 0, 0))
+    save_image(path / "cat" / "twice too.png", plain(78, 0, 0))
+    torn, within = notes(path, size=32)
+    assert torn == (
+        "1 image stands under two classes (such as cat/odd.png and dog/odd.png): one of the labels is wrong. Take it "
+        "out."
+    )
+    assert within == (
+        "1 image stands in a class more than once (such as cat/twice too.png and cat/twice.png). What is held out may "
+        "then be known already. Keep one of each."
+    )
+
+
+ODD = {
+    "grey": (lambda path: Image.new("L", (32, 32), 200).save(path), "1 image is grey, the others in colour"),
+    "transparent": (lambda path: Image.new("RGBA", (32, 32)).save(path), "1 image may be transparent in part"),
+    "small": (lambda path: Image.new("RGB", (40, 20), "red").save(path), "1 image has fewer than 32 pixels on a side"),
+    "huge": (lambda path: Image.new("RGB", (60, 50), "red").save(path), r"Some images are huge \(up to 60x50\)"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_files_are_counted_and_one_is_named(kind, fill, monkeypatch):
+    monkeypatch.setattr(look, "HUGE", 49)
+    path = fill("train", "test", size=(32, 32))
+    ODD[kind][0](path / "train" / "cat" / "odd.png")
+    for _ in range(2):  # decoded, then from the cache
+        (said,) = notes(path, size=32)
+        assert re.match(ODD[kind][1], said) and (kind == "huge" or "pets/train/cat/odd.png)" in said)
+
+
+def test_all_files_that_cannot_be_used_are_named_at_once(fill):
+    path = fill(".")
+    for number in range(7):
+        (path / "cat" / f"{number}.png").write_text("no image")
+    with pytest.raises(
+        ValueError, match=r"^7 files cannot be used: .*cat/0.png \(it is no image.*; and 2 more\. Repair"
+    ):
+        data.load(path)
+
+
+def test_a_class_with_many_more_images_than_another_is_named():
+    said = data.describe(Splits(some(500, 100), some(100, 100), some(150, 150)))
+    assert said[-1].startswith("Imbalanced: 500 images of a to train, 100 of b. Who always says a is right on 83% of")
+    assert "each class's own share" in said[-1]
+    assert not any("Imbalanced" in line for line in data.describe(Splits(*[some(499, 100)] * 3)))
+
+
+def test_images_are_counted_by_class_and_part():
+    found = data.counts(Splits(some(3, 2), some(1, 0), some(0, 4)))
+    assert found == {"a": {"train": 3, "val": 1, "test": 0}, "b": {"train": 2, "val": 0, "test": 4}}
 
 
 # What is said before anything is trained

@@ -132,7 +132,7 @@ def test_neighbouring_images_do_not_move_together():
 @pytest.mark.parametrize("shift", [-1, 1.5, "2", None, True])
 def test_a_shift_that_is_no_whole_number_of_pixels_is_refused(shift):
     with pytest.raises(
-        ValueError, match=f"shift must be a whole number of at least 0; got {shift!r}. It is counted in pixels"
+        ValueError, match=f"shift must be a whole number of at least 0; got {shift!r}. It is counted in steps"
     ):
         Views(shift=shift)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, reports, several
+from kdkit.cli import networks, proposals, reports, several, teachers
 from kdkit.cli.evidence import ARMS, Evidence
 from kdkit.cli.options import (
     Commands,
@@ -36,10 +36,10 @@ def add(commands: Commands) -> None:
     add_data(parser)
     add_computing(parser)
     add_training(parser, EPOCHS)
-    which = "a .safetensors file or a name that ships with the kit (default: yours in RUNS)"
-    parser.add_argument("--teacher", help=which)
-    parser.add_argument("--width", type=int, default=8, help="the students' first stage, in channels")
-    parser.add_argument("--depth", type=int, default=6, help="the students' convolutions")
+    parser.add_argument("--teacher", action="append", help=teachers.HELP)
+    parser.add_argument("--class-map", metavar="FILE", help=teachers.CLASS_MAP_HELP)
+    proposals.add_minutes(parser)
+    proposals.add_student(parser)
     parser.add_argument("--seeds", type=int, default=3, help="how many pairs of students")
     parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
     parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
@@ -56,22 +56,24 @@ def run(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check(options)
+    proposals.check(options)
     kdkit.losses.arguments.check_temperature(options.temperature)  # now, not after the first student alone
     kdkit.losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
     data = load_data(options)
-    teacher_name = networks.teacher_name(options, data)
-    teacher = networks.read(teacher_name, data).to(networks.device(options.device))
+    teacher_name, teacher, seen = teachers.find(options, data)
+    proposals.fill(options, data, EPOCHS, teacher, seen)
     plan(options, data, EPOCHS)
     origin = reports.origin(data, options)
-    origin |= {"teacher": reports.without_home(teacher_name), "teacher_fingerprint": kdkit.models.fingerprint(teacher)}
+    origin |= {"teacher": teacher_name, "teacher_fingerprint": kdkit.models.fingerprint(teacher)}
     if options.out:
         networks.check_place(options.out, origin)  # before the training, not after it
-    evidence = None if several.rank() else Evidence(teacher, data)  # the first process alone measures and writes
+    evidence = None if several.rank() else Evidence(teacher, data, seen)  # the first process alone measures and writes
     if evidence:
         print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
     name = f"{data.name}-{reports.fingerprints(teacher, data)}"
     folder = options.runs / f"{name}-students-{reports.digest(options)}"
-    cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache")
+    own = None if seen is data else seen
+    cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache", teacher_data=own)
     kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
     kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
     runs = [pair(seed, options, data, evidence, folder, kd) for seed in range(options.seeds)]

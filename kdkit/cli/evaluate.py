@@ -5,13 +5,13 @@ import time
 
 import kdkit
 from kdkit.cli import networks, reports
-from kdkit.cli.options import Commands, add_command, add_computing, add_data, check, load_data
+from kdkit.cli.options import CARD_SIZE, Commands, add_command, add_computing, add_data, check, load_data
 
 
 def add(commands: Commands) -> None:
     """Declare the command and its options."""
     parser = add_command(commands, "evaluate", run, "measure a trained network on the test images")
-    add_data(parser)
+    add_data(parser, CARD_SIZE)
     add_computing(parser)
     parser.add_argument("network", help="a .safetensors file or a name that ships with the kit")
 
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure a trained network on the test images: accuracy, and how well its confidence can be trusted."""
     began = time.perf_counter()
     check(options)
-    data = load_data(options)
+    data = load_data(options, networks.size(networks.card(options.network)))
     network = networks.read(options.network, data).to(networks.device(options.device))
     results = networks.measure(network, data.test, data.views.flip)
     results["parameters"] = kdkit.models.count_parameters(network)

@@ -26,11 +26,12 @@ class Evidence:
     Each student is measured as a file would give it back, in half precision: what was measured can be written.
     """
 
-    def __init__(self, teacher: Module, data: Splits):
-        self.teacher, self.data = teacher, data
+    def __init__(self, teacher: Module, data: Splits, seen: Splits):
+        """``seen``: ``data`` as the teacher sees it, which may be larger."""
+        self.teacher, self.data, self.seen = teacher, data, seen
         self.answers: dict[str, list[Tensor]] = {arm: [] for arm in ARMS}
         self.best: dict = {}
-        self.teacher_logits = kdkit.metrics.predict(teacher, data.test.images)  # [N, classes]
+        self.teacher_logits = kdkit.metrics.predict(teacher, seen.test.images)  # [N, classes]
         self.teacher_accuracy = kdkit.metrics.accuracy(self.teacher_logits, data.test.labels)
 
     def add(self, arm: str, seed: int, run: Run) -> float:
@@ -49,9 +50,9 @@ class Evidence:
         """What is known of teacher and students, as JSON has it: ``images``, ``networks``, ``mistakes``, ``cost``."""
         parts = {"train": self.data.train, "val": self.data.val, "test": self.data.test}
         images = {name: len(part) for name, part in parts.items()}
-        answers = {"teacher": [self.teacher_logits], **self.answers}
+        answers, shown = {"teacher": [self.teacher_logits], **self.answers}, self.seen.test.images.shape[1:]
         return {
-            "images": {**images, "size": list(self.data.test.images.shape[1:])},
+            "images": {**images, "size": list(self.data.test.images.shape[1:]), "teacher_size": list(shown)},
             "described": [reports.without_home(line) for line in kdkit.data.describe(self.data)],
             "networks": {name: self._about(logits) for name, logits in answers.items() if logits},
             "mistakes": self._mistakes(),
@@ -99,15 +100,17 @@ class Evidence:
         """Of the teacher and a student: parameters, operations for an image, and time, in turns."""
         if not self.best:
             return {}
-        profiling, pair = kdkit.profiling, {"teacher": self.teacher, "student": self.student}
-        test = self.data.test.images
-        one = kdkit.models.as_input(test[:1], kdkit.models.device_of(self.teacher))
+        profiling, device = kdkit.profiling, kdkit.models.device_of(self.teacher)
+        pair = {"teacher": (self.teacher, self.seen.test.images), "student": (self.student, self.data.test.images)}
         found: dict = {
-            name: {"parameters": kdkit.models.count_parameters(each), "flops": profiling.flops(each, one)}
-            for name, each in pair.items()
+            name: {
+                "parameters": kdkit.models.count_parameters(each),
+                "flops": profiling.flops(each, kdkit.models.as_input(images[:1], device)),
+            }
+            for name, (each, images) in pair.items()
         }
         for batch in BATCHES:
-            calls = {name: profiling.predicting(each, _many(test, batch)) for name, each in pair.items()}
+            calls = {name: profiling.predicting(each, _many(images, batch)) for name, (each, images) in pair.items()}
             times = profiling.latency({**calls, profiling.AGAIN: calls["teacher"]})
             for name, ratio in profiling.ratios(times).items():
                 found[name].setdefault("milliseconds", {})[str(batch)] = round(1000 * times[name].median, 4)

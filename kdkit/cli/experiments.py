@@ -4,7 +4,7 @@ import argparse
 import json
 
 import kdkit
-from kdkit.cli import networks, reports
+from kdkit.cli import reports, teachers
 from kdkit.cli.options import Commands, add_command, add_computing, add_download, add_runs, check, load_data
 
 DATA = {"cifar": "cifar10", "things": "things"}  # of each experiment
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     check(options)
     options.data = DATA[options.name]
     data = load_data(options)
-    teacher = networks.teacher(options, data).to(networks.device(options.device))
+    teacher = teachers.find(options, data).network
     folder = options.runs / f"experiments-{reports.fingerprints(teacher, data)}"
     path = options.json or folder / f"{options.name}.json"
     print(*kdkit.data.describe(data), sep="\n", flush=True)

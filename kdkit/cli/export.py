@@ -17,7 +17,7 @@ FORMATS = ("pt2", "onnx", "onnx-int8")  # kdkit.export.ENDINGS, which needs torc
 def add(commands: Commands) -> None:
     """Declare the command and its options."""
     parser = add_command(commands, "export", run, "a trained network as a file that runs without kdkit")
-    add_data(parser)
+    add_data(parser, size=None)
     add_json(parser)
     parser.add_argument("network", help="a .safetensors file or a name that ships with the kit")
     which = "pt2 (for torch), onnx, onnx-int8 (8-bit integers); several will do"
@@ -34,10 +34,9 @@ def run(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check(options)
-    data = load_data(options)
+    card, in_file = networks.card(options.network), options.network.endswith(".safetensors")
+    data = load_data(options, networks.size(card))
     network = networks.read(options.network, data)
-    in_file = options.network.endswith(".safetensors")
-    card = (kdkit.zoo.read_card if in_file else kdkit.zoo.card)(options.network)
     own = kdkit.data.files.expanded(options.network) if in_file else Path(f"{options.network}.safetensors")
     stem = (options.out or own.parent) / own.stem
     note = kdkit.export.about(data.test, {"name": own.stem, **card})

@@ -17,6 +17,7 @@ from kdkit.cli import (
     evaluate,
     experiments,
     export,
+    look,
     report,
     several,
     train_bert,
@@ -28,6 +29,7 @@ ABOUT = """\
 Knowledge distillation from the command line.
 
   python -m kdkit doctor                          is everything there?
+  python -m kdkit look FOLDER                     your own images, before anything is trained on them
   python -m kdkit train-teacher --data things     a teacher in a minute, no download
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
@@ -38,11 +40,12 @@ Knowledge distillation from the command line.
   python -m kdkit train-gpt                       a small GPT that writes sums, the teacher of notebook 09
   python -m kdkit caches                          what is kept to save time, and how large it is
 
-With --data cifar10, or `experiments cifar`, the same is done on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes
-on where it was when the same command is given again. `python -m kdkit COMMAND --help` says more.
+With --data FOLDER the same is done on your own images, one subfolder a class; with --data cifar10, or `experiments
+cifar`, on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes on where it was when the same command is given again.
+`python -m kdkit COMMAND --help` says more.
 """
 
-COMMANDS = (doctor, train_teacher, distill, evaluate, export, report, experiments, train_bert, train_gpt, caches)
+COMMANDS = (doctor, look, train_teacher, distill, evaluate, export, report, experiments, train_bert, train_gpt, caches)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

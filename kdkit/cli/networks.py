@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -48,52 +47,40 @@ def hardware(network: Module) -> str:
     return torch.cuda.get_device_name() if kind == "cuda" else kind
 
 
-def teacher(options: argparse.Namespace, data: Splits) -> Module:
-    """The teacher that ``teacher_name`` names. Raises as that does, and as ``read``."""
-    return read(teacher_name(options, data), data)
-
-
-def teacher_name(options: argparse.Namespace, data: Splits) -> str:
-    """What ``--teacher`` names; without it yours in RUNS, then the one that ships with the kit.
-
-    Raises ``FileNotFoundError`` if there is none, ``ValueError`` if yours was trained on other images of the same
-    name.
-    """
-    mine, shipped = options.runs / f"{data.name}-teacher.safetensors", f"{data.name}-teacher"
-    if options.teacher:
-        return options.teacher
-    if mine.exists():
-        if kdkit.zoo.read_card(mine).get("test_fingerprint", data.test.fingerprint) != data.test.fingerprint:
-            raise ValueError(
-                f"{mine} was trained on other images of the same name. Name a teacher with --teacher, or train one on "
-                "these: python -m kdkit train-teacher with --out and another name."
-            )
-        return str(mine)
-    if shipped in kdkit.zoo.names():
-        return shipped
-    raise FileNotFoundError(
-        f"no teacher for {data.name}: neither {mine} nor one that ships with the kit. "
-        f"Train one first: python -m kdkit train-teacher --data {options.data}"
-    )
-
-
 def read(name: str, data: Splits) -> Module:
     """The network in the file ``name``, or that ships under this name, in eval mode.
 
     Raises ``FileNotFoundError`` if it is not there, ``ValueError`` if it is damaged, reads text, or knows other
-    classes than ``data``.
+    classes than ``data``, or in another order.
     """
-    in_file = name.endswith(".safetensors")
-    card = (kdkit.zoo.read_card if in_file else kdkit.zoo.card)(name)
-    if "vocab_size" in card["architecture"]:
-        raise ValueError(f"{name} reads text, and {data.name} is images: take a network that sees.")
-    known = card.get("classes", data.train.classes)
+    known = card(name).get("classes", data.train.classes)
     if tuple(known) != data.train.classes:
         raise ValueError(
             f"{name} was trained on {', '.join(known)}; {data.name} has {', '.join(data.train.classes)}. "
             "Take a network that was trained on the same classes."
         )
-    return (kdkit.zoo.read if in_file else kdkit.zoo.load)(name)
+    return load(name)
+
+
+def card(name: str) -> dict:
+    """The card of the network in the file ``name``, or that ships under this name; ``ValueError`` if it reads text.
+
+    Raises as ``kdkit.zoo.read_card`` and ``kdkit.zoo.card``.
+    """
+    found = (kdkit.zoo.read_card if name.endswith(".safetensors") else kdkit.zoo.card)(name)
+    if "vocab_size" in found["architecture"]:
+        raise ValueError(f"{name} reads text, and images are to be seen: take a network that sees.")
+    return found
+
+
+def size(found: dict) -> int | None:
+    """How many pixels a side the images had from which a network learnt, by its card; None where that says nothing."""
+    return found["size"][-1] if found.get("size") else None
+
+
+def load(name: str) -> Module:
+    """The network in the file ``name``, or that ships under this name, in eval mode. Raises as ``kdkit.zoo`` does."""
+    return (kdkit.zoo.read if name.endswith(".safetensors") else kdkit.zoo.load)(name)
 
 
 def measure(network: Module, images: ImageSet, flip: bool = False) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 Commands = argparse._SubParsersAction  # what ``add_subparsers`` returns: argparse has no other name for it
 
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
+SIZE_HELP = "scale the images of a folder to NxN pixels (default: proposed by how large they are)"
+CARD_SIZE = "scale the images of a folder to NxN pixels (default: as the network was trained)"
 DEVICE_HELP = "where to compute; its authors have run training commands on cuda, nothing on mps"
+KITS = ("things", "cifar10", "mnist")  # data whose images have a size of their own
 MOST_SEEDS = 1000  # more is years of training, or a slip of the finger
 
 
@@ -36,9 +40,11 @@ def add_command(
     return parser
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """``--data`` and ``--download``: which images."""
+def add_data(parser: argparse.ArgumentParser, size: str | None = SIZE_HELP) -> None:
+    """``--data`` and ``--download``: which images. ``size``: what ``--size`` is for; None for no such option."""
     parser.add_argument("--data", default="things", help=DATA_HELP)
+    if size is not None:
+        parser.add_argument("--size", type=int, metavar="N", help=size)
     add_download(parser)
 
 
@@ -88,14 +94,15 @@ def check(options: argparse.Namespace) -> None:
     (the card of ``--out`` too), an empty ``--teacher``, and ``--seeds`` outside 1..1000; ``OSError`` where the disk is
     in the way.
     """
-    for name in "json", "runs", "out":
+    for name in "json", "runs", "out", "class_map":
         if getattr(options, name, None) is not None:
             setattr(options, name, kdkit.data.files.expanded(getattr(options, name)))
     if getattr(options, "json", None) is not None:
         _check_report(options.json)
         if str(options.json) == str(getattr(options, "out", "")).removesuffix(".safetensors") + ".json":
             raise ValueError(f"--json {options.json} is where the card of --out {options.out} will lie: name another.")
-    if getattr(options, "teacher", None) == "":
+    teachers = getattr(options, "teacher", None)  # of some commands one, of others several
+    if "" in ([teachers] if isinstance(teachers, str) else teachers or []):
         raise ValueError("--teacher '' names no network: give a .safetensors file or a name, or leave it out.")
     seeds = getattr(options, "seeds", 1)
     if seeds < 1:
@@ -116,11 +123,38 @@ def _check_report(path: Path) -> None:
         raise ValueError(f"--json {path} is there already, and no JSON: it is not overwritten. Name another.") from None
 
 
-def load_data(options: argparse.Namespace) -> Splits:
-    """The images of ``--data``, the first ``--train-images`` of them. Raises as ``kdkit.data.load`` does, and
-    ``ValueError`` for more images than there are.
+def load_data(options: argparse.Namespace, size: int | None = None) -> Splits:
+    """The images of ``--data``, the first ``--train-images`` of them, a folder's at ``--size`` or else at ``size``.
+
+    Afterwards ``options.size`` is that of a folder's images. Raises as ``kdkit.data.load`` does, and ``ValueError``
+    for more images than there are.
     """
-    data, count = kdkit.data.load(options.data, download=options.download), getattr(options, "train_images", None)
+    asked = getattr(options, "size", None)
+    own = options.data not in KITS
+    if asked is not None and not own:
+        raise ValueError(
+            f"--size is for a folder of your own images; those of {options.data} are as large as they are."
+        )
+    side = size if asked is None and own else asked
+    data = kdkit.data.load(options.data, size=side, download=options.download)
+    if own:
+        options.size = data.train.images.shape[-1]
+    return _first(options, data)
+
+
+def at_size(options: argparse.Namespace, data: Splits, size: int | None) -> Splits:
+    """``data``, as ``load_data`` gave it, with images of ``size`` where it is a folder's; what was said of it once is
+    not said again.
+    """
+    if size in (None, data.train.images.shape[-1]) or options.data in KITS:
+        return data
+    with warnings.catch_warnings(action="ignore"):
+        return _first(options, kdkit.data.load(options.data, size=size))
+
+
+def _first(options, data):
+    """The first ``--train-images`` of ``data``, where a command has that option and it was given."""
+    count = getattr(options, "train_images", None)
     if count is None:
         return data
     if not 1 <= count <= len(data.train):

@@ -38,6 +38,7 @@ def made(options: argparse.Namespace) -> dict:
 def origin(data: Splits, options: argparse.Namespace) -> dict:
     """What made a result of images: the images, and what ``made`` says."""
     about = {"data": data.name, "source": without_home(data.source), "classes": list(data.train.classes)}
+    about["size"] = list(data.train.images.shape[1:])  # channels, height, width
     about |= {"train_fingerprint": data.train.fingerprint, "test_fingerprint": data.test.fingerprint}
     return {**about, **made(options)}
 
@@ -69,8 +70,11 @@ def write(options: argparse.Namespace, result: dict, began: float) -> None:
 def without_home(value: object) -> object:
     """Text without the user's home folder: results are made to be passed on, whose machine they come from or not.
 
-    All of it can be written: bytes in a name that are no UTF-8 become ``\\xff``. What is no text stays as it is.
+    All of it can be written: bytes in a name that are no UTF-8 become ``\\xff``. Of a list, each text; what is no text
+    stays as it is.
     """
+    if isinstance(value, list):
+        return [without_home(each) for each in value]
     if not isinstance(value, str):
         return value
     text, home = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), Path.home()

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, reports, several
+from kdkit.cli import networks, proposals, reports, several
 from kdkit.cli.options import (
     Commands,
     add_command,
@@ -34,6 +34,7 @@ def add(commands: Commands) -> None:
     add_data(parser)
     add_computing(parser)
     add_training(parser, EPOCHS)
+    proposals.add_minutes(parser)
     parser.add_argument("--width", type=int, default=32, help="channels of the first stage; 64 is better and slower")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and order")
     copies = "also learn from two corrupted copies of each image: compressed again, and out of focus"
@@ -45,10 +46,12 @@ def run(options: argparse.Namespace) -> int:
     """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
     began = time.perf_counter()
     check(options)
+    proposals.check(options)
     data = load_data(options)
     if options.corrupted:
         data = kdkit.data.corruptions.with_corrupted_copies(data)
     out = options.out or options.runs / f"{data.name}-teacher.safetensors"
+    proposals.fill(options, data, EPOCHS, None, data)
     plan(options, data, EPOCHS)
     origin = reports.origin(data, options)
     networks.check_place(out, origin)  # before the training, not after it

@@ -144,25 +144,6 @@ class OtherOrder(nn.Module):
         return models.logits(self.network, images).roll(1, dims=1)
 
 
-class Ensemble(nn.Module):
-    """Several teachers as one: the mean of their logits, or of their soft targets at ``temperature``."""
-
-    def __init__(self, members: list[nn.Module], temperature: float | None = None) -> None:
-        super().__init__()
-        self.members, self.temperature = nn.ModuleList(members), temperature
-
-    def extra_repr(self) -> str:
-        """What it prints of itself."""
-        return f"temperature={self.temperature}"
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, C]``; with a temperature those whose soft target there is the mean of the members'."""
-        said = torch.stack([models.logits(member, images) for member in self.members])  # [members, N, C]
-        if self.temperature is None:
-            return said.mean(0)
-        return self.temperature * (said / self.temperature).softmax(-1).mean(0).log()
-
-
 def with_noisy_labels(data: Splits, share: float, seed: int = 0) -> Splits:
     """The same images, of which the ``share`` to learn from has another label than its own, drawn from ``seed``."""
     train, drawn, classes = data.train, generator(seed), len(data.train.classes)

@@ -299,7 +299,7 @@ GAP = {name: of_teacher(make) for name, make in GAP_TEACHERS.items()}
 @functools.cache
 def ensemble(temperature: float | None) -> nn.Module:
     """Five teachers that know the images by heart, as one."""
-    return failures.Ensemble([own_teacher(seed) for seed in range(5)], temperature)
+    return models.Ensemble([own_teacher(seed) for seed in range(5)], temperature)
 
 
 @functools.cache

@@ -25,8 +25,9 @@ from kdkit.data import walk
 from kdkit.data.files import explained, replacing
 from kdkit.data.walk import LeftOut
 
-DECODING = 2  # raise it when the same files would give other pixels: kept images are then decoded again
+DECODING = 3  # raise it when the same files would give other pixels: kept images are then decoded again
 FILES_A_TASK = 256  # one task a file would spend more time on handing out work than on decoding
+NAMED = 5  # files in a message
 Decoder = Callable[[Image.Image], Image.Image]
 Listing = list[tuple[str, int]]  # of image files: (path, label)
 
@@ -70,42 +71,89 @@ def _rgb(image):
 
 @dataclass(frozen=True)
 class Found:
-    """What image files were before they were scaled: ``smallest`` and ``largest``, (width, height) in pixels; how many
-    were ``moving``, and of how many the metadata were ``broken``, with the path of the first of each.
+    """What image files were before they were scaled: the ``smallest``, ``middle`` and ``largest`` by area, (width,
+    height) in pixels; and how many were odd, each with the path of the first: ``moving``, ``grey``, ``transparent``,
+    ``small`` (enlarged, that is), or with ``broken`` metadata.
     """
 
     smallest: tuple[int, int]
+    middle: tuple[int, int]
     largest: tuple[int, int]
     moving: tuple[int, str] = (0, "")
+    grey: tuple[int, str] = (0, "")
+    transparent: tuple[int, str] = (0, "")
+    small: tuple[int, str] = (0, "")
     broken: tuple[int, str] = (0, "")
+
+
+ODD = ("moving", "grey", "transparent", "small")  # kinds that are seen when a file is read
 
 
 def decode_files(listing: Listing, side: int, decoder: Decoder) -> tuple[Tensor, Found]:
     """Decode files in threads (Pillow lets go of Python's lock): uint8 ``[N, 3, side, side]``, and a ``Found``.
 
-    Raises ``ValueError`` that names the file which cannot be read or decoded.
+    Raises ``ValueError`` that names the files which cannot be read or decoded.
     """
     pixels = np.empty((len(listing), side, side, 3), dtype=np.uint8)
-    sizes, moving = np.zeros((len(listing), 2), int), np.zeros(len(listing), bool)
+    sizes, odd = np.zeros((len(listing), 2), int), np.zeros((len(ODD), len(listing)), bool)
     reading = threading.local()
     doubted: set[int] = set()
+    bad: dict[int, str] = {}
 
     def decode_some(start):
         for place in range(start, min(start + FILES_A_TASK, len(listing))):
             reading.place = place
-            pixels[place], sizes[place], moving[place] = _read(listing[place][0], decoder)
+            try:
+                pixels[place], sizes[place], odd[:, place] = _read(listing[place][0], side, decoder)
+            except _Unusable as error:
+                bad[place] = str(error)
 
-    starts = range(0, len(listing), FILES_A_TASK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(listing), desc="decoding", unit="image") as bar:
+    with tqdm(total=len(listing), desc="decoding", unit="image") as bar, _doubts_noted(reading, doubted):
+        _in_threads(decode_some, len(listing), bar.update)
+    if bad:
+        raise ValueError(_unusable([(listing[place][0], bad[place]) for place in sorted(bad)]))
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, H, W, C] -> [N, C, H, W]
+    return images, _found(listing, sizes, odd, doubted)
+
+
+def shorter_sides(listing: Listing) -> list[int]:
+    """The shorter side of each image in pixels, read from the files' heads. What is no image is passed over."""
+    sides = np.zeros(len(listing), int)
+
+    def look(start):
+        for place in range(start, min(start + FILES_A_TASK, len(listing))):
+            with contextlib.suppress(Exception), Image.open(listing[place][0]) as image:
+                sides[place] = min(image.size)
+
+    with warnings.catch_warnings(action="ignore"):
+        _in_threads(look, len(listing), lambda count: None)
+    return sides[sides > 0].tolist()
+
+
+def _in_threads(work, count, done):
+    """``work(start)`` for every ``FILES_A_TASK`` of ``count`` files; ``done(n)`` after each n."""
+    starts = range(0, count, FILES_A_TASK)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            with _doubts_noted(reading, doubted):
-                for start, _ in zip(starts, pool.map(decode_some, starts), strict=True):
-                    bar.update(min(FILES_A_TASK, len(listing) - start))
+            for start, _ in zip(starts, pool.map(work, starts), strict=True):
+                done(min(FILES_A_TASK, count - start))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # else the error would wait for all other images
             raise
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, H, W, C] -> [N, C, H, W]
-    return images, _found(listing, sizes, moving, doubted)
+
+
+class _Unusable(Exception):
+    """Why a file is of no use."""
+
+
+def _unusable(bad):
+    """The files that cannot be used, each with the reason, in a sentence."""
+    if len(bad) == 1:
+        ((file, reason),) = bad
+        return f"{walk.show(file)} cannot be used: {reason}. Repair it or take it out of the folder."
+    named = "; ".join(f"{walk.show(file)} ({reason})" for file, reason in bad[:NAMED])
+    more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+    return f"{len(bad):,} files cannot be used: {named}{more}. Repair them or take them out of the folder."
 
 
 @contextlib.contextmanager
@@ -125,30 +173,30 @@ def _doubts_noted(reading, doubted):
         yield
 
 
-def _found(listing, sizes, moving, doubted):
+def _found(listing, sizes, odd, doubted):
     if not listing:
-        return Found((0, 0), (0, 0))
+        return Found((0, 0), (0, 0), (0, 0))
 
     def of(places):
-        return (len(places), listing[min(places)][0]) if places else (0, "")
+        return (len(places), walk.show(listing[min(places)][0])) if places else (0, "")
 
     by_area = sizes.prod(1).argsort(kind="stable")
-    smallest, largest = (tuple(sizes[place].tolist()) for place in (by_area[0], by_area[-1]))
-    return Found(smallest, largest, of(moving.nonzero()[0].tolist()), of(doubted))
+    smallest, middle, largest = (tuple(sizes[by_area[place]].tolist()) for place in (0, (len(listing) - 1) // 2, -1))
+    return Found(smallest, middle, largest, *(of(row.nonzero()[0].tolist()) for row in odd), of(doubted))
 
 
-def _read(file, decoder):
+def _read(file, side, decoder):
+    """Pixels, size, and of each kind in ``ODD`` whether the image is one."""
     try:
         with Image.open(file) as image:
-            return decoder(_without_empty_alpha(image)), image.size, _moves(image)
+            pixels = decoder(_without_empty_alpha(image))
+            grey = image.mode in ("1", "L", "LA")
+            return pixels, image.size, (_moves(image), grey, image.has_transparency_data, min(image.size) < side)
     except PermissionError as error:
         raise walk.unreadable(file, error) from error
     except Exception as error:  # Pillow's readers raise a dozen kinds
         unknown = isinstance(error, UnidentifiedImageError)
-        reason = "it is no image, or a damaged one" if unknown else str(error).rstrip(".")
-        raise ValueError(
-            f"{walk.show(file)} cannot be used: {reason}. Repair it or take it out of the folder."
-        ) from error
+        raise _Unusable("it is no image, or a damaged one" if unknown else str(error).rstrip(".")) from error
 
 
 def _without_empty_alpha(image):

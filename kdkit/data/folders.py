@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from kdkit.data import layout, walk
 from kdkit.data.decoding import Found, Listing, decoded_once, fitted
@@ -35,25 +36,42 @@ def image_folder(path: str | Path, size: int = 32) -> ImageSet:
     if it holds no images in at least two class folders, if a file or folder cannot be read, if a class has a name that
     could not be stored, or if ``size`` is no positive whole number.
     """
-    left = LeftOut()
-    images, _ = read_folder(path, size, left)
+    size, left = checked_size(size), LeftOut()
+    images, _ = read_folder(listed(path, left), size, left)
     left.say(path, SUFFIXES)
     return images
 
 
-def read_folder(path: str | Path, size: int, left: LeftOut) -> tuple[ImageSet, Found]:
-    """What ``image_folder`` does, without the warning: an ``ImageSet``, and what it was made of, a ``Found``.
+def checked_size(size: int) -> int:
+    """``size`` as a whole number of pixels; ``ValueError`` for what is none, or too large."""
+    return whole(size, "size", 1, LARGEST, advice="It is the width and height of the images in pixels, such as 32.")
 
-    ``left`` counts what is left out. Raises as ``image_folder`` does.
-    """
-    size = whole(size, "size", 1, LARGEST, advice="It is the width and height of the images in pixels, such as 32.")
+
+class Listed(NamedTuple):
+    """A folder of images: its ``path``, its ``classes`` by name, and its files, a ``listing`` of path and label."""
+
+    path: Path
+    classes: tuple[str, ...]
+    listing: Listing
+
+
+def listed(path: str | Path, left: LeftOut) -> Listed:
+    """The images of a folder, none of them opened yet. ``left`` counts what is left out. Raises as ``image_folder``."""
     path = expanded(path)
     classes = _own_classes(path, left)
     listing = image_files(classes.values(), left)
     _refuse_empty_classes(path, classes, listing, left)
-    name = data_name(path)
-    images, labels, found = decoded_once(name, path, listing, size, fitted(size), left)
-    return ImageSet(images, labels, classes, name=name), found
+    return Listed(path, tuple(classes), listing)
+
+
+def read_folder(folder: Listed, size: int, left: LeftOut) -> tuple[ImageSet, Found]:
+    """The images of ``folder``, ``size`` x ``size``: an ``ImageSet``, and what it was made of, a ``Found``.
+
+    ``left`` counts frames and metadata that are left out. Raises ``ValueError`` for files that cannot be read.
+    """
+    name = data_name(folder.path)
+    images, labels, found = decoded_once(name, folder.path, folder.listing, size, fitted(size), left)
+    return ImageSet(images, labels, folder.classes, name=name), found
 
 
 def data_name(path: Path) -> str:

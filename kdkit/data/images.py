@@ -12,6 +12,7 @@ from kdkit.losses.arguments import whole
 
 LEARNABLE = 20  # images of a class; with fewer a network learns the pictures, not the class
 JUDGEABLE = 100  # images to validate or to test
+IMBALANCED = 5  # times as many images of the commonest class as of the rarest
 VALIDATION_SEED = 0  # which images are held out for validation is fixed: it is part of the data, not of a run
 
 
@@ -86,8 +87,8 @@ class ImageSet:
 class Splits:
     """``train`` to learn from, ``val`` to choose by, ``test`` to report; and the ``views`` that training may use.
 
-    ``source`` says where the data came from, for reports. Raises ``ValueError`` where the parts are no ``ImageSet`` or
-    differ in classes or sizes of images.
+    ``source`` says where the data came from, for reports; ``notes`` what is odd about it, in sentences. Raises
+    ``ValueError`` where the parts are no ``ImageSet`` or differ in classes or sizes of images.
     """
 
     train: ImageSet
@@ -95,6 +96,7 @@ class Splits:
     test: ImageSet
     views: Views = field(default_factory=Views)
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part in "train", "val", "test":
@@ -137,6 +139,23 @@ def check_splits(data: object) -> None:
         )
 
 
+def same_images(splits: Splits, data: Splits) -> Splits:
+    """``splits``, if they hold the images of ``data`` at another size, as far as labels and views tell; ``ValueError``
+    otherwise.
+    """
+    check_splits(splits)
+    for part in "train", "val", "test":
+        one, other = getattr(splits, part), getattr(data, part)
+        if one.classes != other.classes or not torch.equal(one.labels, other.labels):
+            raise ValueError(
+                f"the same images at another size were expected, in the same order; {part} is {one!r}, and differs in "
+                f"classes or labels from {other!r}."
+            )
+    if (splits.views.flip, splits.views.shift) != (data.views.flip, data.views.shift):
+        raise ValueError(f"the same views were expected but for their step, {data.views}; got {splits.views}.")
+    return splits
+
+
 def describe(splits: Splits) -> list[str]:
     """What is about to be learnt from, and what is too little in it, in sentences."""
     parts = {"to train": splits.train, "to validate": splits.val, "to test": splits.test}
@@ -146,7 +165,31 @@ def describe(splits: Splits) -> list[str]:
         "images "
         + ", ".join(f"{part}: {len(images):,} ({_per_class(images)} a class)" for part, images in parts.items()),
     ]
-    return [line for line in [*lines, *_too_few_to_learn(splits.train), *_too_few_to_judge(parts)] if line]
+    scarce = [*_too_few_to_learn(splits.train), *_too_few_to_judge(parts), *_imbalance(splits.train)]
+    return [line for line in [*lines, *splits.notes, *scarce] if line]
+
+
+def counts(splits: Splits) -> dict[str, dict[str, int]]:
+    """How many images of each class there are in "train", "val" and "test": a dict each, by name of the class."""
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    by_part = {name: torch.bincount(part.labels, minlength=len(part.classes)).tolist() for name, part in parts.items()}
+    return {
+        name: {part: numbers[label] for part, numbers in by_part.items()}
+        for label, name in enumerate(splits.train.classes)
+    }
+
+
+def _imbalance(train):
+    numbers = torch.bincount(train.labels, minlength=len(train.classes))
+    some = numbers[numbers > 0]
+    if len(some) and int(some.max()) >= IMBALANCED * int(some.min()):
+        most, least = int(numbers.argmax()), int(torch.where(numbers > 0, numbers, numbers.max()).argmin())
+        share = int(numbers.max()) / len(train)
+        yield (
+            f"Imbalanced: {int(numbers[most]):,} images of {train.classes[most]} to train, {int(numbers[least]):,} of "
+            f"{train.classes[least]}. Who always says {train.classes[most]} is right on {share:.0%} of such images: "
+            "judge by each class's own share of right answers, and give more images of the rare ones."
+        )
 
 
 def _per_class(images):

@@ -1,29 +1,39 @@
 """Somebody's own folder of images -> ``Splits``: its parts as they are; what is missing, held out by a stated rule."""
 
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from kdkit.data import layout, walk
+from kdkit.data import layout, look, walk
+from kdkit.data.decoding import shorter_sides
 from kdkit.data.files import expanded
-from kdkit.data.folders import data_name, read_folder
+from kdkit.data.folders import Listed, checked_size, data_name, listed, read_folder
 from kdkit.data.images import Splits, hold_out
+from kdkit.data.views import Views
 
-SIDE = 32  # pixels to which own images are scaled, the size of all images of the course
+SIDES = (32, 64, 96, 128)  # proposed sizes, in pixels; 32 is that of all images of the course
+MOST_PIXELS = 100_000_000  # of all images together, where a size is proposed: 0.3 GB, and minutes on two cores
+USUAL_SIDE = 32  # at which a view is shifted by whole pixels; at twice the size by twice as many
 FEWEST = 20  # training images, so that a tenth of them can be held out
 
 
-def splits(path: str | Path) -> Splits:
+def splits(path: str | Path, size: int | None = None) -> Splits:
     """The images in the folder ``path``: a ``Splits`` whose ``source`` says how they were split and scaled.
 
-    Warns once of all that was left out. Raises as ``image_folder`` does, and ``ValueError`` where the parts hold
-    different classes or too few images.
+    ``size``: in pixels a side; None proposes one, and says why in ``notes``. The same folder at another size gives the
+    same images in the same order and views. Warns once of all that was left out. Raises as ``image_folder`` does, and
+    ``ValueError`` where the parts hold different classes or too few images.
     """
     path, left = expanded(path), walk.LeftOut()
+    side = None if size is None else checked_size(size)
     names = layout.parts(path) if path.is_dir() else {}
-    folders = [path / name for name in names.values()] or [path]
-    read = [read_folder(folder, SIDE, left) for folder in folders]
+    folders = [listed(folder, left) for folder in [path / name for name in names.values()] or [path]]
+    _check_classes(folders)
+    reason = ""
+    if side is None:
+        side, reason = proposed(folders)
+    read = [read_folder(folder, side, left) for folder in folders]
     parts = [replace(images, name=data_name(path)) for images, _ in read]  # not "train" and "test"
-    _check_classes(folders, parts)
     if names:
         _count_others(path, names, left)
     train, val, test, rule = _arranged(dict(zip(names, parts, strict=True)) if names else parts[0], names)
@@ -33,8 +43,32 @@ def splits(path: str | Path) -> Splits:
             f"{FEWEST}, 1 and 1 are needed, and many more for a result that means anything."
         )
     left.say(path, layout.SUFFIXES)
-    scaled = _scaled([found for _, found in read])
-    return Splits(train, val, test, source=f"image folder {walk.show(path)} ({scaled}; {rule})")
+    found = [each for _, each in read]
+    notes = [reason, *look.odd(found, len(train) + len(val) + len(test), side), *look.repeated(path, folders, parts)]
+    source = f"image folder {walk.show(path)} ({_scaled(found, side)}; {rule})"
+    views = Views(step=max(1, round(side / USUAL_SIDE)))
+    return Splits(train, val, test, views, source, tuple(note for note in notes if note))
+
+
+def proposed(folders: list[Listed]) -> tuple[int, str]:
+    """How many pixels a side these images had best be scaled to, and the reason in a sentence.
+
+    The largest of 32, 64, 96 and 128 that half of the images have, and in which all of them together have no more than
+    100 million pixels; 32 at least.
+    """
+    sides = [side for folder in folders for side in shorter_sides(folder.listing)]
+    if not sides:  # no image can be read, as decoding will say
+        return SIDES[0], ""
+    median, count = statistics.median_low(sides), len(sides)
+    enough = [side for side in SIDES if side <= median] or [SIDES[0]]
+    chosen = max([side for side in enough if side**2 * count <= MOST_PIXELS] or [SIDES[0]])
+    reason = f"half of the images have at least {median:,} on their shorter side"
+    if chosen < max(enough):
+        reason = f"{reason}, but {count:,} of {max(enough)}x{max(enough)} would take long on a few cores"
+    return chosen, (
+        f"Scaled to {chosen}x{chosen} pixels, a proposal out of 32, 64, 96 and 128: {reason}. Larger shows a network "
+        "more and costs more time; another size is set by size=N, or --size N."
+    )
 
 
 def _arranged(parts, names):
@@ -50,12 +84,12 @@ def _arranged(parts, names):
     return *hold_out(parts["train"], len(parts["train"]) // 10), parts[other], rule
 
 
-def _check_classes(folders, parts):
-    for folder, part in zip(folders, parts, strict=True):
-        if part.classes != parts[0].classes:
-            here, there = set(part.classes), set(parts[0].classes)
+def _check_classes(folders):
+    for folder in folders:
+        if folder.classes != folders[0].classes:
+            here, there = set(folder.classes), set(folders[0].classes)
             only = [
-                f"only {place} has {', '.join(sorted(names))}"
+                f"only {place.path} has {', '.join(sorted(names))}"
                 for place, names in ((folders[0], there - here), (folder, here - there))
                 if names
             ]
@@ -68,14 +102,14 @@ def _count_others(path, names, left):
             left.add("folders beside the parts of the split", path / name)
 
 
-def _scaled(found):
+def _scaled(found, side):
     """Which sizes the images had and what became of them, in words."""
     smallest = min((each.smallest for each in found), key=_area)
     largest = max((each.largest for each in found), key=_area)
-    if smallest == largest == (SIDE, SIDE):
-        return f"images of {SIDE}x{SIDE} pixels"
+    if smallest == largest == (side, side):
+        return f"images of {side}x{side} pixels"
     sizes = " to ".join(dict.fromkeys("x".join(map(str, size)) for size in (smallest, largest)))
-    return f"images of {sizes} pixels, cut to squares and scaled to {SIDE}x{SIDE}"
+    return f"images of {sizes} pixels, cut to squares and scaled to {side}x{side}"
 
 
 def _area(size):

@@ -18,21 +18,34 @@ _SCHEDULE_SEED = 20150309  # the day Hinton et al. 2015 went to arXiv; any fixed
 
 @dataclass(frozen=True)
 class Views:
-    """The views of an image: mirrored or not, shifted by up to ``shift`` pixels each way.
+    """The views of an image: mirrored or not, shifted by up to ``shift`` steps each way, of ``step`` pixels each.
+
+    The same images at twice the size have the same views with twice the ``step``.
 
     Views are numbered ``(mirrored * side + down) * side + right`` with ``side = 2 * shift + 1``. Views without a
     mirror suit digits: a mirrored 3 is no digit. Raises ``ValueError`` where ``flip`` is no truth value or ``shift`` no
-    whole number from 0.
+    whole number from 0, ``step`` none from 1.
     """
 
     flip: bool = True
     shift: int = 2
+    step: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.flip, bool | int | np.bool_) or self.flip not in (True, False):
             raise ValueError(f"flip must be True or False; got {self.flip!r}.")
         object.__setattr__(self, "flip", bool(self.flip))
-        object.__setattr__(self, "shift", whole(self.shift, "shift", 0, advice="It is counted in pixels."))
+        object.__setattr__(self, "shift", whole(self.shift, "shift", 0, advice="It is counted in steps."))
+        object.__setattr__(self, "step", whole(self.step, "step", 1, advice="It is counted in pixels."))
+
+    def __repr__(self) -> str:
+        step = "" if self.step == 1 else f", step={self.step}"
+        return f"Views(flip={self.flip}, shift={self.shift}{step})"
+
+    @property
+    def rim(self) -> int:
+        """By how many pixels an image may be shifted."""
+        return self.shift * self.step
 
     @property
     def side(self) -> int:
@@ -61,21 +74,20 @@ class Views:
         return shift + places * ((mirror + epoch) % 2) if self.flip else shift
 
     def pad(self, images: Tensor) -> Tensor:
-        """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim of ``shift`` pixels, channels last.
+        """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim, channels last.
 
         Raises ``ValueError`` for images that are no larger than the rim.
         """
-        if self.shift >= min(images.shape[-2:]):
-            raise ValueError(
-                f"shift={self.shift} needs images of more than {self.shift} pixels; got {list(images.shape)}."
-            )
-        padded = F.pad(images, [self.shift] * 4, mode="reflect") if self.shift else images
+        if self.rim >= min(images.shape[-2:]):
+            raise ValueError(f"{self} needs images of more than {self.rim} pixels; got {list(images.shape)}.")
+        padded = F.pad(images, [self.rim] * 4, mode="reflect") if self.rim else images
         return padded.contiguous(memory_format=torch.channels_last)
 
     def take(self, padded: Tensor, index: Tensor, view: Tensor) -> Tensor:
         """The views ``view`` [B] of the images ``index`` [B]: float32 in [0, 1], ``[B, C, H, W]``, channels last."""
-        side, height, width = self.side, *(size - 2 * self.shift for size in padded.shape[-2:])
-        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [N, C, side, side, H, W], a view: no copy
+        side, height, width = self.side, *(size - 2 * self.rim for size in padded.shape[-2:])
+        # [N, C, side, side, H, W], a view: no copy
+        windows = padded.unfold(2, height, self.step).unfold(3, width, self.step)
         place = view % side**2
         crops = windows.permute(0, 2, 3, 4, 5, 1)[index, place // side, place % side]  # [B, H, W, C]
         if self.flip:  # by where, not by index: to find out how many are mirrored a GPU would be waited for

@@ -94,7 +94,10 @@ def data(result: Result) -> list[Block]:
     """The images, and what is too little in them."""
     channels, height, width = result["images"]["size"]
     colours = "in colour" if channels == 3 else "in shades of grey"
-    return [*result["described"], f"All are seen at {height}x{width} pixels, {colours}."]
+    seen = f"All are seen at {height}x{width} pixels, {colours}"
+    teacher = result["images"].get("teacher_size", [channels, height, width])
+    larger = "" if teacher == [channels, height, width] else f"; the teacher sees them at {teacher[1]}x{teacher[2]}"
+    return [*result["described"], f"{seen}{larger}."]
 
 
 def comparison(result: Result) -> list[Block]:
@@ -182,7 +185,7 @@ def exported(exports: Result) -> list[Block]:
 def origin(result: Result, exports: Result | None) -> list[Block]:
     """Commands, settings, versions: what it takes to make all this again."""
     commands = [result["command"], *([exports["command"]] if exports else [])]
-    settings = {name: {"value": str(value)} for name, value in result["settings"].items() if value is not None}
+    settings = {name: {"value": _told(value)} for name, value in result["settings"].items() if value is not None}
     versions = {name: {"value": str(value)} for name, value in result["versions"].items()}
     marks = {
         "train_fingerprint": "training images",
@@ -220,6 +223,11 @@ def _images(batch):
 
 def _percent(share):
     return "none" if share is None else f"{share:.2%}"
+
+
+def _told(value):
+    """A setting as text; of several, all."""
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _capital(text):

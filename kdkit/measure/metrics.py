@@ -56,7 +56,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     _check_tensor("images", images)
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"images must be [N, C, H, W], at least one; got shape {list(images.shape)}.")
-    device, parts = models.device_of(model), images.split(models.EVALUATION_BATCH)
+    device, parts = models.device_of(model), images.split(models.evaluation_batch(images))
     with models.evaluating(model):
         answers = [models.logits(model, models.as_input(part, device)) for part in parts]
     return torch.cat(answers).float().cpu()

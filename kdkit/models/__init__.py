@@ -2,7 +2,9 @@
 
 from kdkit.models.convnet import ConvNet, Whiten, student, teacher
 from kdkit.models.encoder import encoder
+from kdkit.models.ensemble import Ensemble
 from kdkit.models.fingerprints import fingerprint
+from kdkit.models.for_images import ForImages, as_described, from_hugging_face
 from kdkit.models.networks import (
     check_network,
     check_total,
@@ -15,7 +17,7 @@ from kdkit.models.networks import (
     train_mode,
     unwrapped,
 )
-from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, logits, outputs
+from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, evaluation_batch, logits, outputs
 from kdkit.models.projector import Projector
 from kdkit.models.taps import Features
 
@@ -23,9 +25,12 @@ __all__ = [
     "EVALUATION_BATCH",
     "Argmax",
     "ConvNet",
+    "Ensemble",
     "Features",
+    "ForImages",
     "Projector",
     "Whiten",
+    "as_described",
     "as_input",
     "check_network",
     "check_total",
@@ -34,8 +39,10 @@ __all__ = [
     "encoder",
     "eval_mode",
     "evaluating",
+    "evaluation_batch",
     "every_module",
     "fingerprint",
+    "from_hugging_face",
     "logits",
     "outputs",
     "seeded",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kdkit.models.networks import every_module
 
 EVALUATION_BATCH = 1000  # images at once where nothing is learnt
+USUAL_PIXELS = 32 * 32  # of an image: of larger ones so many fewer are taken at once
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # dtypes that layers compute in
 ONE_VALUE = "more than 1 value per channel"  # BatchNorm's complaint about a batch of one
 Inputs = Tensor | tuple | list | Mapping
@@ -27,6 +28,15 @@ def as_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
     if images.ndim != 4:
         raise ValueError(f"images must be [N, C, H, W]; got shape {list(images.shape)}.")
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+def evaluation_batch(images: Tensor) -> int:
+    """How many of ``images`` ``[N, C, H, W]`` are taken at once where nothing is learnt: 1000 of 32x32, 20 of 224x224.
+
+    >>> evaluation_batch(torch.zeros(1, 3, 28, 28)), evaluation_batch(torch.zeros(1, 3, 224, 224))
+    (1000, 20)
+    """
+    return max(1, EVALUATION_BATCH * USUAL_PIXELS // max(USUAL_PIXELS, images.shape[-2] * images.shape[-1]))
 
 
 def logits(model: nn.Module | Callable, inputs: Inputs, name: str = "network") -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kdkit import models
 from kdkit.data import files
-from kdkit.data.images import Splits, check_splits
+from kdkit.data.images import Splits, check_splits, same_images
 from kdkit.data.seeds import generator
 from kdkit.losses.arguments import answered, check_dense, check_weight, described, whole
 from kdkit.training import rows
@@ -34,6 +34,8 @@ class ViewCache:
             kept (``models.outputs``): logits, and features where it is a ``models.Features``.
         data: ``Splits``; the views of ``data.train`` and the plain images of ``data.val`` are kept.
         path: a file for them (created if there is none), or None to keep them in memory only.
+        teacher_data: the same images as the teacher is to see them, at another size; None where it sees what the
+            student sees. ``kdkit.data.load(folder, size=224)`` and ``size=64`` give such a pair.
 
     The space of all entries is claimed when the file is made, so that no training ends in a full disk half-way. Each
     entry carries a check value. One that was half written when a program was killed, or damaged later, does not count,
@@ -49,11 +51,16 @@ class ViewCache:
     there is not room for it, or no permission. ``teacher_images`` counts the images that went through the teacher.
     """
 
-    def __init__(self, teacher: nn.Module, data: Splits, path: str | Path | None = None) -> None:
+    def __init__(
+        self, teacher: nn.Module, data: Splits, path: str | Path | None = None, *, teacher_data: Splits | None = None
+    ) -> None:
         models.check_network("teacher", teacher)
         check_splits(data)
         self.teacher, self.data, self.path = teacher, data, None if path is None else files.expanded(path)
         self.teacher_images = 0
+        self.seen = data if teacher_data is None else same_images(teacher_data, data)
+        own = self.seen is not data
+        self._about_seen = f"{self.seen.train.fingerprint}/{self.seen.val.fingerprint}" if own else None
         self._shapes = self._shapes_of(teacher)
         self._header = self._header_of(teacher, data)
         self._training = len(data.train) * data.views.count  # entries of data.val stand behind these
@@ -112,9 +119,19 @@ class ViewCache:
         if len(view) != len(image):
             raise ValueError(f"a view for each of {len(image)} images is wanted; got {len(view)}.")
         entries = image * self.data.views.count + view
-        found = self._unpacked(self._look_up(entries, lambda: self._checked(inputs, len(image))))
+        own = self.seen is not self.data
+        found = self._unpacked(
+            self._look_up(entries, lambda: self._views(image, view) if own else [self._checked(inputs, len(image))])
+        )
         device = image.device if inputs is None else inputs.device
         return {name: output.to(device) for name, output in found.items()}
+
+    def _views(self, image, view):
+        """Images of data.train in their views, as the teacher sees them, a few at once."""
+        images, views = self.seen.train.images, self.seen.views
+        at_once = models.evaluation_batch(images)
+        for some, view_of in zip(image.cpu().split(at_once), view.cpu().split(at_once), strict=True):
+            yield views.take(views.pad(images[some]), torch.arange(len(some)), view_of)
 
     @staticmethod
     def _checked(inputs, count):
@@ -133,15 +150,15 @@ class ViewCache:
 
     def val_logits(self) -> Tensor:
         """The teacher's logits ``[N, C]`` on ``data.val``."""
-        parts = torch.arange(len(self.data.val)).split(models.EVALUATION_BATCH)
-        images = self.data.val.images
-        answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
+        images = self.seen.val.images
+        parts = torch.arange(len(images)).split(models.evaluation_batch(images))
+        answers = [self._look_up(self._training + part, lambda p=part: [models.as_input(images[p])]) for part in parts]
         return self._unpacked(torch.cat(answers))["logits"]
 
     def argmax(self) -> "ViewCache":
         """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
         teacher = models.Argmax(self.teacher)
-        answers = ViewCache(teacher, self.data)
+        answers = ViewCache(teacher, self.data, teacher_data=self.seen)
         for some in torch.arange(self._entries).split(100_000):
             bits, good = self._read(some)
             logits = self._unpacked(bits[good].view(torch.float32))["logits"]
@@ -183,10 +200,7 @@ class ViewCache:
 
     def _largest_difference(self, teacher, chosen, tolerance):
         index, view = chosen // self.data.views.count, chosen % self.data.views.count
-        views = self.data.views
-        fresh = self._packed(
-            teacher, views.take(views.pad(self.data.train.images[index]), torch.arange(len(index)), view)
-        )
+        fresh = torch.cat([self._packed(teacher, some) for some in self._views(index, view)])
         kept = self._unpacked(self._read(chosen)[0].view(torch.float32))
         differences = torch.zeros(len(chosen))
         for name, found in self._unpacked(fresh).items():
@@ -204,9 +218,8 @@ class ViewCache:
         bits, good = self._read(entries)
         if good.all():
             return bits.view(torch.float32)
-        inputs = inputs()
-        self.teacher_images += len(inputs)
-        answer = self._packed(self.teacher, inputs)
+        answer = torch.cat([self._packed(self.teacher, some) for some in inputs()])
+        self.teacher_images += len(answer)
         self._store(entries, answer)
         return answer
 
@@ -241,7 +254,7 @@ class ViewCache:
 
     def _shapes_of(self, teacher):
         """Which outputs the teacher gives, and of what shape for one image: a dict."""
-        part = next((part for part in (self.data.train, self.data.val) if len(part)), None)
+        part = next((part for part in (self.seen.train, self.seen.val) if len(part)), None)
         classes = (len(self.data.train.classes),)
         if part is None:
             return {"logits": classes}
@@ -260,9 +273,10 @@ class ViewCache:
         return {
             "teacher": models.fingerprint(teacher),
             "data": f"{data.train.fingerprint}/{data.val.fingerprint}",
-            "views": f"flip={data.views.flip}, shift={data.views.shift}",
+            "views": str(data.views)[len("Views(") : -1],
             "outputs": {name: list(shape) for name, shape in self._shapes.items()},
             "dtype": "float32",
+            "teacher_data": self._about_seen,
         }
 
     def _store(self, entries, answer):

@@ -1,0 +1,41 @@
+"""``python -m kdkit look``: what lies in a folder of images, before anything is trained on it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import kdkit
+from kdkit.cli.options import SIZE_HELP, Commands, add_command, check
+
+LISTED = 40  # classes in the table; of more, those with the fewest images
+
+
+def add(commands: Commands) -> None:
+    """Declare the command and its options."""
+    parser = add_command(commands, "look", run, "what lies in a folder of images, and what is odd about it")
+    parser.add_argument("data", help="a folder of images, one subfolder a class; or things, cifar10, mnist")
+    parser.add_argument("--size", type=int, metavar="N", help=SIZE_HELP)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what a training would learn from: classes, parts, sizes; and what is too little, odd, or there twice.
+
+    The sentences are those with which train-teacher and distill begin. Images that are scaled here are kept for them.
+    """
+    check(options)
+    data = kdkit.data.load(options.data, size=options.size)
+    print(*kdkit.data.describe(data), sep="\n")
+    print(*table(kdkit.data.counts(data)), sep="\n")
+    return 0
+
+
+def table(counts: dict[str, dict[str, int]]) -> Iterator[str]:
+    """Lines of how many images each class has in each part: the fewest first."""
+    rows = sorted(counts.items(), key=lambda row: sum(row[1].values()))
+    width = max(len(name) for name, _ in rows[:LISTED])
+    yield f"\n{'':{width}} {'train':>8} {'val':>8} {'test':>8}"
+    for name, parts in rows[:LISTED]:
+        yield f"{name:{width}} {parts['train']:8,} {parts['val']:8,} {parts['test']:8,}"
+    if len(rows) > LISTED:
+        yield f"and {len(rows) - LISTED:,} classes with more images"

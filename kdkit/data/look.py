@@ -1,0 +1,95 @@
+"""What is odd about somebody's image files: sentences, each with what to do."""
+
+import hashlib
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from kdkit.data.decoding import Found
+from kdkit.data.folders import Listed
+from kdkit.data.images import ImageSet
+from kdkit.data.walk import show
+
+HUGE = 2048  # pixels on the shorter side
+
+
+def odd(found: list[Found], count: int, side: int) -> list[str]:
+    """About single files, from what was ``found`` in each part of ``count`` images, scaled to ``side`` pixels."""
+    sentences = []
+    grey, example = _sum(found, "grey")
+    if 0 < grey < count:
+        sentences.append(
+            f"{_files(grey, 'is', 'are')} grey, the others in colour ({example}): if one class has more of them, that "
+            "is what a network will learn. Make all grey, or see that each class has its share."
+        )
+    transparent, example = _sum(found, "transparent")
+    if transparent:
+        sentences.append(
+            f"{_files(transparent, 'may', 'may')} be transparent in part ({example}): white is put behind. If they "
+            "will be seen on something else, save them with the right background."
+        )
+    small, example = _sum(found, "small")
+    if small:
+        sentences.append(
+            f"{_files(small, 'has', 'have')} fewer than {side} pixels on a side ({example}), and become blurred when "
+            "enlarged. A smaller size, or larger copies of them, would be better."
+        )
+    largest = max((each.largest for each in found), key=min)
+    if min(largest) > HUGE:
+        sentences.append(
+            f"Some images are huge (up to {largest[0]}x{largest[1]}): to read them takes long the first time; what was "
+            "scaled is kept. Smaller copies in another folder would do as well."
+        )
+    return sentences
+
+
+def repeated(root: Path, folders: list[Listed], parts: list[ImageSet]) -> list[str]:
+    """About images whose pixels, once scaled, are the same as another's, in one of the ``parts`` or in two.
+
+    ``folders``: the files of each part, below ``root``.
+    """
+    places = defaultdict(list)
+    for number, (folder, images) in enumerate(zip(folders, parts, strict=True)):
+        for (file, label), pixels in zip(folder.listing, images.images.numpy(), strict=True):
+            places[hashlib.blake2b(pixels.data, digest_size=16).digest()].append((number, label, file))
+    twins = [group for group in places.values() if len(group) > 1]
+    across = [group for group in twins if len({number for number, _, _ in group}) > 1]
+    torn = [group for group in twins if len({label for _, label, _ in group}) > 1]
+    within = [group for group in twins if len({(number, label) for number, label, _ in group}) == 1]
+    sentences = []
+    if across:
+        sentences.append(
+            f"{_images(across)} in two parts of the split ({_example(root, across)}): a network that has learnt an "
+            "image by heart is not tested by it. Take them out of one part, or results will look too good."
+        )
+    if torn:
+        sentences.append(
+            f"{_images(torn)} under two classes ({_example(root, torn)}): one of the labels is wrong. Take it out."
+        )
+    if within:
+        held = "" if len(folders) == 3 else " What is held out may then be known already."
+        where = _example(root, within)
+        sentences.append(f"{_images(within)} in a class more than once ({where}).{held} Keep one of each.")
+    return sentences
+
+
+def _sum(found, kind):
+    """How many files of a kind there are in all parts, and "such as" the first."""
+    rows = [getattr(each, kind) for each in found]
+    first = next((path for count, path in rows if count), "")
+    return sum(count for count, _ in rows), f"such as {first}"
+
+
+def _files(count, one, many):
+    return f"1 image {one}" if count == 1 else f"{count:,} images {many}"
+
+
+def _images(groups):
+    return "1 image stands" if len(groups) == 1 else f"{len(groups):,} images stand"
+
+
+def _example(root, groups):
+    """The first two files of a group, as they lie below ``root``."""
+    one = next(iter(groups))
+    other = next((each for each in one[1:] if each[:2] != one[0][:2]), one[1])
+    return f"such as {show(os.path.relpath(one[0][2], root))} and {show(os.path.relpath(other[2], root))}"
