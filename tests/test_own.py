@@ -226,6 +226,7 @@ def test_a_folder_at_two_sizes_holds_the_same_images_in_the_same_views(fill):
     for number, file in enumerate(sorted((path / "cat").iterdir())):
         picture = plain(255, 0, 0, size=(128, 128))
         picture[:, : 4 * number] = 0
+        picture[: 3 * number] = (0, 0, 255)
         save_image(file, picture)
     small, large = data.load(path, size=32), data.load(path, size=128)
     assert torch.equal(small.train.labels, large.train.labels) and torch.equal(small.test.labels, large.test.labels)
