@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Commands = argparse._SubParsersAction  # what ``add_subparsers`` returns: argparse has no other name for it
 
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
+STREAM_HELP = "leave a folder's images on disk (done by itself where they would take a quarter of the memory)"
 DEVICE_HELP = "where to compute; its authors have run training commands on cuda, nothing on mps"
 MOST_SEEDS = 1000  # more is years of training, or a slip of the finger
 
@@ -39,6 +40,7 @@ def add_command(
 def add_data(parser: argparse.ArgumentParser) -> None:
     """``--data`` and ``--download``: which images."""
     parser.add_argument("--data", default="things", help=DATA_HELP)
+    parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
     add_download(parser)
 
 
@@ -113,7 +115,9 @@ def load_data(options: argparse.Namespace) -> Splits:
     """The images of ``--data``, the first ``--train-images`` of them. Raises as ``kdkit.data.load`` does, and
     ``ValueError`` for more images than there are.
     """
-    data, count = kdkit.data.load(options.data, download=options.download), getattr(options, "train_images", None)
+    stream = getattr(options, "stream", False) or None  # left out, the rule decides
+    data = kdkit.data.load(options.data, download=options.download, stream=stream)
+    count = getattr(options, "train_images", None)
     if count is None:
         return data
     if not 1 <= count <= len(data.train):

@@ -6,11 +6,13 @@ from kdkit.data import corruptions, own, things
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet, Splits, describe
 from kdkit.data.sources import cifar10, image_folder, mnist
+from kdkit.data.streaming import StreamedImages
 from kdkit.data.views import Views
 
 __all__ = [
     "ImageSet",
     "Splits",
+    "StreamedImages",
     "Views",
     "cifar10",
     "corruptions",
@@ -24,13 +26,16 @@ __all__ = [
 THINGS_PER_CLASS = 1000
 
 
-def load(name: str | Path, *, download: bool = False) -> Splits:
+def load(name: str | Path, *, download: bool = False, stream: bool | None = None) -> Splits:
     """Splits by name: "things", "cifar10", "mnist", or the path of a folder of your own images.
 
     A folder holds either the parts of a split, each with a folder for every class, or the class folders themselves.
     The parts are ``train/`` with ``test/``, ``val/`` or both, under any of their usual names ("Training", "test_set",
     "valid", "dev", ...). Where ``val/`` is missing, a tenth of the training images is held out for it; where ``test/``
     is missing, ``val/`` is the test; where both are, a fifth of all images. ``Splits.source`` says what was done.
+
+    ``stream=True`` leaves the images of a folder on disk and reads them as they are wanted, ``False`` decodes them all
+    into memory. None: those of a part are streamed where they would take more than a quarter of the memory.
 
     ``download=True`` fetches cifar10 or mnist if it is not found. Raises ``FileNotFoundError`` for what is neither a
     name nor a folder, ``ValueError`` for a folder whose images or names will not do, and as ``cifar10`` does.
@@ -41,4 +46,4 @@ def load(name: str | Path, *, download: bool = False) -> Splits:
         return {"cifar10": cifar10, "mnist": mnist}[name](download=download)
     if not expanded(name).exists():
         raise FileNotFoundError(f"{str(name)!r} is no folder, nor one of: things, cifar10, mnist.")
-    return own.splits(name)
+    return own.splits(name, stream)

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,35 @@ def decode_files(listing: Listing, side: int, decoder: Decoder) -> tuple[Tensor,
     return images, _found(listing, sizes, moving, doubted)
 
 
+def decode(paths: Sequence[str], side: int, decoder: Decoder, threads: int) -> Tensor:
+    """A few files, some at once: uint8 ``[N, 3, side, side]``. What is odd in them was, or will be, told elsewhere.
+
+    Raises ``ValueError`` that names the file which cannot be read or decoded.
+    """
+    pixels = np.empty((len(paths), side, side, 3), dtype=np.uint8)
+
+    def decode_one(place):
+        pixels[place] = _read(paths[place], decoder)[0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if threads == 1 or len(paths) < 2:
+            for place in range(len(paths)):
+                decode_one(place)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(decode_one, range(len(paths)), chunksize=16))
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, H, W, C] -> [N, C, H, W]
+
+
+def look(listing: Listing) -> Found:
+    """The sizes of image files, whose pixels are not read: a ``Found``. Raises ``ValueError`` as ``decode_files``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sizes = np.array([_read(path, None)[1] for path, _ in listing], int).reshape(-1, 2)
+    return _found(listing, sizes, np.zeros(len(listing), bool), set())
+
+
 @contextlib.contextmanager
 def _doubts_noted(reading, doubted):
     """Pillow's warnings, of metadata that it cannot read, add the place of the file to ``doubted``."""
@@ -140,7 +169,8 @@ def _found(listing, sizes, moving, doubted):
 def _read(file, decoder):
     try:
         with Image.open(file) as image:
-            return decoder(_without_empty_alpha(image)), image.size, _moves(image)
+            decoded = None if decoder is None else decoder(_without_empty_alpha(image))
+            return decoded, image.size, _moves(image)
     except PermissionError as error:
         raise walk.unreadable(file, error) from error
     except Exception as error:  # Pillow's readers raise a dozen kinds
@@ -213,13 +243,19 @@ def decoded_once(
 def _key(folder, listing, side):
     digest = hashlib.sha256(os.fsencode(f"{DECODING} {Path(folder).resolve()} {side}"))
     for file, label in listing:
-        try:
-            status = os.stat(file)
-        except OSError as error:
-            raise walk.unreadable(file, error) from error
-        line = f"{os.path.relpath(file, folder)} {label} {status.st_size} {status.st_mtime_ns}\n"
+        size, time = status_of(file)
+        line = f"{os.path.relpath(file, folder)} {label} {size} {time}\n"
         digest.update(os.fsencode(line))
     return digest.hexdigest()
+
+
+def status_of(file: str) -> tuple[int, int]:
+    """Size and time of a file, by which a change is noticed. ``ValueError`` where it cannot be asked for them."""
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise walk.unreadable(file, error) from error
+    return status.st_size, status.st_mtime_ns
 
 
 def _load(file):

@@ -6,16 +6,22 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from kdkit.data import layout, walk
-from kdkit.data.decoding import Found, Listing, decoded_once, fitted
+import torch
+
+from kdkit.data import layout, streaming, walk
+from kdkit.data.decoding import Found, Listing, decoded_once, fitted, look
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet
 from kdkit.data.layout import SUFFIXES
+from kdkit.data.seeds import generator
+from kdkit.data.streaming import StreamedImages
 from kdkit.data.walk import LeftOut
 from kdkit.losses.arguments import whole
 
 LONGEST_NAME = 100  # bytes; a file system takes 255, and files get longer names that begin with it
+LOOKED_AT = 1000  # image files of those that are streamed, for their sizes
 LARGEST = 1024  # pixels a side: a size with a slip of the finger would fill the memory
 
 
@@ -36,15 +42,18 @@ def image_folder(path: str | Path, size: int = 32) -> ImageSet:
     could not be stored, or if ``size`` is no positive whole number.
     """
     left = LeftOut()
-    images, _ = read_folder(path, size, left)
+    images, *_ = read_folder(path, size, left)
     left.say(path, SUFFIXES)
     return images
 
 
-def read_folder(path: str | Path, size: int, left: LeftOut) -> tuple[ImageSet, Found]:
-    """What ``image_folder`` does, without the warning: an ``ImageSet``, and what it was made of, a ``Found``.
+def read_folder(
+    path: str | Path, size: int, left: LeftOut, stream: bool | None = False
+) -> tuple[ImageSet, Found, str | None]:
+    """What ``image_folder`` does, without the warning: an ``ImageSet``, what it was made of, and why it is streamed.
 
-    ``left`` counts what is left out. Raises as ``image_folder`` does.
+    ``left`` counts what is left out. ``stream`` and the last part of what is returned are as for ``streaming.why``; of
+    images that are streamed, some are looked at for ``Found``. Raises as ``image_folder`` does.
     """
     size = whole(size, "size", 1, LARGEST, advice="It is the width and height of the images in pixels, such as 32.")
     path = expanded(path)
@@ -52,8 +61,14 @@ def read_folder(path: str | Path, size: int, left: LeftOut) -> tuple[ImageSet, F
     listing = image_files(classes.values(), left)
     _refuse_empty_classes(path, classes, listing, left)
     name = data_name(path)
-    images, labels, found = decoded_once(name, path, listing, size, fitted(size), left)
-    return ImageSet(images, labels, classes, name=name), found
+    reason = streaming.why(len(listing), size, stream)
+    if reason is None:
+        images, labels, found = decoded_once(name, path, listing, size, fitted(size), left)
+        return ImageSet(images, labels, classes, name=name), found, None
+    some = torch.randperm(len(listing), generator=generator(0))[:LOOKED_AT].tolist()
+    found, labels = look([listing[place] for place in some]), torch.tensor([label for _, label in listing])
+    streamed: Any = StreamedImages(path, listing, size)  # see ImageSet
+    return ImageSet(streamed, labels, classes, name=name), found, reason
 
 
 def data_name(path: Path) -> str:

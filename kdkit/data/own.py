@@ -12,17 +12,17 @@ SIDE = 32  # pixels to which own images are scaled, the size of all images of th
 FEWEST = 20  # training images, so that a tenth of them can be held out
 
 
-def splits(path: str | Path) -> Splits:
+def splits(path: str | Path, stream: bool | None = None) -> Splits:
     """The images in the folder ``path``: a ``Splits`` whose ``source`` says how they were split and scaled.
 
-    Warns once of all that was left out. Raises as ``image_folder`` does, and ``ValueError`` where the parts hold
-    different classes or too few images.
+    ``stream`` as for ``kdkit.data.load``. Warns once of all that was left out. Raises as ``image_folder`` does, and
+    ``ValueError`` where the parts hold different classes or too few images.
     """
     path, left = expanded(path), walk.LeftOut()
     names = layout.parts(path) if path.is_dir() else {}
     folders = [path / name for name in names.values()] or [path]
-    read = [read_folder(folder, SIDE, left) for folder in folders]
-    parts = [replace(images, name=data_name(path)) for images, _ in read]  # not "train" and "test"
+    read = [read_folder(folder, SIDE, left, stream) for folder in folders]
+    parts = [replace(images, name=data_name(path)) for images, *_ in read]  # not "train" and "test"
     _check_classes(folders, parts)
     if names:
         _count_others(path, names, left)
@@ -33,7 +33,9 @@ def splits(path: str | Path) -> Splits:
             f"{FEWEST}, 1 and 1 are needed, and many more for a result that means anything."
         )
     left.say(path, layout.SUFFIXES)
-    scaled = _scaled([found for _, found in read])
+    scaled = _scaled([found for _, found, _ in read])
+    reason = next((reason for *_, reason in read if reason), None)
+    scaled += f", read from disk as they are wanted, {reason}" if reason else ""
     return Splits(train, val, test, source=f"image folder {walk.show(path)} ({scaled}; {rule})")
 
 

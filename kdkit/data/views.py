@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdkit.data.streaming import StreamedImages, pixels
 from kdkit.losses.arguments import whole
 
 _SCHEDULE_SEED = 20150309  # the day Hinton et al. 2015 went to arXiv; any fixed number would do
@@ -60,8 +61,10 @@ class Views:
         shift = (start + stride * epoch) % places
         return shift + places * ((mirror + epoch) % 2) if self.flip else shift
 
-    def pad(self, images: Tensor) -> Tensor:
+    def pad(self, images: Tensor | StreamedImages) -> Tensor:
         """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim of ``shift`` pixels, channels last.
+
+        ``StreamedImages`` are read.
 
         Raises ``ValueError`` for images that are no larger than the rim.
         """
@@ -69,6 +72,7 @@ class Views:
             raise ValueError(
                 f"shift={self.shift} needs images of more than {self.shift} pixels; got {list(images.shape)}."
             )
+        images = pixels(images)
         padded = F.pad(images, [self.shift] * 4, mode="reflect") if self.shift else images
         return padded.contiguous(memory_format=torch.channels_last)
 

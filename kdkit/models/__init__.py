@@ -15,7 +15,7 @@ from kdkit.models.networks import (
     train_mode,
     unwrapped,
 )
-from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, logits, outputs
+from kdkit.models.outputs import EVALUATION_BATCH, Argmax, as_input, evaluation_batch, logits, outputs
 from kdkit.models.projector import Projector
 from kdkit.models.taps import Features
 
@@ -34,6 +34,7 @@ __all__ = [
     "encoder",
     "eval_mode",
     "evaluating",
+    "evaluation_batch",
     "every_module",
     "fingerprint",
     "logits",

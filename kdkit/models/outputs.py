@@ -7,19 +7,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdkit.data.streaming import StreamedImages, pixels
 from kdkit.models.networks import every_module
 
-EVALUATION_BATCH = 1000  # images at once where nothing is learnt
+EVALUATION_BATCH = 1000  # images of 32x32 at once where nothing is learnt, and fewer larger ones
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # dtypes that layers compute in
 ONE_VALUE = "more than 1 value per channel"  # BatchNorm's complaint about a batch of one
 Inputs = Tensor | tuple | list | Mapping
 
 
-def as_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+def evaluation_batch(images: Tensor | StreamedImages) -> int:
+    """How many of ``images`` ``[N, C, H, W]`` go through a network at once where nothing is learnt."""
+    height, width = images.shape[2:]
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * 32 * 32 // max(1, height * width)))
+
+
+def as_input(images: Tensor | StreamedImages, device: torch.device | str = "cpu") -> Tensor:
     """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last, on ``device``.
 
-    Raises ``ValueError`` for what is no dense uint8 tensor of that shape.
+    ``StreamedImages`` are read. Raises ``ValueError`` for what is no dense uint8 tensor of that shape.
     """
+    images = pixels(images)
     dense = isinstance(images, Tensor) and images.layout == torch.strided and not images.is_meta
     if not dense or images.dtype != torch.uint8:
         got = images.dtype if dense else type(images).__name__

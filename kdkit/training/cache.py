@@ -141,7 +141,7 @@ class ViewCache:
     def val_logits(self) -> Tensor:
         """The teacher's logits ``[N, C]`` on ``data.val``; with ``k``, as far as they were kept."""
         images = self.data.val.images
-        parts = torch.arange(len(images)).split(models.EVALUATION_BATCH)
+        parts = torch.arange(len(images)).split(models.evaluation_batch(images))
         answers = [self._look_up(self._training + part, lambda p=part: models.as_input(images[p])) for part in parts]
         return self._layout.logits(torch.cat(answers))
 

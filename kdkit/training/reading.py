@@ -1,0 +1,68 @@
+"""Where a training's images come from: a tensor in memory, or files that other processes read ahead."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from kdkit.data.streaming import StreamedImages
+from kdkit.data.views import Views
+
+MOST_WORKERS = 8
+
+
+class InMemory:
+    """All ``images``, uint8 ``[N, C, H, W]``, padded and on the ``device``."""
+
+    def __init__(self, images: Tensor, views: Views, device: torch.device) -> None:
+        self.views, self.device = views, device
+        self.padded = views.pad(images).to(device)
+
+    def batches(self, wanted: Sequence[Tensor], view: Tensor) -> Iterator[Tensor]:
+        """The images of each of the index tensors ``wanted``, in the views ``view`` ``[N]``: float32 ``[B, C, H, W]``.
+
+        On the device, one batch after another.
+        """
+        for image in wanted:
+            places, chosen = (each.to(self.device, non_blocking=True) for each in (image, view[image]))
+            yield self.views.take(self.padded, places, chosen)
+
+
+class Streamed:
+    """The same of ``images`` on disk, bit for bit: a ``DataLoader`` decodes and pads a batch while others are used."""
+
+    def __init__(self, images: StreamedImages, views: Views, device: torch.device) -> None:
+        self.images, self.views, self.device = images, views, device
+
+    def batches(self, wanted: Sequence[Tensor], view: Tensor) -> Iterator[Tensor]:
+        """As of ``InMemory``: float32 ``[B, C, H, W]``. Raises ``ValueError`` that names a file that is damaged."""
+        workers = self.images.workers
+        loader = DataLoader(
+            _Padded(self.images, self.views),
+            batch_size=None,  # what is asked for is a batch already
+            sampler=wanted,
+            num_workers=min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # else it draws from the one that a student's dropout draws from
+        )
+        for image, padded in zip(wanted, loader, strict=True):
+            if isinstance(padded, Exception):
+                raise padded
+            places = torch.arange(len(image), device=self.device)
+            chosen = view[image].to(self.device, non_blocking=True)
+            yield self.views.take(padded.to(self.device, non_blocking=True), places, chosen)
+
+
+class _Padded(Dataset):
+    """Batches of padded images; an error is handed over, since a loader would wrap it in a page of its own words."""
+
+    def __init__(self, images, views):
+        self.images, self.views = images, views
+
+    def __getitem__(self, image):
+        try:
+            return self.views.pad(self.images[image])
+        except ValueError as error:
+            return error
