@@ -126,7 +126,7 @@ def decode(paths: Sequence[str], side: int, decoder: Decoder, threads: int) -> T
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(decode_one, range(len(paths)), chunksize=16))
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, H, W, C] -> [N, C, H, W]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W], channels last in memory
 
 
 def look(listing: Listing) -> Found:

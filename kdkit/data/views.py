@@ -78,10 +78,14 @@ class Views:
 
     def take(self, padded: Tensor, index: Tensor, view: Tensor) -> Tensor:
         """The views ``view`` [B] of the images ``index`` [B]: float32 in [0, 1], ``[B, C, H, W]``, channels last."""
+        return self.cut(padded, index, view).float().div_(255)
+
+    def cut(self, padded: Tensor, index: Tensor, view: Tensor) -> Tensor:
+        """What ``take`` gives while it is still uint8 ``[B, C, H, W]``."""
         side, height, width = self.side, *(size - 2 * self.shift for size in padded.shape[-2:])
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [N, C, side, side, H, W], a view: no copy
         place = view % side**2
         crops = windows.permute(0, 2, 3, 4, 5, 1)[index, place // side, place % side]  # [B, H, W, C]
         if self.flip:  # by where, not by index: to find out how many are mirrored a GPU would be waited for
             crops = torch.where((view >= side**2)[:, None, None, None], crops.flip(2), crops)
-        return crops.permute(0, 3, 1, 2).float().div_(255)  # [B, C, H, W]
+        return crops.permute(0, 3, 1, 2)  # [B, C, H, W]

@@ -31,7 +31,7 @@ class InMemory:
 
 
 class Streamed:
-    """The same of ``images`` on disk, bit for bit: a ``DataLoader`` decodes and pads a batch while others are used."""
+    """The same of ``images`` on disk, bit for bit: a ``DataLoader`` makes the views of some batches ahead."""
 
     def __init__(self, images: StreamedImages, views: Views, device: torch.device) -> None:
         self.images, self.views, self.device = images, views, device
@@ -40,29 +40,28 @@ class Streamed:
         """As of ``InMemory``: float32 ``[B, C, H, W]``. Raises ``ValueError`` that names a file that is damaged."""
         workers = self.images.workers
         loader = DataLoader(
-            _Padded(self.images, self.views),
+            _Views(self.images, self.views),
             batch_size=None,  # what is asked for is a batch already
-            sampler=wanted,
+            sampler=[(image, view[image]) for image in wanted],
             num_workers=min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else it draws from the one that a student's dropout draws from
         )
-        for image, padded in zip(wanted, loader, strict=True):
-            if isinstance(padded, Exception):
-                raise padded
-            places = torch.arange(len(image), device=self.device)
-            chosen = view[image].to(self.device, non_blocking=True)
-            yield self.views.take(padded.to(self.device, non_blocking=True), places, chosen)
+        for seen in loader:
+            if isinstance(seen, Exception):
+                raise seen
+            yield seen.to(self.device, non_blocking=True).float().div_(255)
 
 
-class _Padded(Dataset):
-    """Batches of padded images; an error is handed over, since a loader would wrap it in a page of its own words."""
+class _Views(Dataset):
+    """Batches of views, uint8; an error is handed over, since a loader would wrap it in a page of its own words."""
 
     def __init__(self, images, views):
         self.images, self.views = images, views
 
-    def __getitem__(self, image):
+    def __getitem__(self, wanted):
+        image, view = wanted
         try:
-            return self.views.pad(self.images[image])
+            return self.views.cut(self.views.pad(self.images[image]), torch.arange(len(image)), view)
         except ValueError as error:
             return error
