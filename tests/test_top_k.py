@@ -63,6 +63,7 @@ def test_indices_take_one_two_or_four_bytes_and_none_is_lost(classes, k, size):
     wanted = torch.tensor([[classes - 1, 0, classes // 2], [classes - 2, 1, classes // 3]])
     logits.scatter_(1, wanted, torch.tensor([[9.0, 8.0, 7.0]] * 2))
     bits = layout.packed({"logits": logits})
+    assert cache_files.size(7, classes, k).an_entry == 4 * layout.width + 4, "with its check value"
     assert bits.shape == (2, -(-size // 4)) and layout.width == bits.shape[1]
     assert torch.equal(layout.outputs(bits)["indices"][:, :3], wanted)
     assert layout.difference(bits, {"logits": logits}).max() == 0
@@ -110,6 +111,9 @@ def test_the_second_student_sends_nothing_through_the_teacher(data, teacher, tmp
         first = student_of(data, teacher, cache)
     with ViewCache(teacher, data, tmp_path / "c", k=k, temperature=T) as cache:
         again = student_of(data, teacher, cache)
+        student_of(
+            data, teacher, cache, seed=5
+        )  # in another order: those left over of each epoch were asked about, too
         assert cache.teacher_images == 0 and cache.check(10**6) <= 1e-5
     assert first.history == again.history and first.history[-1]["val_agreement"] is not None
 

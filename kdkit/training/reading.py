@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kdkit.data.streaming import StreamedImages
 from kdkit.data.views import Views
+from kdkit.measure import machine
 
 MOST_WORKERS = 8
 
@@ -44,6 +45,7 @@ class Streamed:
             batch_size=None,  # what is asked for is a batch already
             sampler=[(image, view[image]) for image in wanted],
             num_workers=min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers,
+            worker_init_fn=_give_back,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else it draws from the one that a student's dropout draws from
         )
@@ -51,6 +53,11 @@ class Streamed:
             if isinstance(seen, Exception):
                 raise seen
             yield seen.to(self.device, non_blocking=True).float().div_(255)
+
+
+def _give_back(worker):
+    """A reader is forked from a process that keeps what it frees; of batch after batch it would keep gigabytes."""
+    machine.give_back()
 
 
 class _Views(Dataset):
