@@ -25,7 +25,10 @@ from kdkit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from kdkit.data import ImageSet, Splits
+    from kdkit.training import ViewCache
 
 EPOCHS = 8  # usually
 
@@ -44,6 +47,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
     parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
     parser.add_argument("--hard-weight", type=float, default=0.1, help="weight of the labels")
+    top_k = "keep only the teacher's K likeliest classes of each answer, where there are many (default: all)"
+    parser.add_argument("--top-k", type=int, metavar="K", help=top_k)
     kept = "keep the distilled student that is best on the validation images in this file (.safetensors), with a card"
     parser.add_argument("--out", metavar="FILE", help=kept)
 
@@ -72,8 +77,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
     name = f"{data.name}-{reports.fingerprints(teacher, data)}"
     folder = options.runs / f"{name}-students-{reports.digest(options)}"
-    own = None if seen is data else seen
-    cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache", teacher_data=own)
+    cache = kept_answers(teacher, data, seen, options, name)
     kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
     kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
     runs = [pair(seed, options, data, evidence, folder, kd) for seed in range(options.seeds)]
@@ -97,6 +101,21 @@ def concluded(options: argparse.Namespace, evidence: Evidence, runs: list[dict],
         keep(options.out, evidence, result)
     reports.write(options, result, began)
     return 1 if failures else 0
+
+
+def kept_answers(teacher: Module, data: Splits, seen: Splits, options: argparse.Namespace, name: str) -> ViewCache:
+    """The cache of the teacher's answers in RUNS, its size said before it is written."""
+    k, classes = options.top_k, len(data.train.classes)
+    if k is not None:
+        kdkit.losses.arguments.whole(k, "--top-k", 1, classes, "It counts classes.")
+        name += f"-top{k}-T{options.temperature:g}"
+    path = options.runs / f"{name}.cache"
+    size = kdkit.training.cache_files.size(len(data.train) * data.views.count + len(data.val), classes, k)
+    free = kdkit.data.files.in_words(kdkit.data.files.free(path))
+    print(f"the teacher's answers: {size}, kept in {path} ({free} are free)", flush=True)
+    truncated = {} if k is None else {"k": k, "temperature": options.temperature}
+    own = None if seen is data else seen
+    return kdkit.training.ViewCache(teacher, data, path, teacher_data=own, **truncated)
 
 
 def pair(
