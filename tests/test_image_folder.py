@@ -230,9 +230,7 @@ def test_a_class_has_one_name_however_its_accents_are_stored(pets, no_data):
     (pets / "cat").rename(pets / "cafe\u0301")
     assert image_folder(pets).classes == ("caf\u00e9", "dog")
     (pets / "caf\u00e9").mkdir()
-    with pytest.raises(
-        ValueError, match=r"two folders for one class, 'cafe\\u0301' and 'caf\\xe9': .*Put their images"
-    ):
+    with pytest.raises(ValueError, match=r"two folders for one class, 'cafe\\u0301' and 'caf\\xe9': .*Put their files"):
         image_folder(pets)
 
 
@@ -293,8 +291,8 @@ def test_a_folder_that_changes_while_it_is_read_is_not_kept(change, pets, no_dat
 
 
 def test_a_file_that_goes_before_it_is_decoded_is_named(pets, no_data, monkeypatch):
-    listed = folders.image_files
-    monkeypatch.setattr(folders, "image_files", lambda *given: [*listed(*given), (str(pets / "cat" / "gone.png"), 0)])
+    listed = folders.class_files
+    monkeypatch.setattr(folders, "class_files", lambda *given: [*listed(*given), (str(pets / "cat" / "gone.png"), 0)])
     with pytest.raises(ValueError, match=r"gone.png cannot be read \(No such file or directory\)\. Repair it"):
         image_folder(pets)
 

@@ -1,24 +1,31 @@
-"""Images with labels: drawn by the kit (``things``), or read from disk (``cifar10``, ``mnist``, ``image_folder``)."""
+"""Images with labels: drawn by the kit (``things``), or read from disk (``cifar10``, ``mnist``, ``image_folder``).
+
+And texts with labels (``labelled_texts``); ``text`` and ``tokens`` are for documents without.
+"""
 
 from pathlib import Path
 
 from kdkit.data import corruptions, own, things
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet, Splits, counts, describe
+from kdkit.data.labelled import LabelledTexts, TextSplits, labelled_texts
 from kdkit.data.sources import cifar10, image_folder, mnist
 from kdkit.data.streaming import StreamedImages
 from kdkit.data.views import Views
 
 __all__ = [
     "ImageSet",
+    "LabelledTexts",
     "Splits",
     "StreamedImages",
+    "TextSplits",
     "Views",
     "cifar10",
     "corruptions",
     "counts",
     "describe",
     "image_folder",
+    "labelled_texts",
     "load",
     "mnist",
     "things",

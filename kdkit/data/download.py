@@ -184,7 +184,7 @@ def _check_pictures(folder, counts):
         classes = layout.folders(folder / part) if (folder / part).is_dir() else []
         if classes != sorted(CIFAR10_CLASSES):
             raise ValueError(f"its {part}/ should hold CIFAR-10's ten classes; it holds {', '.join(classes) or 'none'}")
-        listing = folders.image_files([folder / part / name for name in classes], walk.LeftOut())
+        listing = folders.class_files([folder / part / name for name in classes], walk.LeftOut())
         if len(listing) != expected:
             raise ValueError(f"its {part}/ should hold {expected:,} images; it holds {len(listing):,}")
         for file, _ in listing:

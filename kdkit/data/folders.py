@@ -14,7 +14,7 @@ from kdkit.data import layout, streaming, walk
 from kdkit.data.decoding import Found, Listing, decoded_once, fitted, opened
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet
-from kdkit.data.layout import SUFFIXES
+from kdkit.data.layout import IMAGES, SUFFIXES, Kind
 from kdkit.data.seeds import generator
 from kdkit.data.streaming import StreamedImages
 from kdkit.data.walk import LeftOut
@@ -53,19 +53,19 @@ def checked_size(size: int) -> int:
 
 
 class Listed(NamedTuple):
-    """A folder of images: its ``path``, its ``classes`` by name, and its files, a ``listing`` of path and label."""
+    """A folder with one folder a class: its ``path``, ``classes`` by name, and a ``listing`` of files and labels."""
 
     path: Path
     classes: tuple[str, ...]
     listing: Listing
 
 
-def listed(path: str | Path, left: LeftOut) -> Listed:
-    """The images of a folder, none of them opened yet. ``left`` counts what is left out. Raises as ``image_folder``."""
+def listed(path: str | Path, left: LeftOut, kind: Kind = IMAGES) -> Listed:
+    """The files of a folder, none of them opened yet. ``left`` counts what is left out. Raises as ``image_folder``."""
     path = expanded(path)
-    classes = _own_classes(path, left)
-    listing = image_files(classes.values(), left)
-    _refuse_empty_classes(path, classes, listing, left)
+    classes = _own_classes(path, left, kind)
+    listing = class_files(classes.values(), left, kind)
+    refuse_empty_classes(path, tuple(classes), listing, left, kind)
     return Listed(path, tuple(classes), listing)
 
 
@@ -117,7 +117,7 @@ def class_folders(path: Path) -> dict[str, Path]:
         if name in found:
             raise ValueError(
                 f"{path} holds two folders for one class, {found[name].name!a} and {folder!a}: the names "
-                "differ only in how accents are stored. Put their images together."
+                "differ only in how accents are stored. Put their files together."
             )
         found[name] = path / folder
     _refuse_twins(path, found)
@@ -125,7 +125,7 @@ def class_folders(path: Path) -> dict[str, Path]:
 
 
 def _refuse_twins(path, classes):
-    """Two classes that are one folder, by a link, would teach that each of its images is both."""
+    """Two classes that are one folder, by a link, would teach that each of its files is both."""
     seen = {}
     for name, folder in classes.items():
         twin = seen.setdefault(os.path.realpath(folder), name)
@@ -133,48 +133,47 @@ def _refuse_twins(path, classes):
             raise ValueError(f"{path} holds one folder under two names, {twin!r} and {name!r}. Remove the link.")
 
 
-def image_files(folders: Iterable[Path], left: LeftOut) -> Listing:
-    """The images below each of the class folders, sorted. ``left`` counts what is no image.
+def class_files(folders: Iterable[Path], left: LeftOut, kind: Kind = IMAGES) -> Listing:
+    """The files of a ``kind`` below each of the class folders, sorted. ``left`` counts all others.
 
     Raises ``ValueError`` for a folder that cannot be read.
     """
-    return [
-        (file, label) for label, folder in enumerate(folders) for file in sorted(walk.files(folder, SUFFIXES, left))
-    ]
+    found = (sorted(walk.files(folder, kind.suffixes, left)) for folder in folders)
+    return [(file, label) for label, files in enumerate(found) for file in files]
 
 
-def _own_classes(path, left):
+def _own_classes(path, left, kind):
     if not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "does not exist"
-        raise FileNotFoundError(f"{path} {what}. Give the folder that holds one folder of images a class.")
-    parts = layout.parts(path)
+        raise FileNotFoundError(f"{path} {what}. Give the folder that holds one folder of {kind.name} a class.")
+    parts = layout.parts(path, kind)
     if parts:
         named = " and ".join(f"{name}/" for name in parts.values())
         raise ValueError(
-            f"{path} holds {named}, which are splits and not classes. kdkit.data.load({str(path)!r}) reads them all, "
-            f"image_folder({str(path / parts['train'])!r}) one of them."
+            f"{path} holds {named}, which are splits and not classes. {kind.reader}({str(path)!r}) reads them all, "
+            f"{kind.class_reader}({str(path / parts['train'])!r}) one of them."
         )
     classes = class_folders(path)
     if len(classes) < 2:
         raise ValueError(
-            f"{path} must hold a folder of images for each of at least two classes, as in {path / 'cat'} and "
-            f"{path / 'dog'}; it holds {_too_few(classes)}."
+            f"{path} must hold a folder of {kind.name} for each of at least two classes, as in {path / 'cat'} and "
+            f"{path / 'dog'}; it holds {_too_few(classes, kind)}."
         )
-    _look_beside(path, left)
+    _look_beside(path, left, kind)
     return classes
 
 
-def _too_few(classes):
+def _too_few(classes, kind):
     """None or one class folder, in words."""
     if not classes:
         return "none"
     ((name, folder),) = classes.items()
     inside = layout.folders(folder)
-    deeper = f". Its images lie one level deeper? Then give {folder}" if len(inside) > 1 else ""
+    deeper = f". Its {kind.name} lie one level deeper? Then give {folder}" if len(inside) > 1 else ""
     return f"only one, {name!r}{deeper}"
 
 
-def _look_beside(path, left):
+def _look_beside(path, left, kind):
     """Count what lies beside the class folders and may have been meant to be read."""
     for entry in walk.entries(path):
         is_a = walk.kind(entry)
@@ -185,16 +184,19 @@ def _look_beside(path, left):
             left.add("links that lead nowhere", entry.path)
         elif is_a == "folder" and layout.leads_back(entry):
             left.add("links that lead back", entry.path)
-        elif is_a == "file" and entry.name.lower().endswith(SUFFIXES):
-            left.add("images outside the class folders", entry.path)
+        elif is_a == "file" and entry.name.lower().endswith(kind.suffixes):
+            left.add(f"{kind.name} outside the class folders", entry.path)
 
 
-def _refuse_empty_classes(path, classes, listing, left):
+def refuse_empty_classes(
+    path: Path, classes: tuple[str, ...], listing: Listing, left: LeftOut, kind: Kind = IMAGES
+) -> None:
+    """``ValueError`` for a class of which no file is in the ``listing``."""
     used = {label for _, label in listing}
     empty = [name for label, name in enumerate(classes) if label not in used]
     if empty:
         instead = f" (What was left out: {left}.)" if left.counts else ""
         raise ValueError(
-            f"No images ({', '.join(suffix[1:] for suffix in SUFFIXES)}) in these class folders of {path}: "
-            f"{', '.join(empty)}. Put images there, or take the folders away.{instead}"
+            f"No {kind.name} ({', '.join(suffix[1:] for suffix in kind.suffixes)}) in these class folders of {path}: "
+            f"{', '.join(empty)}. Put {kind.name} there, or take the folders away.{instead}"
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -224,15 +225,30 @@ def _too_few_to_judge(parts):
             )
 
 
-def hold_out(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
-    """Split an ``ImageSet`` in two: the rest, and about ``count`` images, each class in its share."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(VALIDATION_SEED))
-    by_class = [order[images.labels[order] == label] for label in range(len(images.classes))]
+class Labelled(Protocol):
+    """Samples with labels, such as an ``ImageSet``."""
+
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    def __len__(self) -> int: ...
+    def subset(self, index: Any) -> Any:
+        """The samples at ``index``."""
+
+
+Samples = TypeVar("Samples", bound=Labelled)
+
+
+def hold_out(samples: Samples, count: int) -> tuple[Samples, Samples]:
+    """Split samples in two: the rest, and about ``count`` of them, each class in its share."""
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(VALIDATION_SEED))
+    by_class = [order[samples.labels[order] == label] for label in range(len(samples.classes))]
     quotas = _quotas([len(members) for members in by_class], count)
     held = torch.cat([members[:quota] for members, quota in zip(by_class, quotas, strict=True)])
-    kept = torch.ones(len(images), dtype=torch.bool)
+    kept = torch.ones(len(samples), dtype=torch.bool)
     kept[held] = False
-    return images.subset(kept), images.subset(held)
+    return samples.subset(kept), samples.subset(held)
 
 
 def _quotas(sizes, count):

@@ -3,11 +3,12 @@
 import hashlib
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from kdkit.data.decoding import Found
 from kdkit.data.folders import Listed
-from kdkit.data.images import ImageSet
+from kdkit.data.layout import Kind
 from kdkit.data.walk import show
 
 HUGE = 2048  # pixels on the shorter side
@@ -43,15 +44,16 @@ def odd(found: list[Found], count: int, side: int) -> list[str]:
     return sentences
 
 
-def repeated(root: Path, folders: list[Listed], parts: list[ImageSet]) -> list[str]:
-    """About images whose pixels, once scaled, are the same as another's, in one of the ``parts`` or in two.
+def repeated(root: Path, folders: list[Listed], contents: list[Iterable], kind: Kind) -> list[str]:
+    """About files of a ``kind`` with the same content as another's, in one part of a split or in two.
 
-    ``folders``: the files of each part, below ``root``.
+    ``folders``: the files of each part, below ``root``; ``contents``: of each of them, such as its pixels once scaled,
+    as bytes or an array.
     """
     places = defaultdict(list)
-    for number, (folder, images) in enumerate(zip(folders, parts, strict=True)):
-        for (file, label), pixels in zip(folder.listing, images.images.numpy(), strict=True):
-            places[hashlib.blake2b(pixels.data, digest_size=16).digest()].append((number, label, file))
+    for number, (folder, content) in enumerate(zip(folders, contents, strict=True)):
+        for (file, label), one in zip(folder.listing, content, strict=True):
+            places[hashlib.blake2b(one, digest_size=16).digest()].append((number, label, file))
     twins = [group for group in places.values() if len(group) > 1]
     across = [group for group in twins if len({number for number, _, _ in group}) > 1]
     torn = [group for group in twins if len({label for _, label, _ in group}) > 1]
@@ -59,17 +61,17 @@ def repeated(root: Path, folders: list[Listed], parts: list[ImageSet]) -> list[s
     sentences = []
     if across:
         sentences.append(
-            f"{_images(across)} in two parts of the split ({_example(root, across)}): a network that has learnt an "
-            "image by heart is not tested by it. Take them out of one part, or results will look too good."
+            f"{_stand(across, kind)} in two parts of the split ({_example(root, across)}): a network that has learnt "
+            f"{_a(kind)} by heart is not tested by it. Take them out of one part, or results will look too good."
         )
     if torn:
         sentences.append(
-            f"{_images(torn)} under two classes ({_example(root, torn)}): one of the labels is wrong. Take it out."
+            f"{_stand(torn, kind)} under two classes ({_example(root, torn)}): one of the labels is wrong. Take it out."
         )
     if within:
         held = "" if len(folders) == 3 else " What is held out may then be known already."
         where = _example(root, within)
-        sentences.append(f"{_images(within)} in a class more than once ({where}).{held} Keep one of each.")
+        sentences.append(f"{_stand(within, kind)} in a class more than once ({where}).{held} Keep one of each.")
     return sentences
 
 
@@ -84,8 +86,12 @@ def _files(count, one, many):
     return f"1 image {one}" if count == 1 else f"{count:,} images {many}"
 
 
-def _images(groups):
-    return "1 image stands" if len(groups) == 1 else f"{len(groups):,} images stand"
+def _stand(groups, kind):
+    return f"1 {kind.one} stands" if len(groups) == 1 else f"{len(groups):,} {kind.name} stand"
+
+
+def _a(kind):
+    return f"{'an' if kind.one[0] in 'aeiou' else 'a'} {kind.one}"
 
 
 def _example(root, groups):

@@ -1,6 +1,7 @@
 """Somebody's own folder of images -> ``Splits``: its parts as they are; what is missing, held out by a stated rule."""
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from kdkit.data import layout, look, walk
 from kdkit.data.decoding import shorter_sides
 from kdkit.data.files import expanded
 from kdkit.data.folders import Listed, checked_size, data_name, listed, read_folder
-from kdkit.data.images import Splits, hold_out
+from kdkit.data.images import Samples, Splits, hold_out
 from kdkit.data.views import Views
 
 SIDES = (32, 64, 96, 128)  # proposed sizes, in pixels; 32 is that of all images of the course
@@ -32,15 +33,15 @@ def splits(path: str | Path, size: int | None = None, stream: bool | None = None
     side = None if size is None else checked_size(size)
     names = layout.parts(path) if path.is_dir() else {}
     folders = [listed(folder, left) for folder in [path / name for name in names.values()] or [path]]
-    _check_classes(folders)
+    check_classes(folders)
     reason = ""
     if side is None:
         side, reason = proposed(folders)
     read = [read_folder(folder, side, left, stream) for folder in folders]
     parts = [replace(images, name=data_name(path)) for images, *_ in read]  # not "train" and "test"
     if names:
-        _count_others(path, names, left)
-    train, val, test, rule = _arranged(dict(zip(names, parts, strict=True)) if names else parts[0], names)
+        count_others(path, names, left)
+    train, val, test, rule = arranged(parts, names)
     if len(train) < FEWEST or not len(val) or not len(test):
         raise ValueError(
             f"{path} holds {len(train)} images to train and {len(test)} to test, {len(val)} to validate: at least "
@@ -50,7 +51,8 @@ def splits(path: str | Path, size: int | None = None, stream: bool | None = None
     found = [each for _, each, _ in read]
     streamed = next((why for *_, why in read if why), None)
     notes = [reason, *look.odd(found, len(train) + len(val) + len(test), side)]
-    notes += [NOT_COMPARED] if streamed else look.repeated(path, folders, parts)
+    pixels: list[Iterable] = [] if streamed else [part.images.numpy() for part in parts]
+    notes += [NOT_COMPARED] if streamed else look.repeated(path, folders, pixels, layout.IMAGES)
     scaled = _scaled(found, side) + (f", read from disk as they are wanted, {streamed}" if streamed else "")
     source = f"image folder {walk.show(path)} ({scaled}; {rule})"
     views = Views(step=max(1, round(side / USUAL_SIDE)))
@@ -78,11 +80,15 @@ def proposed(folders: list[Listed]) -> tuple[int, str]:
     )
 
 
-def _arranged(parts, names):
-    """Training, validation and test images, and the rule by which they were chosen, in words."""
+def arranged(given: list[Samples], names: dict[str, str]) -> tuple[Samples, Samples, Samples, str]:
+    """Training, validation and test samples out of what was ``given``, and the rule by which they were chosen.
+
+    ``names``: of each part of a split its folder, in the order of the parts; empty where one folder holds all.
+    """
     if not names:
-        train, test = hold_out(parts, len(parts) // 5)
+        train, test = hold_out(given[0], len(given[0]) // 5)
         return *hold_out(train, len(train) // 10), test, "a fifth held out for testing, a tenth of the rest to validate"
+    parts = dict(zip(names, given, strict=True))
     said = {part: f"{name}/" for part, name in names.items()}
     if {"val", "test"} <= parts.keys():
         return parts["train"], parts["val"], parts["test"], f"{said['val']} to validate, {said['test']} for testing"
@@ -91,7 +97,8 @@ def _arranged(parts, names):
     return *hold_out(parts["train"], len(parts["train"]) // 10), parts[other], rule
 
 
-def _check_classes(folders):
+def check_classes(folders: list[Listed]) -> None:
+    """``ValueError`` unless all parts of a split have the same classes."""
     for folder in folders:
         if folder.classes != folders[0].classes:
             here, there = set(folder.classes), set(folders[0].classes)
@@ -103,7 +110,8 @@ def _check_classes(folders):
             raise ValueError(f"The parts of a split hold different classes: {'; '.join(only)}. Give all the same.")
 
 
-def _count_others(path, names, left):
+def count_others(path: Path, names: dict[str, str], left: walk.LeftOut) -> None:
+    """Let ``left`` count the folders of ``path`` that are no part of the split ``names``."""
     for name in layout.folders(path):
         if name not in names.values():
             left.add("folders beside the parts of the split", path / name)

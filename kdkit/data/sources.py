@@ -189,7 +189,7 @@ def _split_classes(folder):
 def _listed(folder, left):
     """The image files of CIFAR-10's ``train/`` and ``test/``, a list of (path, label) each."""
     parts = folder / "train", folder / "test"
-    return [folders.image_files([part / name for name in CIFAR10_CLASSES], left) for part in parts]
+    return [folders.class_files([part / name for name in CIFAR10_CLASSES], left) for part in parts]
 
 
 def _too_many(parts):

@@ -83,7 +83,7 @@ def folder(path: str | Path) -> dict[str, str]:
         name = unicodedata.normalize("NFC", walk.show(Path(file).relative_to(path).as_posix()))
         if name in documents:
             raise ValueError(f"{path} holds two files {name!r} whose names differ only in how accents are stored.")
-        documents[name] = _read(file)
+        documents[name] = read(file)
     if not documents:
         instead = f" (What was left out: {left}.)" if left.counts else ""
         raise FileNotFoundError(f"{path} holds no .txt file, nor does a folder below it.{instead}")
@@ -91,7 +91,8 @@ def folder(path: str | Path) -> dict[str, str]:
     return documents
 
 
-def _read(file: str) -> str:
+def read(file: str) -> str:
+    """The text in ``file``. ``ValueError`` that names it where it is not UTF-8, or may not be read."""
     try:
         return Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
