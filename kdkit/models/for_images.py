@@ -1,7 +1,5 @@
 """Any network that sees, made to answer about the kit's images: scaled and normalised for it, its classes by name."""
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdkit.losses.arguments import whole
+from kdkit.models.class_names import ClassMap, gathered, groups
 from kdkit.models.networks import check_network
 from kdkit.models.outputs import logits
 
 LARGEST = 1024  # pixels a side
-LISTED = 10  # classes in a message
-TeacherClass = str | int  # the name of a class, or its number where two have one name
-ClassMap = Mapping[str, TeacherClass | Sequence[TeacherClass]]
 
 
 class ForImages(nn.Module):
@@ -67,7 +63,7 @@ class ForImages(nn.Module):
             raise ValueError(f"std must be above 0 in each channel; got {self.std.flatten().tolist()}.")
         if class_map and classes is None:
             raise ValueError("class_map needs classes: the names of the network's classes, in the order of its logits.")
-        self.groups = None if wanted is None or self.classes is None else _groups(self.classes, wanted, class_map or {})
+        self.groups = None if wanted is None or self.classes is None else groups(self.classes, wanted, class_map or {})
 
     def extra_repr(self) -> str:
         """What it prints of itself: all that decides its answers beside the network, ``mean`` and ``std``."""
@@ -83,13 +79,7 @@ class ForImages(nn.Module):
             size = (self.size, self.size)
             images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         answer = logits(self.network, (images - self.mean) / self.std)
-        if self.classes is not None and answer.shape[-1] != len(self.classes):
-            raise ValueError(f"{len(self.classes)} classes are named, and the network answers with {answer.shape[-1]}.")
-        if self.groups is None:
-            return answer
-        if all(len(group) == 1 for group in self.groups):
-            return answer[:, [group[0] for group in self.groups]]
-        return torch.stack([answer[:, group].logsumexp(1) for group in self.groups], 1)
+        return gathered(answer, self.classes, self.groups)
 
     def for_classes(self, wanted: Sequence[str], class_map: ClassMap | None = None) -> "ForImages":
         """The same network for data of the classes ``wanted``, with its own class map or another.
@@ -148,66 +138,3 @@ def _by_channel(name, values, otherwise):
         return torch.tensor([float(value) for value in values]).view(1, -1, 1, 1)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be numbers, one a channel, such as (0.5, 0.5, 0.5); got {values!r}.") from None
-
-
-def _plain(name):
-    """A name without capitals, spaces, underscores and hyphens."""
-    return re.sub(r"[\s_-]", "", name.casefold())
-
-
-def _groups(classes, wanted, class_map):
-    """For each class of the data the places of the network's classes that stand for it: a tuple of tuples."""
-    strange = [name for name in class_map if name not in wanted]
-    if strange:
-        raise ValueError(
-            f"class_map names {', '.join(map(repr, strange))}, which the data does not have. Its classes: "
-            f"{_listed(wanted)}."
-        )
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(classes):
-        places.setdefault(_plain(name), []).append(place)
-    groups, taken = [], {}
-    for name in wanted:
-        meant = class_map.get(name, name)
-        meant = [meant] if isinstance(meant, TeacherClass) else list(meant)
-        group = tuple(_place(each, name, classes, places) for each in meant)
-        if not group:
-            raise ValueError(f"class_map gives no class of the teacher for {name!r}: name at least one.")
-        for place in group:
-            if taken.setdefault(place, name) != name:
-                raise ValueError(
-                    f"the teacher's class {classes[place]!r} would stand for two of the data, {taken[place]!r} and "
-                    f"{name!r}: it cannot tell them apart. Give one of them another in class_map, or leave it out."
-                )
-        groups.append(group)
-    return tuple(groups)
-
-
-def _place(meant, name, classes, places):
-    """The number of the teacher's class that ``meant`` names, for the class ``name`` of the data."""
-    if isinstance(meant, int) and not isinstance(meant, bool):
-        if not 0 <= meant < len(classes):
-            raise ValueError(f"class_map: the teacher's classes are numbered 0 to {len(classes) - 1}; got {meant}.")
-        return meant
-    exact = [place for place, other in enumerate(classes) if other == meant]
-    found = exact or places.get(_plain(meant), [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ValueError(
-            f"the teacher has {len(found)} classes called {meant!r}, numbers {', '.join(map(str, found))}: say which "
-            f"by its number, class_map={{{name!r}: {found[0]}}}."
-        )
-    like = difflib.get_close_matches(_plain(meant), places, n=3, cutoff=0.5)
-    # "sofa" is much like "studio couch, sofa" to people, not to difflib
-    like += [key for key in places if _plain(meant) in key and key not in like][: 3 - len(like)]
-    nearest = f" Nearest: {', '.join(repr(classes[places[key][0]]) for key in like)}." if like else ""
-    raise ValueError(
-        f"the teacher has no class {meant!r}. It has {len(classes):,}: {_listed(classes)}.{nearest} Say which one is "
-        f"meant: class_map={{{name!r}: ...}}; or take a teacher that knows it."
-    )
-
-
-def _listed(names):
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(map(str, names[:LISTED])) + more

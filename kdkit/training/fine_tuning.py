@@ -5,8 +5,8 @@ The task: which module is this docstring from? The modules are those of document
 networks that learnt from this machine's texts; the teacher that ships has read those of another Python, perhaps.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from kdkit import models
 from kdkit.data import text, tokens
-from kdkit.data.seeds import epoch_seed, generator
+from kdkit.data.seeds import generator
 from kdkit.measure import metrics
 from kdkit.models import bert
-from kdkit.training.batch import Batch
-from kdkit.training.loop import fit
 from kdkit.training.step import Distillation
+from kdkit.training.texts import BATCH_SIZE, PEAK_LR, learn, predict
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 MODULES = ("configparser", "difflib", "email", "encodings", "enum", "importlib", "smtplib", "zipfile")
 LABELLED, PER_MODULE = 10, 60  # docstrings of a module: with a label to learn from; in all
 MIN_WORDS, MAX_LENGTH = 5, 64  # words that a docstring has at least; tokens of it that are read
-EPOCHS, BATCH_SIZE, PEAK_LR = 20, 16, 1e-3
+EPOCHS = 20
 
 
 class Task(NamedTuple):
@@ -118,30 +117,11 @@ def fine_tune(
         raise ValueError(f"the task's texts have {length} tokens; this network reads {longest} at most.")
     model: nn.Module = bert.classifier(network, len(task.classes), seed=seed)
     model.to(models.device_of(network))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    batches = TaskBatches(task, seed, models.device_of(network))
-    fit(model, batches, Distillation(), optimizer, epochs=epochs, seed=seed, progress=False)
-    with torch.no_grad():
-        logits = models.logits(model, _inputs(task.test, models.device_of(network)))
-    return metrics.accuracy(logits.cpu(), task.test_labels)
+    train, test = (_inputs(part) for part in (task.train, task.test))
+    schedule: dict[str, Any] = {"epochs": epochs, "batch_size": BATCH_SIZE, "lr": lr, "seed": seed}
+    learn(model, train, task.train_labels, Distillation(), progress=False, **schedule)
+    return metrics.accuracy(predict(model, test), task.test_labels)
 
 
-class TaskBatches:
-    """The labelled texts of a task in batches of 16, in a new order each epoch, drawn from ``seed``."""
-
-    def __init__(self, task: Task, seed: int, device: torch.device) -> None:
-        self.task, self.seed, self.device = task, seed, device
-
-    def __len__(self) -> int:
-        return -(-len(self.task.train_labels) // BATCH_SIZE)
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch ``number``, counted from 0."""
-        drawn = generator(epoch_seed(self.seed, number))
-        for index in torch.randperm(len(self.task.train_labels), generator=drawn).split(BATCH_SIZE):
-            texts = _inputs(self.task.train.at(index), self.device)
-            yield Batch(texts, self.task.train_labels[index].to(self.device))
-
-
-def _inputs(texts: tokens.Sequences, device: torch.device) -> dict[str, Tensor]:
-    return {"input_ids": texts.input_ids.to(device), "attention_mask": texts.attention_mask.long().to(device)}
+def _inputs(sequences: tokens.Sequences) -> dict[str, Tensor]:
+    return {"input_ids": sequences.input_ids, "attention_mask": sequences.attention_mask.long()}
