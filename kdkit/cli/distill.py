@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, proposals, reports, several, teachers
+from kdkit.cli import distill_texts, networks, proposals, reports, several, teachers
 from kdkit.cli.evidence import ARMS, Evidence
 from kdkit.cli.options import (
     Commands,
@@ -57,10 +57,13 @@ def run(options: argparse.Namespace) -> int:
     """Train pairs of equal students, one alone and one distilled, and compare them on the test images.
 
     Both students of a pair begin with the same weights and see the same images in the same order. The teacher's
-    answers are kept in a cache, so that only the first distilled student waits for them.
+    answers are kept in a cache, so that only the first distilled student waits for them. With --data, a folder of texts
+    (.txt, one subfolder a class), small BERTs learn from a text classifier instead.
     """
     began = time.perf_counter()
     check(options)
+    if distill_texts.wanted(options):
+        return distill_texts.run(options, began)
     proposals.check(options)
     kdkit.losses.arguments.check_temperature(options.temperature)  # now, not after the first student alone
     kdkit.losses.resolve_weights(options.soft_weight, options.hard_weight, have_labels=True)
@@ -182,7 +185,7 @@ def failed(runs: list[dict], test: ImageSet) -> list[str]:
             if accuracy is None:
                 sentences.append(f"{who}: {run[f'diverged_{arm}']}")
             elif accuracy < guess:
-                sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more images?")
+                sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more data?")
             elif accuracy < (guess + best) / 2:
                 sentences.append(f"{who}: {accuracy:.2%}, where another seed has {best:.2%}: lower --lr?")
     return sentences

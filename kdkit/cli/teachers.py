@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "a .safetensors file, a name that ships with the kit, MODULE:FUNCTION that returns a torch.nn.Module, or an image "
-    "classifier of Hugging Face's (a folder, or owner/name); give it again for several, whose probabilities are "
-    "averaged (default: yours in RUNS)"
+    "classifier of Hugging Face's (a folder, or owner/name; of texts a folder); give it again for several, whose "
+    "probabilities are averaged (default: yours in RUNS)"
 )
 CLASS_MAP_HELP = (
     'JSON file with the name that a teacher gives a class of the data where it is another: {"couch": "sofa"}, or a '
@@ -48,10 +48,10 @@ def find(options: argparse.Namespace, data: Splits) -> Teacher:
     """
     given = options.teacher or [_usual(options, data)]
     names = [given] if isinstance(given, str) else given
-    class_map = _class_map(getattr(options, "class_map", None))
-    if class_map is not None:
-        options.class_map = class_map  # a setting of the result: what was meant, not where it stood
-    members = [_fitted(name, data, class_map) for name in names]
+    mapped = class_map(getattr(options, "class_map", None))
+    if mapped is not None:
+        options.class_map = mapped  # a setting of the result: what was meant, not where it stood
+    members = [_fitted(name, data, mapped) for name in names]
     network = members[0] if len(members) == 1 else kdkit.models.Ensemble(members, options.temperature)
     network = network.to(networks.device(options.device))
     kdkit.models.eval_mode(network)
@@ -83,14 +83,14 @@ def _usual(options, data):
     )
 
 
-def _fitted(name, data, class_map):
+def _fitted(name, data, mapped):
     """The network called ``name``, with logits for the classes of ``data``."""
-    network, classes = _read(name, data, class_map is not None), data.train.classes
+    network, classes = _read(name, data, mapped is not None), data.train.classes
     if isinstance(network, kdkit.models.ForImages):
         try:
-            return network.for_classes(classes, class_map)
+            return network.for_classes(classes, mapped)
         except ValueError as problem:
-            raise ValueError(f"--teacher {name}: {problem}{_class_map_advice(problem)}") from None
+            raise ValueError(f"--teacher {name}: {problem}{class_map_advice(problem)}") from None
     return network
 
 
@@ -104,7 +104,7 @@ def _read(name, data, mapped):
             return network
         return kdkit.models.ForImages(network, size=size, classes=known)
     if FUNCTION.fullmatch(name):
-        return _made(name)
+        return kdkit.models.as_described(made(name))
     if Path(name).is_dir() or (ON_THE_HUB.fullmatch(name) and not Path(name).parent.exists()):
         if not Path(name).is_dir():
             print(f"asking huggingface.co for {name}, unless it lies on this machine already", flush=True)
@@ -116,8 +116,8 @@ def _read(name, data, mapped):
     )
 
 
-def _made(name):
-    """What the function ``MODULE:FUNCTION`` returns, called without arguments: a ``ForImages``."""
+def made(name: str) -> Module:
+    """The network that the function ``MODULE:FUNCTION`` returns, called without arguments. ``ValueError`` if none."""
     module_name, function_name = name.split(":")
     sys.path.insert(0, "")  # the current folder, which the command ``kdkit`` does not look in by itself
     try:
@@ -139,10 +139,11 @@ def _made(name):
     except Exception as error:  # whatever may go wrong in somebody's own function
         raise ValueError(f"--teacher {name}: {function_name}() failed. {type(error).__name__}: {error}") from error
     kdkit.models.check_network(f"what {name} returns", network)
-    return kdkit.models.as_described(network)
+    return network
 
 
-def _class_map(path):
+def class_map(path: Path | None) -> dict | None:
+    """What the JSON file of ``--class-map`` holds, if there is one. ``ValueError`` unless it is a map."""
     if path is None:
         return None
     with kdkit.data.files.explained(path, "read"):
@@ -156,7 +157,8 @@ def _class_map(path):
     return found
 
 
-def _class_map_advice(problem):
+def class_map_advice(problem: ValueError) -> str:
+    """How to give the map that a ``problem`` with classes asks for."""
     return " (--class-map takes a JSON file with such a map.)" if "class_map={" in str(problem) else ""
 
 
