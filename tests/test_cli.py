@@ -18,7 +18,7 @@ from tiny import net, splits
 
 import kdkit
 from kdkit import data, models, studies, training, zoo
-from kdkit.cli import distill, doctor, evaluate
+from kdkit.cli import doctor, evaluate, evidence
 from kdkit.cli import main as cli
 from kdkit.measure import metrics, profiling
 from kdkit.studies import Setting
@@ -192,7 +192,7 @@ def test_more_pictures_in_a_folder_make_another_network_and_another_place_for_it
 
 def test_a_student_far_below_its_like_is_broken_too():
     runs = [{"seed": seed, "student_alone": 0.98, "student_distilled": value} for seed, value in enumerate((0.99, 0.4))]
-    (said,) = distill.failed(runs, data.load("things").test)
+    (said,) = evidence.failed(runs, data.load("things").test.labels)
     assert said == "seed 1, distilled: 40.00%, where another seed has 99.00%: lower --lr?"
 
 

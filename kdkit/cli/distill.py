@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import kdkit
 from kdkit.cli import distill_texts, networks, proposals, reports, several, teachers
-from kdkit.cli.evidence import ARMS, Evidence
+from kdkit.cli.evidence import ARMS, Evidence, failed
 from kdkit.cli.options import (
     Commands,
     add_command,
@@ -27,7 +27,7 @@ from kdkit.cli.options import (
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from kdkit.data import ImageSet, Splits
+    from kdkit.data import Splits
     from kdkit.training import ViewCache
 
 EPOCHS = 8  # usually
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 def concluded(options: argparse.Namespace, evidence: Evidence, runs: list[dict], origin: dict, began: float) -> int:
     """Say and write what the students of ``runs`` (as ``pair`` gives them) show; the exit status."""
     data = evidence.data
-    failures, verdict = failed(runs, data.test), None
+    failures, verdict = failed(runs, data.test.labels), None
     if not failures:
         alone, distilled = ([run[f"student_{arm}"] for run in runs] for arm in ARMS)
         verdict = kdkit.metrics.paired_interval(distilled, baseline=alone).verdict
@@ -173,19 +173,3 @@ def keep(out: Path, evidence: Evidence, result: dict) -> None:
         f"kept in {out}: the distilled student of seed {best['seed']}, the best on the validation images; "
         f"test accuracy {best['accuracy']:.2%}"
     )
-
-
-def failed(runs: list[dict], test: ImageSet) -> list[str]:
-    """A sentence for each student that diverged, may as well have guessed, or lies far below its like."""
-    sentences, guess = [], kdkit.metrics.guessing(test.labels)
-    for arm in ARMS:
-        best = max((run[f"student_{arm}"] or 0.0 for run in runs), default=0.0)
-        for run in runs:
-            accuracy, who = run[f"student_{arm}"], f"seed {run['seed']}, {arm}"
-            if accuracy is None:
-                sentences.append(f"{who}: {run[f'diverged_{arm}']}")
-            elif accuracy < guess:
-                sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more data?")
-            elif accuracy < (guess + best) / 2:
-                sentences.append(f"{who}: {accuracy:.2%}, where another seed has {best:.2%}: lower --lr?")
-    return sentences

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import kdkit
 from kdkit.cli import networks, reports, teachers
+from kdkit.cli.evidence import failed
 
 if TYPE_CHECKING:
     from kdkit.data import TextSplits
@@ -53,9 +54,7 @@ def run(options: argparse.Namespace, began: float) -> int:
 
 
 def _conclude(options, data, found, about, began):
-    from kdkit.cli.distill import failed
-
-    broken = failed(found["runs"], data.test)
+    broken = failed(found["runs"], data.test.labels)
     for row in found["runs"]:
         print(f"seed {row['seed']}: alone {row['student_alone']:.2%}, distilled {row['student_distilled']:.2%}")
     print(f"teacher: test accuracy {found['teacher_accuracy']:.2%}")

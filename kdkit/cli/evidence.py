@@ -123,3 +123,22 @@ def _many(images, count):
     import torch
 
     return kdkit.data.streaming.pixels(images[torch.arange(count) % len(images)])
+
+
+def failed(runs: list[dict], labels: Tensor) -> list[str]:
+    """A sentence for each student that diverged, may as well have guessed, or lies far below its like.
+
+    ``labels`` ``[N]``: of the test images or texts.
+    """
+    sentences, guess = [], kdkit.metrics.guessing(labels)
+    for arm in ARMS:
+        best = max((run[f"student_{arm}"] or 0.0 for run in runs), default=0.0)
+        for run in runs:
+            accuracy, who = run[f"student_{arm}"], f"seed {run['seed']}, {arm}"
+            if accuracy is None:
+                sentences.append(f"{who}: {run[f'diverged_{arm}']}")
+            elif accuracy < guess:
+                sentences.append(f"{who}: {accuracy:.2%}, no better than guessing: more --epochs, or more data?")
+            elif accuracy < (guess + best) / 2:
+                sentences.append(f"{who}: {accuracy:.2%}, where another seed has {best:.2%}: lower --lr?")
+    return sentences

@@ -229,12 +229,20 @@ class Labelled(Protocol):
     """Samples with labels, such as an ``ImageSet``."""
 
     @property
-    def labels(self) -> Tensor: ...
+    def labels(self) -> Tensor:
+        """int64 ``[N]``."""
+        ...
+
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
     def __len__(self) -> int: ...
+
     def subset(self, index: Any) -> Any:
-        """The samples at ``index``."""
+        """The samples at ``index``, a tensor ``[n]`` of bool."""
+        ...
 
 
 Samples = TypeVar("Samples", bound=Labelled)

@@ -191,7 +191,10 @@ class TeacherLogits:
 
 
 class Validation:
-    """What an epoch's line of the history says of validation texts: accuracy, and agreement with the teacher."""
+    """What an epoch's line of the history says of validation texts: accuracy, and agreement with the teacher.
+
+    ``encoded``: tensors ``[N, L]`` by name; ``labels`` ``[N]``; ``cache``: None without a teacher.
+    """
 
     def __init__(self, encoded: Mapping[str, Tensor], labels: Tensor, cache: TeacherLogits | None) -> None:
         self.encoded, self.labels = encoded, labels
