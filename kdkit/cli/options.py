@@ -191,6 +191,7 @@ def plan(options: argparse.Namespace, data: Splits, usual_epochs: int) -> None:
 
 
 def schedule(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that a training takes as they are."""
+    """The options that a training takes as they are, as far as the command has them."""
     taken = ("epochs", "batch_size", "lr", "accumulate", "precision", "compile")
-    return {**{name: getattr(options, name) for name in taken}, "max_grad_norm": options.max_grad_norm or None}
+    found = {name: getattr(options, name) for name in taken if hasattr(options, name)}
+    return found | ({"max_grad_norm": options.max_grad_norm or None} if hasattr(options, "max_grad_norm") else {})
