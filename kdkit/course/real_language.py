@@ -119,7 +119,7 @@ def verdict(found: Found) -> str:
     """A title: how much the ten likeliest words hold at each temperature."""
     at = KEPT.index(len(found.words))
     parts = " and ".join(f"{shares[at]:.0f} % at {name}" for name, shares in found.kept.items())
-    return f"The {len(found.words)} likeliest of 49,152 words hold {parts}"
+    return f"The {len(found.words)} likeliest of 49,152 tokens hold {parts}"
 
 
 # ------------------------------------------------------------------------------------------ a student of its layers
@@ -201,8 +201,8 @@ def in_words(found: dict[str, dict[str, float]]) -> dict[str, dict[str, str]]:
         name: {
             "before": f"{row['before']:.2f}",
             "after": f"{row['after']:.2f}",
-            "other sentences, before": f"{row['others before']:.2f}",
-            "after ": f"{row['others after']:.2f}",
+            "before, others": f"{row['others before']:.2f}",
+            "after, others": f"{row['others after']:.2f}",
             "seconds a step": f"{row['seconds']:.1f}",
         }
         for name, row in found.items()
