@@ -45,13 +45,18 @@ def student():
     return gpt.gpt(32, 1, len(sums.CHARACTERS), sums.LENGTH)
 
 
+def texts():
+    from datasets import Dataset
+
+    return {"train_dataset": Dataset.from_list(libraries.prompts()), "processing_class": libraries.tokenizer()}
+
+
 def distillation(beta=1.0):
     """A ``DistillationTrainer``: the student writes, the teacher judges each token."""
     from trl import DistillationConfig, DistillationTrainer
 
     how = DistillationConfig(max_steps=1, beta=beta, max_completion_length=6, **libraries.QUIET)
-    texts = {"train_dataset": libraries.prompts(), "processing_class": libraries.tokenizer()}
-    return DistillationTrainer(student(), teacher_model=zoo.load("sums-teacher"), args=how, **texts)
+    return DistillationTrainer(student(), teacher_model=zoo.load("sums-teacher"), args=how, **texts())
 
 
 def gkd(**settings):
@@ -59,8 +64,7 @@ def gkd(**settings):
     from trl.experimental.gkd import GKDConfig, GKDTrainer
 
     how = GKDConfig(max_steps=1, max_new_tokens=6, **libraries.QUIET, **settings)
-    texts = {"train_dataset": libraries.prompts(), "processing_class": libraries.tokenizer()}
-    return GKDTrainer(student(), teacher_model=zoo.load("sums-teacher"), args=how, **texts)
+    return GKDTrainer(student(), teacher_model=zoo.load("sums-teacher"), args=how, **texts())
 
 
 STEPS = {

@@ -38,7 +38,7 @@ Divergence = Callable[..., Tensor]  # of student and teacher logits, labels, bet
 def trl_installed() -> bool:
     """Whether TRL can be imported. If so, its warnings of names that may change are silenced; else how to get it."""
     if importlib.util.find_spec("trl") is None:
-        print(f"TRL is not installed ({INSTALL}): below stands what it said when it was.")
+        print(f"TRL is not installed ({INSTALL}): the following is stored.")
         return False
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
@@ -58,16 +58,14 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=known, eos_token=".", pad_token=".", padding_side="left")
 
 
-def prompts(texts: Sequence[str] = ("087=45+42.", "009=1+8.", "150=75+75.", "002=1+1.")) -> Any:
-    """A data set of these sums, twice each, as both trainers take it: the prompt, all tokens, which are the answer."""
-    from datasets import Dataset
-
+def prompts(texts: Sequence[str] = ("087=45+42.", "009=1+8.", "150=75+75.", "002=1+1.")) -> list[dict[str, Any]]:
+    """These sums, twice each, as rows of a data set for TRL: the prompt, all tokens, and which are the answer."""
     rows = []
     for text in texts:
         prompt, answer = text[: sums.PROMPT_LENGTH], text[sums.PROMPT_LENGTH :]
         mask = [0] * len(prompt) + [1] * len(answer)
         rows.append({"prompt": prompt, "input_ids": [*map(sums.CHARACTERS.index, text)], "completion_mask": mask})
-    return Dataset.from_list(rows * 2)
+    return rows * 2
 
 
 class Step(NamedTuple):
