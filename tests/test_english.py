@@ -2,6 +2,7 @@
 
 import copy
 import json
+import statistics
 
 import pytest
 import reading
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from benchmarks import top_k_text as benchmark
 from kdkit import studies, zoo
 from kdkit.cli import main as cli
-from kdkit.course import english
+from kdkit.course import english, measured
 from kdkit.data import text, tokens
 from kdkit.data.answers import until_end
 from kdkit.models import gpt
@@ -210,3 +211,20 @@ def test_titles_say_which_arm_is_shown_to_come_nearer():
     assert english.nearer(apart, "a") == "5 + tail" and list(english.changes(apart, "a")) == ["5 + tail", "20 alone"]
     alike = result(**{"5 + tail": [0.5, 0.9, 0.5], "20 alone": [0.8, 0.6, 0.6]})
     assert english.verdict(alike, "a") == "Between “5 + tail” and “20 alone” no difference is shown"
+
+
+def test_the_page_says_what_the_study_found():
+    result, page = measured.load("top-k-text"), (measured.FOLDER / "README.md").read_text(encoding="utf-8")
+    lines = list(benchmark.table(result))
+    assert len(lines) > 10 and [line for line in lines if line not in page] == []
+    now = json.loads(json.dumps(benchmark.about()))
+    same = ("settings", "rates", "arms", "teacher")
+    assert {name: result[name] for name in same} == {name: now[name] for name in same}
+    for student in {row["student"] for row in result["rows"]}:
+        assert studies.top_k.arms(result, student) == list(english.ARMS)
+        for arm in english.ARMS:
+            assert len(studies.top_k.by_seed(result, student, arm)) >= 5, (student, arm)
+            assert len(studies.top_k.tries(result, student, arm)) == 3, (student, arm)
+        rows = english.table(result, student)
+        mean = statistics.mean(studies.top_k.by_seed(result, student, "5 alone").values())
+        assert rows["5 alone"]["KL"] == f"{mean:.3f}" and rows["5 alone"]["bytes a token"] == "20"

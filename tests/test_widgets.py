@@ -460,10 +460,10 @@ def test_more_tokens_lose_less_and_a_sure_teacher_loses_less_than_an_unsure_one(
 
 def test_all_bars_together_are_one(top):
     for kept in top.kept[0]:
-        bars = top_k._rows(top.tops[0], kept, 400)
+        bars = top_k._bars_of(top.tops[0], kept, 400)
         tail = bars[-1][1]
         assert sum(probability for _, probability, is_kept in bars if is_kept) + tail == pytest.approx(1)
-        assert sum(is_kept for *_, is_kept in bars) == min(kept.k, top_k.SHOWN) + 1
+        assert sum(is_kept for *_, is_kept in bars) == min(kept.k, top_k.WITH_BARS) + 1
 
 
 def test_the_top_k_panel_stands_without_a_kernel_and_says_what_its_controls_are(top):

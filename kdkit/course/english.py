@@ -64,11 +64,15 @@ def write(network: PreTrainedModel, begin: str, count: int = 3, temperature: flo
     length = network.config.max_position_embeddings - asked.shape[1]
     prompts = asked, torch.ones_like(asked, dtype=torch.bool)
     said = gpt.write(network, prompts, length, generator(seed), temperature=temperature)
-    return [tokenizer().decode(row[mask][1:], skip_special_tokens=True) for row, mask in zip(*said[:2], strict=True)]
+    return [_as_text(row[mask][1:]) for row, mask in zip(*said[:2], strict=True)]
+
+
+def _as_text(ids):
+    return tokenizer().decode(ids, skip_special_tokens=True)
 
 
 @torch.no_grad()
-def places(sentence: str) -> dict[str, Tensor | list[str]]:
+def places(sentence: str) -> dict[str, Any]:
     """Three places of a ``sentence`` for ``TopKPanel``: where the teacher is surest, less sure, and least sure.
 
     By the entropy of what it says there; the second is in the middle. A dict of ``logits``, ``tokens``, ``prefixes``.
@@ -79,7 +83,7 @@ def places(sentence: str) -> dict[str, Tensor | list[str]]:
     order = torch.special.entr(said.softmax(-1)).sum(-1)[2:].argsort() + 2  # after two words at least
     chosen = [int(order[at]) for at in (0, len(order) // 2, -1)]
     names = tokenizer().convert_ids_to_tokens([*range(len(tokenizer()))])
-    prefixes = ["… " * (at > 6) + tokenizer().decode(asked[0, max(1, at - 5) : at + 1]) for at in chosen]
+    prefixes = ["… " * (at > 6) + _as_text(asked[0, max(1, at - 5) : at + 1]) for at in chosen]
     return {"logits": said[chosen].double(), "tokens": names, "prefixes": prefixes}
 
 
@@ -120,9 +124,9 @@ def go_on(arm: str, seed: int = 0) -> PreTrainedModel:
 
 
 def measures(network: PreTrainedModel) -> dict[str, str]:
-    """KL of the teacher to ``network`` on texts that neither has learnt from, and its perplexity: a row of a table."""
+    """KL of the teacher to ``network`` on texts that neither has learnt from: a row of a table."""
     found = generators.judge(network, corpus()[2].at(slice(JUDGED)), teacher=teacher())
-    return {"KL to the teacher": f"{found['kl']:.3f}", "perplexity": f"{found['perplexity']:.0f}"}
+    return {"KL to the teacher": f"{found['kl']:.3f}"}
 
 
 # ---------------------------------------------------------------------------------------- what the study says
@@ -130,21 +134,18 @@ def measures(network: PreTrainedModel) -> dict[str, str]:
 
 def table(result: dict, student: str) -> dict[str, dict[str, str]]:
     """All arms of a ``student``: means over seeds, and the difference from "full" with its 95 % interval."""
-    begun = studies.top_k.start(result, student)
-    rows = {"start": {"bytes a token": "", "KL": f"{begun['kl']:.3f}", "more than full": ""}}
-    rows["start"] |= {"perplexity": f"{begun['perplexity']:.0f}"}
+    rows = {"start": {"bytes a token": "", "KL": f"{studies.top_k.start(result, student)['kl']:.3f}"}}
+    rows["start"] |= {"more than full": ""}
     for arm in studies.top_k.arms(result, student):
         pair = studies.top_k.change(result, student, arm, "full")
         more = "" if arm == "full" else f"{pair.mean:+.3f} ({pair.low:+.3f} to {pair.high:+.3f})"
-        kl, perplexity = (_mean(result, student, arm, measure) for measure in ("kl", "perplexity"))
         stored = stored_bytes(arm, len(tokenizer()))
-        rows[arm] = {"bytes a token": f"{stored:,}", "KL": f"{kl:.3f}", "more than full": more}
-        rows[arm] |= {"perplexity": f"{perplexity:.0f}"}
+        rows[arm] = {"bytes a token": f"{stored:,}", "KL": f"{_mean(result, student, arm):.3f}", "more than full": more}
     return rows
 
 
-def _mean(result, student, arm, measure="kl"):
-    return statistics.mean(studies.top_k.by_seed(result, student, arm, measure).values())
+def _mean(result, student, arm):
+    return statistics.mean(studies.top_k.by_seed(result, student, arm).values())
 
 
 def changes(result: dict, student: str) -> dict[str, Paired]:

@@ -222,12 +222,13 @@ def judge(
         for each in (network, teacher):
             stack.enter_context(models.evaluating(each) if each is not None else contextlib.nullcontext())
         for index in torch.arange(len(texts.input_ids)).split(batch_size):
-            batch = as_batch(texts.at(index).to(models.device_of(network)))
-            said, count = models.logits(network, batch.inputs), int(batch.mask.sum())
-            sums["perplexity"] += count * losses.hard_cross_entropy(said, batch.labels).item()
+            part = texts.at(index).to(models.device_of(network))
+            batch, count = as_batch(part), int(part.loss_mask[:, 1:].sum())
+            said = models.logits(network, batch.inputs)
+            sums["perplexity"] += count * labels({"logits": said}, None, batch).item()
             if teacher is not None:
-                theirs = models.logits(teacher, batch.inputs)
-                sums["kl"] += count * losses.kl_divergence(said, theirs, mask=batch.mask).item()
+                theirs = {"logits": models.logits(teacher, batch.inputs)}
+                sums["kl"] += count * forward({"logits": said}, theirs, batch).item()
     tokens = int(texts.loss_mask[:, 1:].sum())
     found = {"perplexity": math.exp(sums["perplexity"] / tokens)}
     return found if teacher is None else found | {"kl": sums["kl"] / tokens}

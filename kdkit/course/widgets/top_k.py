@@ -18,8 +18,8 @@ from kdkit.course.widgets.bars import short
 from kdkit.course.widgets.panel import Panel
 from kdkit.losses.arguments import check_dense, described
 
-STOPS = 1, 2, 3, 5, 10, 20, 50, 100, 300, 1000, 3000, 10_000, 30_000, 100_000  # and all tokens
-SHOWN = 12  # tokens that have a bar of their own
+KEPT_STOPS = 1, 2, 3, 5, 10, 20, 50, 100, 300, 1000, 3000, 10_000, 30_000, 100_000  # and all tokens
+WITH_BARS = 12  # tokens that have a bar of their own
 SMALL_VOCABULARY = 2**16  # tokens whose place can be told in two bytes
 
 
@@ -52,14 +52,14 @@ class TopKPanel(Panel):
 
     def __init__(self, logits: Tensor, tokens: Sequence[str], prefixes: Sequence[str]):
         inputs.check_names("tokens", tokens)
-        ordered, order = _checked(logits, len(tokens)).log_softmax(-1).sort(-1, descending=True)
+        ordered, order = _one_row_a_place(logits, len(tokens)).log_softmax(-1).sort(-1, descending=True)
         inputs.check_names("prefixes", prefixes, len(logits))
         self.prefixes, self.vocab_size = tuple(prefixes), len(tokens)
-        stops = [stop for stop in STOPS if stop < self.vocab_size] + [self.vocab_size]
-        self.kept = [[_kept(row, k) for k in stops] for row in ordered]
+        stops = [stop for stop in KEPT_STOPS if stop < self.vocab_size] + [self.vocab_size]
+        self.kept = [[_what_is_kept(row, k) for k in stops] for row in ordered]
         self.tops = [
             [(tokens[at], math.exp(value)) for at, value in zip(places, row, strict=True)]
-            for places, row in zip(order[:, :SHOWN].tolist(), ordered[:, :SHOWN].tolist(), strict=True)
+            for places, row in zip(order[:, :WITH_BARS].tolist(), ordered[:, :WITH_BARS].tolist(), strict=True)
         ]
         self.slider = ipywidgets.SelectionSlider(
             options=[(f"{k:,}" if k < self.vocab_size else f"{k:,}, all", k) for k in stops],
@@ -120,7 +120,7 @@ class TopKPanel(Panel):
 
     def still(self) -> str:
         """The bars where they stand now."""
-        drawing = _drawing(self.tops[self.chooser.index], self.shown, self.vocab_size)
+        drawing = _draw_kept(self.tops[self.chooser.index], self.shown, self.vocab_size)
         return figures.image_tag(drawing, self.sentence)
 
 
@@ -128,7 +128,7 @@ class TopKBars(anywidget.AnyWidget):
     """The browser's side: the likeliest tokens of each place, what is kept of them at each stop, and a sentence."""
 
     _esm = Path(__file__).with_name("top_k.js")
-    tokens: traitlets.List = traitlets.List().tag(sync=True)  # [places][SHOWN], the likeliest first
+    tokens: traitlets.List = traitlets.List().tag(sync=True)  # [places][WITH_BARS], the likeliest first
     teacher: traitlets.List = traitlets.List().tag(sync=True)  # their probabilities
     stops: traitlets.List = traitlets.List().tag(sync=True)  # k
     shares: traitlets.List = traitlets.List().tag(sync=True)  # [places][stops], probability of the k likeliest
@@ -153,7 +153,7 @@ def bytes_a_token(k: int, vocab_size: int) -> int:
     return 2 * k if k == vocab_size else k * (4 if vocab_size <= SMALL_VOCABULARY else 6)
 
 
-def _checked(logits, vocab_size):
+def _one_row_a_place(logits, vocab_size):
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != vocab_size or len(logits) == 0:
         got = list(logits.shape) if isinstance(logits, Tensor) else described(logits)
         raise ValueError(
@@ -165,7 +165,7 @@ def _checked(logits, vocab_size):
     return logits.detach().double()
 
 
-def _kept(log_t, k):
+def _what_is_kept(log_t, k):
     """``Kept`` of log-probabilities ``[V]``, the largest first."""
     t, left = log_t.exp(), len(log_t) - k
     share, tail = min(1.0, t[:k].sum().item()), t[k:].sum().item()
@@ -173,7 +173,7 @@ def _kept(log_t, k):
     return Kept(k, share, tail, max(0.0, evenly), -math.log(share))
 
 
-def _rows(top, kept, vocab_size):
+def _bars_of(top, kept, vocab_size):
     """Names, probabilities and whether they are kept, of all bars: tokens, further ones, tail."""
     rows = [(token, probability, number < kept.k) for number, (token, probability) in enumerate(top)]
     seen, further = sum(probability for _, probability in top), max(0, kept.k - len(top))
@@ -186,9 +186,9 @@ def _rows(top, kept, vocab_size):
     ]
 
 
-def _drawing(top, kept: Kept, vocab_size: int) -> Figure:
+def _draw_kept(top, kept: Kept, vocab_size: int) -> Figure:
     """The same as a still picture."""
-    rows = _rows(top, kept, vocab_size)
+    rows = _bars_of(top, kept, vocab_size)
     fig, axes = new_axes(1, 1, (WIDTH, 0.27 * len(rows) + 1))
     axis, last = axes[0, 0], len(rows) - 1
     for at, (_, probability, is_kept) in enumerate(rows):
