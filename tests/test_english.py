@@ -220,7 +220,7 @@ def test_the_page_says_what_the_study_found():
     now = json.loads(json.dumps(benchmark.about()))
     same = ("settings", "rates", "arms", "teacher")
     assert {name: result[name] for name in same} == {name: now[name] for name in same}
-    for student in {row["student"] for row in result["rows"]}:
+    for student in benchmark.RATES:
         assert studies.top_k.arms(result, student) == list(english.ARMS)
         for arm in english.ARMS:
             assert len(studies.top_k.by_seed(result, student, arm)) >= 5, (student, arm)
@@ -228,3 +228,24 @@ def test_the_page_says_what_the_study_found():
         rows = english.table(result, student)
         mean = statistics.mean(studies.top_k.by_seed(result, student, "5 alone").values())
         assert rows["5 alone"]["KL"] == f"{mean:.3f}" and rows["5 alone"]["bytes a token"] == "20"
+
+
+def test_what_the_page_and_the_notebook_say_of_both_students_holds():
+    result, gain = measured.load("top-k-text"), studies.top_k.change
+    for arm in english.changes(result, "half"):
+        assert min(gain(result, "half", arm, "full").differences) > 0, arm
+    begun = studies.top_k.start(result, "half")["kl"]
+    for arm in "5 alone", "1":
+        assert min(studies.top_k.by_seed(result, "half", arm).values()) > begun
+        tries = studies.top_k.tries(result, "half", arm)
+        assert [tries[rate] for rate in sorted(tries)] == sorted(tries.values())
+    for near, far in ("5 + tail", "20 alone"), ("labels", "20 alone"):
+        assert gain(result, "half", far, near).low > 0
+    close = (gain(result, "half", "20 among themselves", arm).mean for arm in ("20 + tail", "full"))
+    assert all(0 < difference < 0.03 for difference in close)
+    for k in 20, 5:
+        assert gain(result, "32x1", f"{k} + tail", f"{k} alone").low > 0
+    for other in "full", "labels":
+        pair = gain(result, "32x1", "20 alone", other)
+        assert pair.low < 0 < pair.high
+    assert gain(result, "32x1", "20 among themselves", "20 + tail").low > 1
