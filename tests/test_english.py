@@ -37,7 +37,7 @@ def texts():
 # ------------------------------------------------------------------------------------- what it is made of
 
 
-def test_a_student_is_made_of_every_other_layer_to_the_bit(teacher):
+def test_a_student_is_made_of_half_the_layers_to_the_bit(teacher):
     student = gpt.student(teacher)
     assert student.architecture == {**teacher.architecture, "depth": 2} and student.config.eos_token_id == 3
     ours, theirs = student.state_dict(), teacher.state_dict()
