@@ -41,6 +41,9 @@ lowest: ## the unit tests with the lowest versions that are allowed (6 GB for a 
 newest: ## the unit tests with the newest versions that there are (6 GB for a while)
 	$(PYTHON) tools/floors.py newest $(PYTEST_FLAGS)
 
+libraries: ## the tests of what notebook 09 takes where it is installed: TRL, and a language model (6 GB for a while)
+	$(PYTHON) tools/floors.py libraries $(PYTEST_FLAGS)
+
 lint: $(STAMP) ## ruff, over the code and the notebooks, and mypy, over the types of the package
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -71,4 +74,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test quick unit lowest newest lint notebooks html student solutions links setup
+.PHONY: help lab test quick unit lowest newest libraries lint notebooks html student solutions links setup

@@ -46,7 +46,7 @@ def as_now(command):
 
 def test_the_commands_on_the_page_are_commands():
     lines = [line.split()[3:] for line in TEXT.splitlines() if line.startswith("    python -m kdkit ")]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for arguments in lines:
         cli.parser().parse_args(arguments)
 

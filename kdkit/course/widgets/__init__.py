@@ -5,5 +5,6 @@ from kdkit.course.widgets.humps import HumpsPanel
 from kdkit.course.widgets.morph import MorphPanel
 from kdkit.course.widgets.shape import ShapePanel
 from kdkit.course.widgets.temperature import TemperaturePanel
+from kdkit.course.widgets.top_k import TopKPanel
 
-__all__ = ["FlipBook", "HumpsPanel", "MorphPanel", "ShapePanel", "TemperaturePanel"]
+__all__ = ["FlipBook", "HumpsPanel", "MorphPanel", "ShapePanel", "TemperaturePanel", "TopKPanel"]
