@@ -50,9 +50,6 @@ notebooks: $(STAMP) ## run the notebooks, keep their outputs and say how long th
 	$(PY) -m tools.notebooks $(NOTEBOOKS)
 	$(PY) -m tools.minutes --write
 
-html: $(STAMP) ## HTML copies and a gallery in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
-	$(PY) -m tools.pages $(NOTEBOOKS)
-
 site: $(STAMP) ## the course as a web site in build/site, to open from the folder or to publish: begin with index.html
 	$(PY) -m tools.site
 
@@ -74,4 +71,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test quick unit lowest newest lint notebooks html site student solutions links setup
+.PHONY: help lab test quick unit lowest newest lint notebooks site student solutions links setup

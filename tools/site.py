@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools import alive
 from tools.cells import has_tag, text
 from tools.links import ROOT, repository
 from tools.minutes import SAID, TIME
@@ -24,6 +25,7 @@ SOURCE = ROOT / "docs" / "site"
 NOTEBOOKS = ROOT / "notebooks"
 TEXTS = ("docs/glossary.md", "docs/workshop.md", "kdkit/course/measured/README.md")
 LINK = re.compile(r"(?<=\]\()(?![a-z][a-z+.-]*:|#)([^)\s#]+)")
+TOGGLE = '<summary aria-label="the pages below">'
 BADGE = re.compile(r"\[!\[(Open in Colab)\]\([^)]*\)\]")
 
 
@@ -113,13 +115,12 @@ def prepare(folder):
         path = ROOT / name
         is_notebook = path.suffix == ".ipynb"
         target.write_text(notebook_page(path) if is_notebook else linked(path.read_text(), name), encoding="utf-8")
-    notebooks = "\n".join(f"notebooks/{path.stem}" for path in sorted(NOTEBOOKS.glob("*.ipynb")))
-    fill = {"{{course}}": course_table(), "{{notebooks}}": notebooks}
-    fill["{{citation}}"] = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    fill = {"repository": repository(), "course": course_table()}
+    fill["notebooks"] = "\n".join(f"notebooks/{path.stem}" for path in sorted(NOTEBOOKS.glob("*.ipynb")))
+    fill["citation"] = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    fill |= {"landing": alive.landing(), "drawing": alive.drawing()}
     for path in SOURCE.glob("*.md"):
-        page = path.read_text(encoding="utf-8")
-        for name, value in fill.items():
-            page = page.replace(name, value)
+        page = re.sub(r"\{\{(\w+)\}\}", lambda found: fill[found[1]], path.read_text(encoding="utf-8"))
         (folder / path.name).write_text(page, encoding="utf-8")
     reference_pages(folder / "reference")
 
@@ -127,23 +128,36 @@ def prepare(folder):
 def build(to):
     """Build the site in ``to``, from scratch; the exit code of Sphinx, for which each warning is an error."""
     source = ROOT / "build" / "site-source"
+    scripts = source / "_static"
     for folder in (source, to):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     prepare(source)
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SOURCE, source, to]
+    scripts.mkdir()
+    if not alive.write_scripts(scripts):
+        print("Panels get no QR codes: npm did not bring qrcode-generator.")
+    static = f"html_static_path={SOURCE / '_static'},{scripts}"
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SOURCE, "-D", static]
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    code = subprocess.run([*command, "-d", source / ".doctrees"], env=os.environ | {"PYTHONPATH": paths}).returncode
+    environment = os.environ | {"PYTHONPATH": paths}
+    code = subprocess.run([*command, "-d", source / ".doctrees", source, to], env=environment).returncode
     if code == 0:
+        for path in to.rglob("*.html"):
+            path.write_text(named(path.read_text(encoding="utf-8")), encoding="utf-8")
         (to / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
     return code
 
 
+def named(page):
+    """HTML in which what the theme leaves without a name has one, and no name hides the words that are seen."""
+    page = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", page)
+    page = page.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    return page.replace('<summary><span class="toctree-toggle"', f'{TOGGLE}<span class="toctree-toggle"')
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--to", type=Path, default=ROOT / "build" / "site", help="default: build/site", metavar="FOLDER"
-    )
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "site", help="default: build/site")
     options = parser.parse_args(arguments)
     code = build(options.to.resolve())
     if code == 0:

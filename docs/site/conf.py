@@ -32,9 +32,8 @@ napoleon_numpy_docstring = False
 
 html_theme = "sphinx_book_theme"
 html_title = "kdkit"
-html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = ["kdkit.js"]
+html_js_files = [("kdkit.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
@@ -86,8 +85,14 @@ def _skip(app, what, name, obj, skip, options):
     return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
+def _short(app, what, name, obj, options, signature, returned):
+    """Where a default cannot be read as Python, full names stay as they are written for links: leave their ends."""
+    return (re.sub(r"~[\w.]*\.", "", signature), returned) if "<factory>" in (signature or "") else None
+
+
 def setup(app):
     """Formulas are MathML, which browsers set by themselves."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.connect("autodoc-process-docstring", _as_rst)
+    app.connect("autodoc-process-signature", _short)
     app.connect("autodoc-skip-member", _skip)
