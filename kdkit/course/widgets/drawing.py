@@ -125,7 +125,7 @@ class Canvas(anywidget.AnyWidget):
     starts = traitlets.Dict().tag(sync=True)  # by name, what one can begin with: bytes in base 64
     start = traitlets.Unicode().tag(sync=True)
     caution = traitlets.Unicode().tag(sync=True)
-    pixels = traitlets.Bytes().tag(sync=True)  # what is drawn: 3 x 32 x 32
+    pixels = traitlets.CBytes().tag(sync=True)  # what is drawn: 3 x 32 x 32; a memoryview comes from the browser
     logits: traitlets.List = traitlets.List().tag(sync=True)  # [1][classes]
     sentences: traitlets.List = traitlets.List().tag(sync=True)  # [1][stops]
 
