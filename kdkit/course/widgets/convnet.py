@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdkit.models import ConvNet
 
@@ -51,7 +51,7 @@ def _plain(bias):
     return torch.ones_like(bias), bias
 
 
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _scale_and_shift(norm):
     """BatchNorm in eval mode as ``scale * x + shift``, computed in double precision."""
     mean, variance, weight, bias = (
         value.detach().double() for value in (norm.running_mean, norm.running_var, norm.weight, norm.bias)

@@ -22,7 +22,10 @@ CAUTION = (
     "A drawing is not what the network was trained on. It answers all the same, and may be sure and wrong: the soft "
     "target says what it makes of these pixels, not what they are."
 )
-LONGEST_RATIO = "First to second: more than 1e300 to 1."
+LONGEST_ANSWER = (
+    "At T = 0.2: armchair 0.000, umbrella 0.000, mushroom 0.000; least armchair 1e-99. "
+    "First to second: more than 1e300 to 1."
+)
 START_SEED = 5  # of the things to start from
 
 
@@ -63,23 +66,26 @@ class DrawingPanel(Panel):
             style={"description_width": "initial"},
             layout={"width": "98%"},
         )
-        first = f"The network's soft target for the drawn {start}."
-        self.bars = Bars(
+        self.bars = self._made_bars(f"The network's soft target for the drawn {start}.")
+        links = [
+            ((self.canvas, "logits"), (self.bars, "teacher")),
+            ((self.canvas, "sentences"), (self.bars, "sentences")),
+            ((self.slider, "index"), (self.bars, "stop")),
+        ]
+        super().__init__([self.canvas, self.slider, self.bars], links)
+
+    def _made_bars(self, first):
+        """The bars, which will follow the canvas and the slider in the browser; ``first``, what is said until then."""
+        return Bars(
             classes=list(things.CLASSES),
-            teacher=logits.tolist(),
+            teacher=self.canvas.logits,
             labels=[-1],
             stops=list(STOPS),
             stop=self.slider.index,
             presets=list(PRESETS),
             sentences=[[first] * len(STOPS)],
-            longest="At T = 0.2: armchair 0.000, umbrella 0.000, mushroom 0.000; least armchair 1e-99. "
-            + LONGEST_RATIO,
+            longest=LONGEST_ANSWER,
         )
-        links = [
-            ((self.canvas, "logits"), (self.bars, "teacher")),
-            ((self.canvas, "sentences"), (self.bars, "sentences")),
-        ]
-        super().__init__([self.canvas, self.slider, self.bars], [*links, ((self.slider, "index"), (self.bars, "stop"))])
 
     @property
     def image(self) -> Tensor:

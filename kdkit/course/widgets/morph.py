@@ -216,7 +216,8 @@ class MorphPanel(Panel):
 
 
 def on_a_page(images: dict[str, Tensor], stops: Sequence[float], longest: str, **state: Any) -> dict[str, Any]:
-    """A morph and its bars as ``Panel.alive`` gives them; ``images``, the frames of each pair, by "start-end".
+    """A morph and its bars as ``Panel.alive`` gives them; ``images``, the frames of each pair, by "start-end",
+    uint8 ``[N, 3, 32, 32]``.
 
     ``stops`` are temperatures, ``longest`` is as long as a sentence becomes. ``state`` says where the morph stands, and
     holds "logits", by pair one row for each frame, or the fingerprint of the "network" that the page is to ask.
