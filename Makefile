@@ -53,8 +53,8 @@ notebooks: $(STAMP) ## run the notebooks, keep their outputs and say how long th
 	$(PY) -m tools.notebooks $(NOTEBOOKS)
 	$(PY) -m tools.minutes --write
 
-html: $(STAMP) ## HTML copies and a gallery in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
-	$(PY) -m tools.pages $(NOTEBOOKS)
+site: $(STAMP) ## the course as a web site in build/site, to open from the folder or to publish: begin with index.html
+	$(PY) -m tools.site
 
 student: $(STAMP) ## copies for a class in build/student: without solutions and outputs (DEPTH=short: nor parts marked ◆)
 	$(PY) -m tools.versions student --depth $(DEPTH) $(NOTEBOOKS)
@@ -74,4 +74,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test quick unit lowest newest libraries lint notebooks html student solutions links setup
+.PHONY: help lab test quick unit lowest newest libraries lint notebooks site student solutions links setup
