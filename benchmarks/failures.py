@@ -3,10 +3,11 @@
     python benchmarks/failures.py --json kdkit/course/measured/failures.json
 
 A setting has arms. Each arm gets three tries on validation images by the student of one more seed: the same three
-learning rates for all. Then its students (five; eight or three in some settings) with the best of the three. All
-students of a seed begin with the same weights and see the same images in the same order and views. Where teachers are
-trained, each seed has its own. The last epoch counts; no choice looks at the test images. CIFAR-10 must be on the disk
-(KDKIT_DATA). What stands in the JSON file is not trained again. The lessons stand in ``kdkit.course.lessons``.
+learning rates for all. Where the best of the three is the smallest or the largest, one more beyond it is tried and may
+win. Then its students (five; eight or three in some settings) with the best. All students of a seed begin with the same
+weights and see the same images in the same order and views. Where teachers are trained, each seed has its own. The last
+epoch counts; no choice looks at the test images. CIFAR-10 must be on the disk (KDKIT_DATA). What stands in the JSON
+file is not trained again. The lessons stand in ``kdkit.course.lessons``.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from kdkit.measure import machine, metrics
 from kdkit.studies import failures
 from kdkit.training import images as recipe
 
-RATES = (0.08, 0.25, 0.75)
+RATES = (0.025, 0.08, 0.25, 0.75, 2.25)  # the first and the last where the best of the others is beside them
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 OWN = 300  # at most so many of its training images is a student asked about
 
@@ -35,14 +36,24 @@ class Study:
     def run(self):
         """The tries of all arms, then seed by seed what the teachers are worth and what became of the students."""
         for arm in self.setting.arms:
-            for rate in RATES:
-                self.row(arm, rate, studies.TUNING_SEED)
+            self.tune(arm)
         for seed in range(self.setting.seeds):
             for name, teacher in self.setting.teachers.items():
                 key = {"setting": self.name, "teacher": name, "seed": seed}
                 self.ledger.row(key, lambda teacher=teacher, seed=seed: self.asked(teacher(seed), seed))
             for arm in self.setting.arms:
-                self.row(arm, failures.chosen({"rows": self.ledger.rows}, self.name, arm), seed)
+                self.row(arm, self.chosen(arm), seed)
+
+    def tune(self, arm):
+        """Three tries on validation images; a fourth where the best of them has no other rate on one side."""
+        for rate in RATES[1:-1]:
+            self.row(arm, rate, studies.TUNING_SEED)
+        beyond = {RATES[1]: RATES[0], RATES[-2]: RATES[-1]}.get(self.chosen(arm))
+        if beyond is not None:
+            self.row(arm, beyond, studies.TUNING_SEED)
+
+    def chosen(self, arm):
+        return failures.chosen({"rows": self.ledger.rows}, self.name, arm)
 
     def row(self, arm, rate, seed):
         """What became of one student: a dict. Trained now, unless it has been."""

@@ -1,5 +1,6 @@
 """Sound distillations in which ``kdkit.diagnose`` must raise no hand, or say what it cannot tell: cases of users."""
 
+import copy
 import re
 
 import pytest
@@ -8,8 +9,10 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, SubsetRandomSampler, TensorDataset
 
 import kdkit
-from kdkit import models
+from kdkit import models, zoo
 from kdkit.course import check
+from kdkit.course.failures import Given, Resized
+from kdkit.data import things
 from kdkit.training import Run
 
 
@@ -299,8 +302,48 @@ def test_stale_statistics_may_be_other_images():
     normed.running_mean[:] = torch.tensor([90.0, 0, 0, 0])
     report = looked(teacher=nn.Sequential(Scores(), normed).eval())
     assert report.findings == ["stale statistics"]
-    assert report.checks["stale statistics"].advice.startswith("Look first whether the images are such as it learnt")
+    found = report.checks["stale statistics"]
+    assert "either the running ones are not those" in found.sentence and "or these inputs are not of" in found.sentence
+    assert found.advice.startswith("To tell them apart, ask it about samples that it learnt from")
     assert "<b>See:</b> notebook 03b, sinking_teacher" in report._repr_html_()
+
+
+class Around(nn.Module):
+    """Images in the middle of what a network gets: two thirds of each side."""
+
+    def forward(self, images):
+        return nn.functional.pad(nn.functional.interpolate(images, 22, mode="bilinear"), (5,) * 4, mode="replicate")
+
+
+@pytest.mark.parametrize(
+    ("change", "way", "meaning"),
+    [
+        (Resized(24, 24), "drawn smaller, with a rim", "cut to their middle, or larger than what it learnt from"),
+        (Resized(32, 16), "sharpened", "blurred: drawn at a smaller size than what it learnt from"),
+        (Around(), "cut to their middle", "more around the object than what it learnt from"),
+    ],
+)
+def test_another_crop_or_size_is_told_from_stale_statistics(change, way, meaning):
+    teacher, splits = zoo.load("things-teacher"), things.splits(30)
+    student = copy.deepcopy(teacher)
+    report = kdkit.diagnose(student, Given(teacher, change), splits)
+    assert report.findings == ["other inputs"], report
+    found = report.checks["other inputs"]
+    assert f"far more often on images {way}: those that it is given" in found.sentence and meaning in found.sentence
+    given = nn.Sequential(change)  # where the loader does it, both networks see the wrong images
+    parts = (TensorDataset(given(models.as_input(part.images)), part.labels) for part in (splits.train, splits.val))
+    assert f"far more often on images {way}" in str(kdkit.diagnose(student, teacher, loaders(*parts)))
+
+
+@pytest.mark.parametrize("other", ["blurred", "one class only"])
+def test_statistics_of_other_images_are_not_taken_for_another_crop_or_size(other):
+    teacher, splits = zoo.load("things-teacher"), things.splits(30)
+    images = models.as_input(splits.train.images)
+    moved = copy.deepcopy(teacher).train()
+    for batch in Resized(32, 16)(images).split(30) * 5 if other == "blurred" else [images[::10]] * 30:
+        moved(batch)
+    report = kdkit.diagnose(copy.deepcopy(teacher), moved.eval(), splits)
+    assert report.findings == ["stale statistics"], report
 
 
 def test_a_temperature_of_small_logits_is_told_in_figures():

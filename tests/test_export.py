@@ -1,5 +1,6 @@
 """An exported network answers as the original, in any number of images at once, where neither torch nor kdkit is."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -10,14 +11,18 @@ import onnx
 import pytest
 import tiny
 import torch
+from packaging.version import Version
 
 import kdkit
 from kdkit import export, models
 from kdkit.cli import main as cli
-from kdkit.export import report
+from kdkit.export import networks, report
 from kdkit.measure import metrics, profiling
 from kdkit.measure.profiling import Latency
 
+pytestmark = pytest.mark.skipif(
+    Version(torch.__version__) < Version(networks.TESTED), reason=f"ONNX files take torch {networks.TESTED} or newer"
+)
 DATA = tiny.splits()
 CARD = {"name": "small", "sha256": "abc", "limits": "made by a test"}
 
@@ -151,3 +156,17 @@ def test_without_the_packages_a_sentence_says_what_to_install(network, tmp_path,
     assert cli.main(["export", "things-teacher", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.endswith("pip install onnx onnxruntime onnxscript\n") and "doctor" not in said
+
+
+def test_an_older_torch_that_cannot_write_onnx_says_which_can(network, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(torch.onnx, "export", broken)
+    write = functools.partial(export.write, network, ["onnx"], tmp_path / "a", DATA.val, {})
+    with pytest.raises(RuntimeError, match="no such operator"):
+        write()
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cpu")
+    with pytest.raises(ImportError, match=r"torch 2\.6\.0\+cpu could not write .* torch 2\.14 can: pip install"):
+        write()
+    assert not list(tmp_path.iterdir())

@@ -348,7 +348,7 @@ SETTINGS = {
         taught=lambda seed: images(),
     ),
     "fidelity": Setting(FIDELITY, teachers={"weak": weak_teacher}, taught=lambda seed: images(20, "teacher")),
-    "noisy labels": Setting(NOISY, teachers={"noisy": noisy_teacher}, taught=noisy),
+    "noisy labels": Setting(NOISY, seeds=8, teachers={"noisy": noisy_teacher}, taught=noisy),
     "mistaken teacher": Setting(
         {
             "as it should be": lambda seed: soft(images(), shipped()),

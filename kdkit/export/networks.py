@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -27,6 +28,7 @@ INPUT, OUTPUT = "images", "logits"  # names in the file
 NOTE = "kdkit.json"  # inside a .pt2 file
 CALIBRATION = 256  # images whose activations set the ranges of the integers
 CALIBRATION_BATCH = 32
+TESTED = "2.14"  # the oldest torch whose ONNX exporter is known to do; that of 2.6 does not
 
 
 def check_installed() -> None:
@@ -158,7 +160,15 @@ def _torch_bytes(program: ExportedProgram, note: Mapping[str, str]) -> bytes:
 
 
 def _onnx(program: ExportedProgram) -> ModelProto:
-    exported = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+    try:
+        exported = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+    except Exception as error:
+        if Version(torch.__version__) >= Version(TESTED):
+            raise
+        raise ImportError(
+            f"torch {torch.__version__} could not write this network as ONNX ({type(error).__name__}); torch {TESTED} "
+            "can: pip install --upgrade torch torchvision"
+        ) from error
     if exported is None:
         raise RuntimeError("torch.onnx.export gave no program, although dynamo=True")
     return exported.model_proto

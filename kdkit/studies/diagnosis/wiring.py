@@ -15,7 +15,7 @@ from kdkit.measure import metrics
 from kdkit.studies.diagnosis.evidence import GAIN, NETWORKS, Evidence
 from kdkit.studies.diagnosis.outcome import Outcome
 from kdkit.studies.diagnosis.part import BATCH, Unchecked, check_table, copied
-from kdkit.studies.diagnosis.remedies import AS_GIVEN, BY_THE_BATCH
+from kdkit.studies.diagnosis.remedies import AS_GIVEN, BY_THE_BATCH, FRAMES
 from kdkit.training.cache import ViewCache
 
 FEW = 5  # samples of a class that may all have been put into another column by mistake
@@ -198,12 +198,13 @@ def statistics(e: Evidence) -> Outcome:
     return Outcome(
         figure,
         f"With the statistics of the batch in place of the running ones the {' and the '.join(stale)} would be right "
-        "far more often: the running ones are of other data, or of inputs of another scale, of too few steps, or of "
-        "weights that have moved on.",
-        "Look first whether the images are such as it learnt from: another crop or resolution looks the same from "
-        "here. If they are, let the statistics be computed anew: the network in train mode, under no_grad, over some "
-        "hundred training samples. And find what moved them: a pass in train mode over other data, or copied weights "
-        "without buffers.",
+        "far more often: either the running ones are not those of its training (moved by a pass in train mode over "
+        "other data, of too few steps, of weights that have moved on), or these inputs are not of the kind that it "
+        "learnt from (another crop, resolution or scale).",
+        "To tell them apart, ask it about samples that it learnt from, prepared as they were then. If it is wrong "
+        "there, too, its statistics are to blame: compute them anew, the network in train mode, under no_grad, over "
+        "some hundred training samples; and find what moved them. If it is right there, these inputs are to blame: "
+        "prepare them as it learnt.",
         "notebook 03b, sinking_teacher",
     )
 
@@ -240,17 +241,26 @@ def class_order(e: Evidence) -> Outcome:
 
 
 def inputs(e: Evidence) -> Outcome:
-    """Whether a network is right far more often on inputs of another scale, colour order or size."""
+    """Whether a network is right far more often on inputs of another scale, colour order, size or crop."""
     x = e.val.batches[0].inputs
     if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point():
         raise Unchecked("inputs are no images [B, C, H, W] of floating-point numbers")
     figure = ", ".join(f"{name} {e.right(name, AS_GIVEN):.1%} right" for name in NETWORKS)
     other = {name: way for name in NETWORKS if (way := e.remedy(name)) not in (AS_GIVEN, BY_THE_BATCH)}
     if not other:
-        return Outcome(figure, "No other scale, colour order or size would make them right far more often.")
+        return Outcome(figure, "No other scale, colour order, size or crop would make them right far more often.")
     [(name, way), *_] = other.items()
+    figure = f"{e.right(name, AS_GIVEN):.1%} right, {e.right(name, way):.1%} on images {way}"
+    if way in FRAMES:
+        return Outcome(
+            figure,
+            f"The {name} is right far more often on images {way}: those that it is given {FRAMES[way]}.",
+            f"Look for a crop or a resize on the way to the {name}, in its loader or inside it, and prepare its images "
+            "as they were when it learnt; both networks are to see the same view.",
+            "notebook 08, class order, normalisation, size",
+        )
     return Outcome(
-        f"{e.right(name, AS_GIVEN):.1%} right, {e.right(name, way):.1%} on images {way}",
+        figure,
         f"The {name} expects other images than it is given: on images {way} it is right far more often.",
         f"Normalise for each network on its own, inside it: the {name} gets images {way}, the other what it was made "
         "for.",
