@@ -61,7 +61,7 @@ function render({ model, el }) {
     try {
       const stop = model.get("stop"), place = model.get("place"), em = parseFloat(getComputedStyle(root).fontSize);
       const found = rows(model.get("tokens")[place], model.get("teacher")[place], model.get("stops")[stop], model.get("shares")[place][stop], model.get("vocab_size"));
-      drawing(svg, found, Math.max(36 * em, root.clientWidth - 16), em);
+      drawing(svg, found, Math.max(33 * em, root.clientWidth - 16), em);
       room.setAttribute("data-longest", model.get("longest"));
       words.textContent = model.get("sentences")[place][stop];
       words.setAttribute("aria-live", "polite");
