@@ -59,9 +59,7 @@ ALLOWED = {
     "--train-images": {"٣"},
     "--vocab-size": {"٣"},
     "--lr": {"0.5", "٣"},
-    "--accumulate": {"٣", HUGE},  # at most as many parts as there are images a step
     "--top-k": {"٣"},
-    "--max-grad-norm": {"0", "0.5", "٣", HUGE},  # 0: nothing is cut
     "--temperature": {"0.5", "٣"},
     "--soft-weight": {"0.5", "0", "٣", HUGE},  # beside the other weight, and gradients are cut
     "--hard-weight": {"0.5", "0", "٣", HUGE},
