@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+COMMAND = "python benchmarks/streaming.py --json kdkit/course/measured/streaming.json --folder runs/streaming"
 CLASSES, WORKERS, BATCH, RATE = 10, 2, 100, 0.1
 VIEWS = Views(flip=True, shift=0)
 STREAMED, FILES, EVERY = 100_000, 200, 10_000
@@ -176,27 +177,72 @@ class Speed:
 # ------------------------------------------------------------------------------------------------------ table
 
 
-def table(result):
-    """What was measured, as lines of Markdown."""
+def page(result):
+    """The section of the page of measured results, as lines of Markdown."""
     (kept,) = (row for row in result["rows"] if row["part"] == "memory")
+    first, last = kept["every"][0], kept["every"][-1]
+    yield from ("## Images that stay on disk", "", f"    {COMMAND}", "")
+    yield (
+        f"One epoch over {last['images']:,} images of 224x224, which decoded would be "
+        f"{last['images'] * 3 * 224**2 / 1e9:.0f} GB: {FILES} drawn JPEG files, each listed "
+        f"{last['images'] // FILES} times; a teacher, a cache of two classes in a file, {WORKERS} reading processes. "
+        f"From the first {first['images']:,} to the last the training process went from {first['peak']:,} to "
+        f"{last['peak']:,} MB, the readers together from {first['readers_peak']:,} to {last['readers_peak']:,}: peaks, "
+        "and what a reader shares with the process that it was forked from is counted in each."
+    )
+    yield from ("", *_memory_table(kept["every"]), "")
+    rounds = len(_rounds(result, 224))
+    yield (
+        f"Speed: the same student 8x3, files and batches of {BATCH}, an epoch each in turns, {rounds} rounds, load "
+        f"{' to '.join(_loads(result))}. *In memory*: decoded before the clock starts. *Plain*: torchvision's "
+        f"ImageFolder, v2 transforms, a DataLoader. {WORKERS} reading processes for *streamed* and *plain*, no "
+        "teacher, one thread."
+    )
+    yield from ("", *_speed_table(result), "")
+    for side in SIZES:
+        plain, memory = (_said(result, side, other) for other in ("plain", "in memory"))
+        yield f"- {side}x{side}: an epoch streamed takes {plain} times as long as plain, {memory} times as from memory."
+
+
+def _memory_table(every):
     yield "| images streamed | training process, MB | its peak | readers, peak | seconds |"
     yield "|---|---|---|---|---|"
-    for row in kept["every"]:
+    for row in every:
         yield (
             f"| {row['images']:,} | {row['now']:,} | {row['peak']:,} | {row['readers_peak']:,} | {row['seconds']:.0f} |"
         )
-    yield ""
+
+
+def _speed_table(result):
     yield "| pixels | images | loop | images a second | times as many as plain | smallest to largest |"
     yield "|---|---|---|---|---|---|"
     for side, count in SIZES.items():
-        rounds = [row["seconds"] for row in result["rows"] if row.get("side") == side]
         for name in CONTENDERS:
-            speed = count / statistics.median(each[name] for each in rounds)
-            ratios = sorted(each["plain"] / each[name] for each in rounds)
+            speed = count / statistics.median(each[name] for each in _rounds(result, side))
+            ratios = _ratios(result, side, "plain", name)
             yield (
                 f"| {side}x{side} | {count:,} | {name} | {speed:,.0f} | {statistics.median(ratios):.2f} | "
                 f"{ratios[0]:.2f} to {ratios[-1]:.2f} |"
             )
+
+
+def _rounds(result, side):
+    return [row["seconds"] for row in result["rows"] if row.get("side") == side]
+
+
+def _loads(result):
+    loads = sorted(float(row["load"]) for row in result["rows"] if row["part"] == "speed")
+    return f"{loads[0]:.0f}", f"{loads[-1]:.0f}"
+
+
+def _ratios(result, side, one, other):
+    """Seconds of ``one`` by those of ``other``, round by round, the smallest first."""
+    return sorted(each[one] / each[other] for each in _rounds(result, side))
+
+
+def _said(result, side, other):
+    ratios = _ratios(result, side, "streamed", other)
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def about():
@@ -224,7 +270,7 @@ def main():
         for number in range(options.rounds + 1):  # the first warms up, and does not count
             key = {"part": "speed" if number else "warm-up", "round": number, "side" if number else "warming": side}
             ledger.row(key, lambda s=speed, n=number: {"load": profiling.load(), "seconds": s.round(n)})
-    print("\n".join(table({"rows": ledger.rows})))
+    print("\n".join(page({"rows": ledger.rows})))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,13 @@ def test_every_command_runs_and_its_option_reaches_the_training(settings, option
 
 def test_no_command_is_shown_that_is_not_run():
     (launched,) = (line for line in LINES if line.startswith("torchrun"))
-    assert launched.startswith("torchrun --nproc-per-node 2 -m kdkit distill") and len(LINES) == len(OPTIONS) + 1
+    assert launched.startswith("torchrun --nproc-per-node 2 -m kdkit distill") and len(LINES) == len(OPTIONS) + 2
+
+
+def test_answers_cut_to_the_likeliest_classes_teach(settings, capsys):
+    (line,) = (line for line in LINES if line.endswith("--top-k 5"))
+    assert cli.main([*shlex.split(line)[3:], *FEW, "--seeds", "1"]) == 0
+    assert "20 bytes an entry" in capsys.readouterr().out
 
 
 def test_a_length_of_0_cuts_nothing(settings):

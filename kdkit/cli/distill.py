@@ -19,6 +19,7 @@ from kdkit.cli.options import (
     add_data,
     add_training,
     check,
+    how,
     load_data,
     plan,
     schedule,
@@ -137,7 +138,9 @@ def pair(
         student = student.to(networks.device(options.device))
         checkpoint = folder / f"seed{seed}-{arm}.checkpoint"
         try:
-            trained = kdkit.train(student, data, seed=seed, checkpoint=checkpoint, **schedule(options), **extra)
+            trained = kdkit.train(
+                student, data, seed=seed, checkpoint=checkpoint, **schedule(options), **how(options), **extra
+            )
         except kdkit.training.Diverged as problem:  # the other students are worth having all the same
             row |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
             said.append(f"{arm} diverged")

@@ -192,5 +192,10 @@ def plan(options: argparse.Namespace, data: Splits, usual_epochs: int) -> None:
 
 def schedule(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a training takes as they are."""
-    taken = ("epochs", "batch_size", "lr", "accumulate", "precision", "compile")
-    return {**{name: getattr(options, name) for name in taken}, "max_grad_norm": options.max_grad_norm or None}
+    return {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
+
+
+def how(options: argparse.Namespace) -> dict[str, Any]:
+    """What a training of images takes besides: how it computes, and where gradients are cut."""
+    taken = {name: getattr(options, name) for name in ("accumulate", "precision", "compile")}
+    return {**taken, "max_grad_norm": options.max_grad_norm or None}
