@@ -1,0 +1,77 @@
+"""A folder of images as people have them, for a reader who has none: files of mixed sizes, and a few faults.
+
+``make`` writes it, ``command`` runs a command of the kit beside it.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from kdkit.data import things
+from kdkit.data.seeds import generator
+
+NAME = "furniture"
+CLASSES = {"armchair": "armchair", "chair": "chair", "couch": "sofa"}  # a folder's name to that of the thing in it
+CLASS_MAP = {name: thing for name, thing in CLASSES.items() if name != thing}
+TRAIN = {"armchair": 120, "chair": 100, "couch": 23}  # one class is rare
+TEST = 100  # of each class
+BROKEN = "031-broken.png"
+SIDES = 48, 64, 72, 96, 120  # pixels of the shorter side
+STRETCHED = 1.0, 1.0, 1.25, 1.5  # longer side by shorter side
+QUALITY = 88  # of the JPEG files, which every second one is
+GREY, TWICE = 30, 12  # grey images, all of one class; test images that stand among the training images too
+
+
+def make(place: str | Path, seed: int = 0) -> Path:
+    """Write the folder ``furniture`` into ``place``, anew where one lies there; returns its path.
+
+    ``train/`` and ``test/`` hold a folder for each of three classes. What is wrong with it: test images that are
+    training images too, grey ones of one class, a file that is no image, and a class with few images.
+    """
+    root = Path(place) / NAME
+    shutil.rmtree(root, ignore_errors=True)
+    random, drawn = generator(seed), things.make(max(TRAIN.values()) + TEST, seed)
+    for name, thing in CLASSES.items():
+        pictures = drawn.images[drawn.labels == drawn.number(thing)]
+        (root / "train" / name).mkdir(parents=True)
+        (root / "test" / name).mkdir(parents=True)
+        for number, pixels in enumerate(pictures[: TRAIN[name]]):
+            _write(pixels, root / "train" / name / f"{number:03}", random, grey=name == "chair" and number < GREY)
+        for number, pixels in enumerate(pictures[-TEST:]):
+            _write(pixels, root / "test" / name / f"{number:03}", random)
+    for file in sorted((root / "test" / "armchair").iterdir())[:TWICE]:
+        shutil.copy(file, root / "train" / "armchair" / f"copy-of-{file.name}")
+    (root / "train" / "chair" / BROKEN).write_text("this was a picture once\n", encoding="utf-8")
+    return root
+
+
+def _write(pixels, stem, random, grey=False):
+    """Write uint8 ``[3, 32, 32]`` as an image of a size drawn by ``random``: PNG or, every second one, JPEG."""
+    kind, side, stretched = torch.randint(1000, (3,), generator=random).tolist()
+    side, wide = SIDES[side % len(SIDES)], STRETCHED[stretched % len(STRETCHED)]
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.BICUBIC)
+    rim = round(side * (wide - 1) / 2)
+    image = Image.fromarray(np.pad(np.asarray(image), ((0, 0), (rim, rim), (0, 0)), mode="edge"))
+    image = image.convert("L") if grey else image
+    content = io.BytesIO()
+    image.save(content, "JPEG" if kind % 2 else "PNG", quality=QUALITY)
+    stem.with_suffix(".jpg" if kind % 2 else ".png").write_bytes(content.getvalue())
+
+
+def command(line: str, place: str | Path) -> int:
+    """Run ``python -m kdkit`` with the words of ``line`` in ``place``; print what it says, return its status.
+
+    Progress bars are left out; what is said beside them is not.
+    """
+    print(f"$ python -m kdkit {line}")
+    words = [sys.executable, "-m", "kdkit", *line.split()]
+    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
+    said = [each.split("\r")[-1] for each in done.stderr.splitlines()]
+    print(done.stdout, *(each for each in said if each.strip() and "%|" not in each), sep="\n")
+    return done.returncode
