@@ -1,12 +1,11 @@
 """A folder of images as people have them, for a reader who has none: files of mixed sizes, and a few faults.
 
-``make`` writes it, ``command`` runs a command of the kit beside it.
+``make`` writes it, ``repair`` takes faults out, ``command`` runs a command of the kit beside it.
 """
 
 import io
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ CLASS_MAP = {name: thing for name, thing in CLASSES.items() if name != thing}
 TRAIN = {"armchair": 120, "chair": 100, "couch": 23}  # one class is rare
 TEST = 100  # of each class
 BROKEN = "031-broken.png"
+MARK = "README.txt"  # says that the folder is drawn, and may be changed
 SIDES = 48, 64, 72, 96, 120  # pixels of the shorter side
 STRETCHED = 1.0, 1.0, 1.25, 1.5  # longer side by shorter side
 QUALITY = 88  # of the JPEG files, which every second one is
@@ -48,6 +48,9 @@ def make(place: str | Path, seed: int = 0) -> Path:
     for file in sorted((root / "test" / "armchair").iterdir())[:TWICE]:
         shutil.copy(file, root / "train" / "armchair" / f"copy-of-{file.name}")
     (root / "train" / "chair" / BROKEN).write_text("this was a picture once\n", encoding="utf-8")
+    (root / MARK).write_text(
+        "Drawn by kdkit for the notebook 10 Your own. Delete it when you like.\n", encoding="utf-8"
+    )
     return root
 
 
@@ -64,14 +67,28 @@ def _write(pixels, stem, random, grey=False):
     stem.with_suffix(".jpg" if kind % 2 else ".png").write_bytes(content.getvalue())
 
 
-def command(line: str, place: str | Path) -> int:
-    """Run ``python -m kdkit`` with the words of ``line`` in ``place``; print what it says, return its status.
+def repair(root: str | Path) -> str:
+    """Take the broken file and the copies out of a folder that ``make`` wrote; says what was done.
 
-    Progress bars are left out; what is said beside them is not.
+    Other folders are left alone.
     """
+    root = Path(root)
+    if not (root / MARK).exists():
+        return f"{root.name} is your own: nothing was taken out of it."
+    copies = list(root.glob("train/*/copy-of-*"))
+    for file in [*copies, root / "train" / "chair" / BROKEN]:
+        file.unlink(missing_ok=True)
+    return f"taken out: {BROKEN} and {len(copies)} copies of test images"
+
+
+def command(line: str, place: str | Path) -> int:
+    """What ``python -m kdkit`` does with the words of ``line`` in the folder ``place``, here and now; its status."""
+    from kdkit.cli.main import main
+
     print(f"$ python -m kdkit {line}")
-    words = [sys.executable, "-m", "kdkit", *line.split()]
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
-    said = [each.split("\r")[-1] for each in done.stderr.splitlines()]
-    print(done.stdout, *(each for each in said if each.strip() and "%|" not in each), sep="\n")
-    return done.returncode
+    before = os.getcwd()
+    os.chdir(place)
+    try:
+        return main(line.split())
+    finally:
+        os.chdir(before)

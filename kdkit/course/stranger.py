@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdkit import models, zoo
-from kdkit.data import things
+from kdkit.data import Splits, things
+from kdkit.measure import metrics
 
 SIZE = 64  # pixels a side
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # those of ImageNet, as with many networks
@@ -38,3 +39,21 @@ def network() -> nn.Module:
 def teacher() -> models.ForImages:
     """The same, with what it wants to be given and the names of its classes."""
     return models.ForImages(network(), size=SIZE, mean=MEAN, std=STD, classes=CLASSES)
+
+
+def ways(data: Splits, class_map: dict[str, str]) -> dict[str, dict[str, str]]:
+    """How right the network is on ``data.test``, asked in better and better ways, and in one that is nearly right."""
+    size, pixels = {"size": SIZE}, {"mean": MEAN, "std": STD}
+    named = {"classes": CLASSES, "wanted": data.train.classes, "class_map": class_map}
+    asked = network()
+    twice = models.ForImages(asked, **pixels)  # what it is given is normalised already
+    networks = {
+        "as it is": asked,
+        "resized": models.ForImages(asked, **size),
+        "resized, normalised": models.ForImages(asked, **size, **pixels),
+        "resized, normalised, classes by name": models.ForImages(asked, **size, **pixels, **named),
+        "the same, but normalised twice": models.ForImages(twice, **size, **pixels, **named),
+    }
+    test, count = data.test, len(data.train.classes)
+    logits = {way: metrics.predict(each, test.images)[:, :count] for way, each in networks.items()}
+    return {way: {"accuracy": f"{metrics.accuracy(said, test.labels):.1%}"} for way, said in logits.items()}
