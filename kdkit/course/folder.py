@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from kdkit.data import things
+from kdkit.data.images import ImageSet
 from kdkit.data.seeds import generator
 
 NAME = "furniture"
@@ -79,6 +80,14 @@ def repair(root: str | Path) -> str:
     for file in [*copies, root / "train" / "chair" / BROKEN]:
         file.unlink(missing_ok=True)
     return f"taken out: {BROKEN} and {len(copies)} copies of test images"
+
+
+def grey(images: ImageSet) -> str:
+    """How many grey images each class has that has some: "30 of 90 chair"."""
+    plain = (images.images == images.images[:, :1]).flatten(1).all(1)
+    counts = {name: images.labels == label for label, name in enumerate(images.classes)}
+    some = [f"{int(plain[of].sum())} of {int(of.sum())} {name}" for name, of in counts.items() if plain[of].any()]
+    return ", ".join(some) or "none"
 
 
 def command(line: str, place: str | Path) -> int:

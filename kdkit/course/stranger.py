@@ -4,6 +4,8 @@ Inside is the kit's teacher of Things; outside it is like networks that one find
 and ten classes in an order of their own.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,8 +45,9 @@ def teacher() -> models.ForImages:
 
 def ways(data: Splits, class_map: dict[str, str]) -> dict[str, dict[str, str]]:
     """How right the network is on ``data.test``, asked in better and better ways, and in one that is nearly right."""
-    size, pixels = {"size": SIZE}, {"mean": MEAN, "std": STD}
-    named = {"classes": CLASSES, "wanted": data.train.classes, "class_map": class_map}
+    size: dict[str, Any] = {"size": SIZE}
+    pixels: dict[str, Any] = {"mean": MEAN, "std": STD}
+    named: dict[str, Any] = {"classes": CLASSES, "wanted": data.train.classes, "class_map": class_map}
     asked = network()
     twice = models.ForImages(asked, **pixels)  # what it is given is normalised already
     networks = {
