@@ -41,6 +41,9 @@ lowest: ## the unit tests with the lowest versions that are allowed (6 GB for a 
 newest: ## the unit tests with the newest versions that there are (6 GB for a while)
 	$(PYTHON) tools/floors.py newest $(PYTEST_FLAGS)
 
+libraries: ## the tests of what notebook 09 takes where it is installed: TRL, and a language model (6 GB for a while)
+	$(PYTHON) tools/floors.py libraries $(PYTEST_FLAGS)
+
 lint: $(STAMP) ## ruff, over the code and the notebooks, and mypy, over the types of the package
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -50,8 +53,8 @@ notebooks: $(STAMP) ## run the notebooks, keep their outputs and say how long th
 	$(PY) -m tools.notebooks $(NOTEBOOKS)
 	$(PY) -m tools.minutes --write
 
-html: $(STAMP) ## HTML copies and a gallery in build/html: sliders move without a kernel (all, or NOTEBOOKS="...")
-	$(PY) -m tools.pages $(NOTEBOOKS)
+site: $(STAMP) ## the course as a web site in build/site, to open from the folder or to publish: begin with index.html
+	$(PY) -m tools.site
 
 student: $(STAMP) ## copies for a class in build/student: without solutions and outputs (DEPTH=short: nor parts marked ◆)
 	$(PY) -m tools.versions student --depth $(DEPTH) $(NOTEBOOKS)
@@ -71,4 +74,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test quick unit lowest newest lint notebooks html student solutions links setup
+.PHONY: help lab test quick unit lowest newest libraries lint notebooks site student solutions links setup

@@ -43,12 +43,15 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def forbid_skip(report):
-    """Only a missing GPU may skip a test in CI (and missing real data, where .ci/run found none to bring along)."""
+    """Only a missing GPU may skip a test in CI, or a package that the kit does not depend on (``make libraries``).
+
+    And missing real data, where .ci/run found none to bring along.
+    """
     if not (os.environ.get("CI") and report.skipped) or hasattr(report, "wasxfail"):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     without_data = "KDKIT_DATA" in reason and os.environ.get("KDKIT_REQUIRE_DATA") != "1"
-    if "GPU" not in reason and not without_data:
+    if not any(allowed in reason for allowed in ("GPU", "is no dependency of the kit")) and not without_data:
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped in CI ({reason}): there everything is installed, so run it"
 

@@ -178,6 +178,11 @@ WRONG = {
         r"answers with 12 numbers an image; colours has 3 classes\. Have its function",
     ),
     "a folder without a network": (["colours"], r"colours cannot be read as an image classifier of Hugging Face's: "),
+    "a map for a teacher of the same classes": (
+        ["t.safetensors", "--class-map", "odd.json"],
+        r"t\.safetensors: class_map names 'x', which the data does not",
+    ),
+    "a map for one without names": (["{module}:plain", "--class-map", "good.json"], "class_map needs classes"),
     "a folder of images": (["colours/red"], "colours/red cannot be read as an image classifier"),
     "a folder that is not there": (["colours/none"], "--teacher 'colours/none' is no teacher"),
     "one of two": (["{module}:plain", "--teacher", ""], "--teacher '' names no network"),
@@ -195,6 +200,8 @@ def test_what_is_no_teacher_gets_a_sentence_before_anything_is_trained(what, col
     monkeypatch.setattr(torch.Tensor, "backward", None)
     Path("list.json").write_text("[1]")
     Path("odd.json").write_text('{"x": "red"}')
+    Path("good.json").write_text('{"red": "blue"}')
+    zoo.save(models.student(2, 3, classes=3), "t.safetensors", {"classes": ["blue", "green", "red"]})
     given, said = WRONG[what]
     assert distil("--teacher", *(word.format(module=colours) for word in given)) == 1
     error = capsys.readouterr().err

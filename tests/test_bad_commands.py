@@ -59,9 +59,12 @@ ALLOWED = {
     "--train-images": {"٣"},
     "--vocab-size": {"٣"},
     "--lr": {"0.5", "٣"},
+    "--top-k": {"٣"},
     "--temperature": {"0.5", "٣"},
     "--soft-weight": {"0.5", "0", "٣", HUGE},  # beside the other weight, and gradients are cut
     "--hard-weight": {"0.5", "0", "٣", HUGE},
+    "--accumulate": {"٣", HUGE},  # at most so many parts
+    "--max-grad-norm": {"0.5", "0", "٣", HUGE},  # 0 cuts none
     "--runs": NEW_PLACES | NEW_FILES,
     "--json": (NEW_PLACES | NEW_FILES) - {"a-folder", "."},
     "caches --runs": {"a-file/below", "/proc/none/x.safetensors"},  # it says that there is nothing

@@ -9,9 +9,10 @@ import torch
 
 from kdkit import models
 from kdkit.data import Views, files
-from kdkit.training import cache as caches
+from kdkit.training import cache_files as caches
 from kdkit.training import rows
-from kdkit.training.cache import HEADER_BYTES, ViewCache
+from kdkit.training.cache import ViewCache
+from kdkit.training.cache_files import HEADER_BYTES
 
 
 def batch(data, index, view):

@@ -16,6 +16,8 @@ from benchmarks import (
     shapes,
     shapes_learnt,
     sofa,
+    streaming,
+    top_k,
     two_teachers,
     usual_loop,
 )
@@ -44,7 +46,7 @@ def as_now(command):
 
 def test_the_commands_on_the_page_are_commands():
     lines = [line.split()[3:] for line in TEXT.splitlines() if line.startswith("    python -m kdkit ")]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for arguments in lines:
         cli.parser().parse_args(arguments)
 
@@ -417,6 +419,36 @@ def test_notebook_06_says_no_more_than_these_results():
     assert history[5] < means["random weights"] and abs(history[5] - means["no teacher at all"]) < 0.01
     teacher = result["teacher_results"]["accuracy"]
     assert 0.8 < means["triple loss"] / teacher < 0.9
+
+
+def test_the_likeliest_classes_alone():
+    result = measured.load("top-k")
+    assert "\n".join(top_k.page(result)) in TEXT
+    about = json.loads(json.dumps(top_k.about()))
+    assert {name: result[name] for name in about.keys() - {"versions"}}.items() <= about.items()
+    students = {(row["arm"], row["seed"]): row for row in result["rows"] if "arm" in row}
+    assert students.keys() == set(product(top_k.ARMS, range(5)))
+    assert all(students["dense", seed]["weights"] == students[10, seed]["weights"] for seed in range(5))
+    dense = [students["dense", seed]["accuracy"] for seed in range(5)]
+    assert dense == studies.methods.accuracies(measured.load("beyond-logits"), "cifar10", "kd"), "the same students"
+    kept = {row["about"]: row for row in result["rows"] if "about" in row}
+    assert kept[10]["off"]["gradient"] == 0 < kept[9]["off"]["gradient"] < 1e-3 < kept[5]["off"]["gradient"]
+    assert kept[1]["in_all"] < kept[10]["in_all"] / 5
+
+
+def test_images_that_stay_on_disk():
+    result = measured.load("streaming")
+    assert "\n".join(streaming.page(result)) in TEXT
+    about = json.loads(json.dumps(streaming.about()))
+    ours = ("streamed", "sizes", "batch_size", "workers", "views")
+    assert {name: result["settings"][name] for name in ours} == {name: about["settings"][name] for name in ours}
+    (memory,) = (row for row in result["rows"] if row["part"] == "memory")
+    first, *later = memory["every"]
+    assert later[-1]["images"] == memory["filled"] == 100_000
+    assert max(row["peak"] for row in later) <= 1.02 * first["peak"], "flat from the first 10,000 on"
+    assert max(row["readers_peak"] for row in later) <= 1.1 * first["readers_peak"]
+    rounds = [row["seconds"] for row in result["rows"] if row.get("side") == 224]
+    assert len(rounds) >= 3 and statistics.median(one["plain"] / one["streamed"] for one in rounds) > 1
 
 
 def test_features_and_other_losses():

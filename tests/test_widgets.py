@@ -16,7 +16,7 @@ from PIL import Image
 
 from kdkit import losses, models
 from kdkit.course import figures
-from kdkit.course.widgets import FlipBook, HumpsPanel, MorphPanel, ShapePanel, TemperaturePanel, humps
+from kdkit.course.widgets import FlipBook, HumpsPanel, MorphPanel, ShapePanel, TemperaturePanel, TopKPanel, humps, top_k
 from kdkit.course.widgets.bars import address
 from kdkit.course.widgets.morph import COVERED, STEPS
 from kdkit.course.widgets.shape import DEPTHS, WIDTHS
@@ -398,6 +398,102 @@ def test_the_humps_are_told_in_a_sentence_and_stand_without_a_kernel(two_humps):
     assert two_humps._repr_mimebundle_()["text/html"].startswith('<img alt="At beta 0.8: begun left, it keeps')
     assert len(two_humps.humps.sentences) == len(two_humps.humps.curves) == len(two_humps.slider.options)
     two_humps.slider.value = 0
+
+
+# ------------------------------------------------------------------------------------------ top k, and a tail
+
+WORDS = [f"word {number}" for number in range(400)]
+
+
+@pytest.fixture(scope="module")
+def next_token():
+    """Logits of a place where the teacher is unsure, and of one where it is sure."""
+    return torch.randn(2, 400, generator=torch.Generator().manual_seed(3)).double() * torch.tensor([[1.5], [8.0]])
+
+
+@pytest.fixture
+def top(next_token):
+    return TopKPanel(next_token, WORDS, ["to be or", "not to"])
+
+
+def test_at_every_k_shares_and_kls_are_those_of_the_definitions(top, next_token):
+    for place, logits in enumerate(next_token):
+        for stop, (_, k) in enumerate(top.slider.options):
+            top.chooser.index, top.slider.index = place, stop
+            order = logits.argsort(descending=True)
+            t = logits.softmax(0)
+            kept = torch.zeros(400, dtype=torch.bool).index_fill(0, order[:k], True)
+            mass = t[kept].sum()
+            with_tail = t.where(kept, (1 - mass) / max(1, 400 - k))
+            alone = t.where(kept, 0.0) / mass
+            shown = top.shown
+            assert shown.k == k and shown.share == pytest.approx(mass.item(), abs=1e-9)
+            assert shown.tail == pytest.approx(1 - mass.item(), abs=1e-9)
+            assert shown.evenly == pytest.approx((t * (t / with_tail).log()).nansum().item(), abs=1e-9)
+            assert shown.renormalised == pytest.approx((alone * (alone / t).log()).nansum().item(), abs=1e-9)
+
+
+def test_the_sentence_says_what_is_kept_at_every_k(top):
+    for place in range(2):
+        for stop, (_, k) in enumerate(top.slider.options[:-1]):
+            top.chooser.index, top.slider.index = place, stop
+            words, shown = top.sentence, top.shown
+            assert words.startswith(f"After “{top.prefixes[top.chooser.index]}”, k = {k:,}: the likeliest token")
+            assert f"{100 * shown.share:.1f} %" in words and f"tail of {400 - k:,} others" in words
+            assert f"KL(teacher ‖ truncation) {shown.evenly:.3f} nats" in words
+            assert f"KL(truncation ‖ teacher) {shown.renormalised:.3f}" in words
+            assert f"{4 * k:,} bytes a token instead of 800." in words
+            assert words == top.bars.sentences[top.chooser.index][top.slider.index]
+            assert len(words) <= len(top.bars.longest)
+    top.slider.index += 1
+    assert top.sentence.endswith("k = 400: nothing is left out, and nothing is lost. 800 bytes a token.")
+
+
+def test_more_tokens_lose_less_and_a_sure_teacher_loses_less_than_an_unsure_one(top):
+    for row in top.kept:
+        for measure in "tail", "evenly", "renormalised":
+            values = [getattr(kept, measure) for kept in row]
+            assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-9), measure
+    unsure, sure = (row[2] for row in top.kept)
+    assert sure.share > unsure.share
+
+
+def test_all_bars_together_are_one(top):
+    for kept in top.kept[0]:
+        bars = top_k._bars_of(top.tops[0], kept, 400)
+        tail = bars[-1][1]
+        assert sum(probability for _, probability, is_kept in bars if is_kept) + tail == pytest.approx(1)
+        assert sum(is_kept for *_, is_kept in bars) == min(kept.k, top_k.WITH_BARS) + 1
+
+
+def test_the_top_k_panel_stands_without_a_kernel_and_says_what_its_controls_are(top):
+    assert top.slider.description == "Tokens kept, k" and top.slider.value == 5
+    assert top.chooser.description == "After" and top.chooser.options == ("to be or", "not to")
+    still = top._repr_mimebundle_()["text/html"]
+    assert still.startswith(f'<img alt="{html.escape(top.sentence)}"') and "data:image/png;base64," in still
+    assert repr(top) == f"TopKPanel({top.sentence})" and repr(top.bars) == "TopKBars()"
+
+
+def test_one_place_needs_no_chooser_and_a_small_vocabulary_few_stops():
+    panel = TopKPanel(torch.tensor([[1.0, 2.0, 0.0]]), ["a", "b", "c"], ["so"])
+    assert panel.chooser not in panel.children and [k for _, k in panel.slider.options] == [1, 2, 3]
+    assert panel.sentence.endswith("6 bytes a token.") and panel.tops[0][0][0] == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(logits=torch.zeros(2, 3)), r"logits must be a tensor \[N, 400\], one row a place.*got \[2, 3\]"),
+        (dict(logits=torch.zeros(0, 400)), r"got \[0, 400\]"),
+        (dict(logits=[[0.0] * 400]), "got list"),
+        (dict(logits=torch.full((2, 400), float("nan"))), "logits must be finite numbers"),
+        (dict(prefixes=["one"]), "prefixes must be a list or tuple of 2 texts"),
+        (dict(tokens=range(400)), "tokens must be a list or tuple of texts"),
+    ],
+)
+def test_logits_that_fit_no_tokens_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TopKPanel(**dict(logits=torch.zeros(2, 400), tokens=WORDS, prefixes=["a", "b"]) | arguments)
 
 
 # ----------------------------------------------------------------------------------------------- shape

@@ -78,17 +78,22 @@ def outcome(run):
     return {"history": run.history, "weights": models.fingerprint(run.student)}
 
 
-def cache_fill(folder):
+def cache_fill(folder, **kept):
     """A cache that is filled; the file is the same to the byte."""
     data = tiny.splits()
     padded = data.views.pad(data.train.images)
-    with ViewCache(tiny.net(seed=7, width=4).eval(), data, folder / "cache") as cache:
+    with ViewCache(tiny.net(seed=7, width=4).eval(), data, folder / "cache", **kept) as cache:
         for epoch in range(12):
             view = data.views.schedule(len(data.train), epoch)
             for index in torch.arange(len(data.train)).split(16):
                 cache.outputs(index, view[index], data.views.take(padded, index, view[index]))
         cache.val_logits()
     return {"sha256": files.sha256(folder / "cache")}
+
+
+def top_k_fill(folder):
+    """The same with one class of three."""
+    return cache_fill(folder, k=1, temperature=4.0)
 
 
 def study(folder):
@@ -123,7 +128,14 @@ def writer(folder):
     return outcome(generators.train(writing.network(1), writing.sentences(), **taught, **schedule))
 
 
-KINDS = {"training": training, "cache fill": cache_fill, "study": study, "BERT": bert, "writer": writer}
+KINDS = {
+    "training": training,
+    "cache fill": cache_fill,
+    "top-k fill": top_k_fill,
+    "study": study,
+    "BERT": bert,
+    "writer": writer,
+}
 
 
 def live(folder, kind="training", place=None, linger=False):

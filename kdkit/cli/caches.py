@@ -19,8 +19,8 @@ def run(options: argparse.Namespace) -> int:
     What is removed is computed again when it is needed.
     """
     check(options)
-    cache, decoding, files = kdkit.training.cache, kdkit.data.decoding, kdkit.data.files
-    found = [(kept.path, f"answers on {kept.of}", cache.remove) for kept in cache.kept(options.runs)]
+    cache_files, decoding, files = kdkit.training.cache_files, kdkit.data.decoding, kdkit.data.files
+    found = [(kept.path, f"answers on {kept.of}", cache_files.remove) for kept in cache_files.kept(options.runs)]
     found += [(path, "decoded images", decoding.remove_decoded) for path in decoding.decoded()]
     for path, what, remove in found:
         size = files.in_words(path.stat().st_size)

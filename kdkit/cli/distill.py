@@ -19,13 +19,17 @@ from kdkit.cli.options import (
     add_data,
     add_training,
     check,
+    how,
     load_data,
     plan,
     schedule,
 )
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from kdkit.data import ImageSet, Splits
+    from kdkit.training import ViewCache
 
 EPOCHS = 8  # usually
 
@@ -44,6 +48,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--temperature", type=float, default=4.0, help="softens both networks' answers")
     parser.add_argument("--soft-weight", type=float, default=0.9, help="weight of the teacher's soft targets")
     parser.add_argument("--hard-weight", type=float, default=0.1, help="weight of the labels")
+    top_k = "keep only the teacher's K likeliest classes of each answer, where there are many (default: all)"
+    parser.add_argument("--top-k", type=int, metavar="K", help=top_k)
     kept = "keep the distilled student that is best on the validation images in this file (.safetensors), with a card"
     parser.add_argument("--out", metavar="FILE", help=kept)
 
@@ -72,8 +78,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
     name = f"{data.name}-{reports.fingerprints(teacher, data)}"
     folder = options.runs / f"{name}-students-{reports.digest(options)}"
-    own = None if seen is data else seen
-    cache = kdkit.training.ViewCache(teacher, data, options.runs / f"{name}.cache", teacher_data=own)
+    cache = kept_answers(teacher, data, seen, options, name)
     kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
     kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
     runs = [pair(seed, options, data, evidence, folder, kd) for seed in range(options.seeds)]
@@ -99,6 +104,21 @@ def concluded(options: argparse.Namespace, evidence: Evidence, runs: list[dict],
     return 1 if failures else 0
 
 
+def kept_answers(teacher: Module, data: Splits, seen: Splits, options: argparse.Namespace, name: str) -> ViewCache:
+    """The cache of the teacher's answers in RUNS, its size said before it is written."""
+    k, classes = options.top_k, len(data.train.classes)
+    if k is not None:
+        kdkit.losses.arguments.whole(k, "--top-k", 1, classes, "It counts classes.")
+        name += f"-top{k}-T{options.temperature:g}"
+    path = options.runs / f"{name}.cache"
+    size = kdkit.training.cache_files.size(len(data.train) * data.views.count + len(data.val), classes, k)
+    free = kdkit.data.files.in_words(kdkit.data.files.free(path))
+    print(f"the teacher's answers: {size}, kept in {path} ({free} are free)", flush=True)
+    truncated = {} if k is None else {"k": k, "temperature": options.temperature}
+    own = None if seen is data else seen
+    return kdkit.training.ViewCache(teacher, data, path, teacher_data=own, **truncated)
+
+
 def pair(
     seed: int, options: argparse.Namespace, data: Splits, evidence: Evidence | None, folder: Path, kd: dict
 ) -> dict:
@@ -115,7 +135,9 @@ def pair(
         student = student.to(networks.device(options.device))
         checkpoint = folder / f"seed{seed}-{arm}.checkpoint"
         try:
-            trained = kdkit.train(student, data, seed=seed, checkpoint=checkpoint, **schedule(options), **extra)
+            trained = kdkit.train(
+                student, data, seed=seed, checkpoint=checkpoint, **schedule(options), **how(options), **extra
+            )
         except kdkit.training.Diverged as problem:  # the other students are worth having all the same
             row |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
             said.append(f"{arm} diverged")

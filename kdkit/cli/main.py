@@ -37,7 +37,7 @@ Knowledge distillation from the command line.
   python -m kdkit report RUN.json                 what distill found, as a page to show around and a model card
   python -m kdkit experiments things              the fair comparison of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
-  python -m kdkit train-gpt                       a small GPT that writes sums, the teacher of notebook 09
+  python -m kdkit train-gpt                       a small GPT that writes sums (or English), for notebook 09
   python -m kdkit caches                          what is kept to save time, and how large it is
 
 With --data FOLDER the same is done on your own images, one subfolder a class; with --data cifar10, or `experiments

@@ -19,6 +19,7 @@ Commands = argparse._SubParsersAction  # what ``add_subparsers`` returns: argpar
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
 SIZE_HELP = "scale the images of a folder to NxN pixels (default: proposed by how large they are)"
 CARD_SIZE = "scale the images of a folder to NxN pixels (default: as the network was trained)"
+STREAM_HELP = "leave a folder's images on disk (done by itself where they would take a quarter of the memory)"
 DEVICE_HELP = "where to compute; its authors have run training commands on cuda, nothing on mps"
 KITS = ("things", "cifar10", "mnist")  # data whose images have a size of their own
 MOST_SEEDS = 1000  # more is years of training, or a slip of the finger
@@ -45,6 +46,7 @@ def add_data(parser: argparse.ArgumentParser, size: str | None = SIZE_HELP) -> N
     parser.add_argument("--data", default="things", help=DATA_HELP)
     if size is not None:
         parser.add_argument("--size", type=int, metavar="N", help=size)
+    parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
     add_download(parser)
 
 
@@ -136,7 +138,7 @@ def load_data(options: argparse.Namespace, size: int | None = None) -> Splits:
             f"--size is for a folder of your own images; those of {options.data} are as large as they are."
         )
     side = size if asked is None and own else asked
-    data = kdkit.data.load(options.data, size=side, download=options.download)
+    data = kdkit.data.load(options.data, size=side, download=options.download, stream=_stream(options))
     if own:
         options.size = data.train.images.shape[-1]
     return _first(options, data)
@@ -149,7 +151,14 @@ def at_size(options: argparse.Namespace, data: Splits, size: int | None) -> Spli
     if size in (None, data.train.images.shape[-1]) or options.data in KITS:
         return data
     with warnings.catch_warnings(action="ignore"):
-        return _first(options, kdkit.data.load(options.data, size=size))
+        return _first(
+            options, kdkit.data.load(options.data, size=size, stream=getattr(options, "stream", False) or None)
+        )
+
+
+def _stream(options):
+    """``--stream``; left out, the rule of ``kdkit.data.load`` decides."""
+    return getattr(options, "stream", False) or None
 
 
 def _first(options, data):
@@ -183,5 +192,10 @@ def plan(options: argparse.Namespace, data: Splits, usual_epochs: int) -> None:
 
 def schedule(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a training takes as they are."""
-    taken = ("epochs", "batch_size", "lr", "accumulate", "precision", "compile")
-    return {**{name: getattr(options, name) for name in taken}, "max_grad_norm": options.max_grad_norm or None}
+    return {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
+
+
+def how(options: argparse.Namespace) -> dict[str, Any]:
+    """What a training of images takes besides: how it computes, and where gradients are cut."""
+    taken = {name: getattr(options, name) for name in ("accumulate", "precision", "compile")}
+    return {**taken, "max_grad_norm": options.max_grad_norm or None}

@@ -85,7 +85,7 @@ def _usual(options, data):
 
 def _fitted(name, data, class_map):
     """The network called ``name``, with logits for the classes of ``data``."""
-    network, classes = _read(name, data), data.train.classes
+    network, classes = _read(name, data, class_map is not None), data.train.classes
     if isinstance(network, kdkit.models.ForImages):
         try:
             return network.for_classes(classes, class_map)
@@ -94,12 +94,13 @@ def _fitted(name, data, class_map):
     return network
 
 
-def _read(name, data):
+def _read(name, data, mapped):
+    """The network called ``name``: as it is if it knows the data's classes and size and is not ``mapped``."""
     if name.endswith(".safetensors") or name in kdkit.zoo.names():
         card = networks.card(name)
         known, size = card.get("classes", data.train.classes), networks.size(card)
         network = networks.load(name)
-        if tuple(known) == data.train.classes and size in (None, data.train.images.shape[-1]):
+        if not mapped and tuple(known) == data.train.classes and size in (None, data.train.images.shape[-1]):
             return network
         return kdkit.models.ForImages(network, size=size, classes=known)
     if FUNCTION.fullmatch(name):

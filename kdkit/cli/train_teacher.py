@@ -15,6 +15,7 @@ from kdkit.cli.options import (
     add_data,
     add_training,
     check,
+    how,
     load_data,
     plan,
     schedule,
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     network = kdkit.models.teacher(options.width, classes, channels, options.seed).to(networks.device(options.device))
     print(f"teacher: {kdkit.models.count_parameters(network):,} parameters", flush=True)
     checkpoint = options.runs / f"{data.name}-teacher-{data.train.fingerprint[:8]}-{reports.digest(options)}.checkpoint"
-    trained = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **schedule(options))
+    trained = kdkit.train(network, data, seed=options.seed, checkpoint=checkpoint, **schedule(options), **how(options))
     if several.rank():  # the first process alone measures and writes
         return 0
     card = {"name": reports.without_home(out.stem), **origin, "seconds": round(trained.seconds, 1)}

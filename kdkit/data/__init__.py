@@ -6,11 +6,13 @@ from kdkit.data import corruptions, own, things
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet, Splits, counts, describe
 from kdkit.data.sources import cifar10, image_folder, mnist
+from kdkit.data.streaming import StreamedImages
 from kdkit.data.views import Views
 
 __all__ = [
     "ImageSet",
     "Splits",
+    "StreamedImages",
     "Views",
     "cifar10",
     "corruptions",
@@ -25,7 +27,7 @@ __all__ = [
 THINGS_PER_CLASS = 1000
 
 
-def load(name: str | Path, *, size: int | None = None, download: bool = False) -> Splits:
+def load(name: str | Path, *, size: int | None = None, download: bool = False, stream: bool | None = None) -> Splits:
     """Splits by name: "things", "cifar10", "mnist", or the path of a folder of your own images.
 
     A folder holds either the parts of a split, each with a folder for every class, or the class folders themselves.
@@ -35,6 +37,9 @@ def load(name: str | Path, *, size: int | None = None, download: bool = False) -
 
     ``size``, for a folder: to how many pixels a side its images are scaled. None proposes one, by how large they are;
     ``Splits.notes`` says why, and what is odd about the files.
+
+    ``stream=True`` leaves the images of a folder on disk and reads them as they are wanted, ``False`` decodes them all
+    into memory. None: those of a part are streamed where they would take more than a quarter of the memory.
 
     ``download=True`` fetches cifar10 or mnist if it is not found. Raises ``FileNotFoundError`` for what is neither a
     name nor a folder, ``ValueError`` for a folder whose images or names will not do, for a ``size`` where there
@@ -48,4 +53,4 @@ def load(name: str | Path, *, size: int | None = None, download: bool = False) -
         return {"cifar10": cifar10, "mnist": mnist}[name](download=download)
     if not expanded(name).exists():
         raise FileNotFoundError(f"{str(name)!r} is no folder, nor one of: things, cifar10, mnist.")
-    return own.splits(name, size)
+    return own.splits(name, size, stream)

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +156,44 @@ def _unusable(bad):
     return f"{len(bad):,} files cannot be used: {named}{more}. Repair them or take them out of the folder."
 
 
+def decode(paths: Sequence[str], side: int, decoder: Decoder, threads: int) -> Tensor:
+    """A few files, some at once: uint8 ``[N, 3, side, side]``. What is odd in them was, or will be, told elsewhere.
+
+    Raises ``ValueError`` that names the file which cannot be read or decoded.
+    """
+    pixels = np.empty((len(paths), side, side, 3), dtype=np.uint8)
+
+    def decode_one(place):
+        try:
+            pixels[place] = _read(paths[place], side, decoder)[0]
+        except _Unusable as error:
+            raise ValueError(_unusable([(paths[place], str(error))])) from error
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if threads == 1 or len(paths) < 2:
+            for place in range(len(paths)):
+                decode_one(place)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(decode_one, range(len(paths)), chunksize=16))
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W], channels last in memory
+
+
+def opened(listing: Listing, side: int) -> Found:
+    """A ``Found`` of image files whose pixels are not read. Raises ``ValueError`` as ``decode_files``."""
+    sizes, odd, bad = np.zeros((len(listing), 2), int), np.zeros((len(ODD), len(listing)), bool), []
+    with warnings.catch_warnings(action="ignore"):
+        for place, (path, _) in enumerate(listing):
+            try:
+                _, sizes[place], odd[:, place] = _read(path, side, None)
+            except _Unusable as error:
+                bad.append((path, str(error)))
+    if bad:
+        raise ValueError(_unusable(bad))
+    return _found(listing, sizes, odd, set())
+
+
 @contextlib.contextmanager
 def _doubts_noted(reading, doubted):
     """Pillow's warnings, of metadata that it cannot read, add the place of the file to ``doubted``."""
@@ -186,10 +224,10 @@ def _found(listing, sizes, odd, doubted):
 
 
 def _read(file, side, decoder):
-    """Pixels, size, and of each kind in ``ODD`` whether the image is one."""
+    """Pixels (None without a ``decoder``), size, and of each kind in ``ODD`` whether the image is one."""
     try:
         with Image.open(file) as image:
-            pixels = decoder(_without_empty_alpha(image))
+            pixels = None if decoder is None else decoder(_without_empty_alpha(image))
             grey = image.mode in ("1", "L", "LA")
             return pixels, image.size, (_moves(image), grey, image.has_transparency_data, min(image.size) < side)
     except PermissionError as error:
@@ -261,13 +299,19 @@ def decoded_once(
 def _key(folder, listing, side):
     digest = hashlib.sha256(os.fsencode(f"{DECODING} {Path(folder).resolve()} {side}"))
     for file, label in listing:
-        try:
-            status = os.stat(file)
-        except OSError as error:
-            raise walk.unreadable(file, error) from error
-        line = f"{os.path.relpath(file, folder)} {label} {status.st_size} {status.st_mtime_ns}\n"
+        size, time = status_of(file)
+        line = f"{os.path.relpath(file, folder)} {label} {size} {time}\n"
         digest.update(os.fsencode(line))
     return digest.hexdigest()
+
+
+def status_of(file: str) -> tuple[int, int]:
+    """Size and time of a file, by which a change is noticed. ``ValueError`` where it cannot be asked for them."""
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise walk.unreadable(file, error) from error
+    return status.st_size, status.st_mtime_ns
 
 
 def _load(file):

@@ -75,9 +75,11 @@ def free(path: str | Path) -> int:
 def in_words(count: int) -> str:
     """Bytes for people to read.
 
-    >>> in_words(1_320_000), in_words(90_400)
-    ('1.3 MB', '90 kB')
+    >>> in_words(5_385_105_496), in_words(1_320_000), in_words(90_400)
+    ('5.4 GB', '1.3 MB', '90 kB')
     """
+    if count >= 1e9:
+        return f"{count / 1e9:,.1f} GB"
     return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 

@@ -6,17 +6,22 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kdkit.data import layout, walk
-from kdkit.data.decoding import Found, Listing, decoded_once, fitted
+import torch
+
+from kdkit.data import layout, streaming, walk
+from kdkit.data.decoding import Found, Listing, decoded_once, fitted, opened
 from kdkit.data.files import expanded
 from kdkit.data.images import ImageSet
 from kdkit.data.layout import SUFFIXES
+from kdkit.data.seeds import generator
+from kdkit.data.streaming import StreamedImages
 from kdkit.data.walk import LeftOut
 from kdkit.losses.arguments import whole
 
 LONGEST_NAME = 100  # bytes; a file system takes 255, and files get longer names that begin with it
+LOOKED_AT = 1000  # image files of those that are streamed, for their sizes
 LARGEST = 1024  # pixels a side: a size with a slip of the finger would fill the memory
 
 
@@ -37,7 +42,7 @@ def image_folder(path: str | Path, size: int = 32) -> ImageSet:
     could not be stored, or if ``size`` is no positive whole number.
     """
     size, left = checked_size(size), LeftOut()
-    images, _ = read_folder(listed(path, left), size, left)
+    images, *_ = read_folder(listed(path, left), size, left)
     left.say(path, SUFFIXES)
     return images
 
@@ -64,14 +69,25 @@ def listed(path: str | Path, left: LeftOut) -> Listed:
     return Listed(path, tuple(classes), listing)
 
 
-def read_folder(folder: Listed, size: int, left: LeftOut) -> tuple[ImageSet, Found]:
-    """The images of ``folder``, ``size`` x ``size``: an ``ImageSet``, and what it was made of, a ``Found``.
+def read_folder(
+    folder: Listed, size: int, left: LeftOut, stream: bool | None = False
+) -> tuple[ImageSet, Found, str | None]:
+    """The images of ``folder``, ``size`` x ``size``: an ``ImageSet``, what it was made of, and why it is streamed.
 
-    ``left`` counts frames and metadata that are left out. Raises ``ValueError`` for files that cannot be read.
+    ``left`` counts frames and metadata that are left out. ``stream`` and the last part of what is returned are as for
+    ``streaming.why``; of images that are streamed, some are looked at for ``Found``. Raises ``ValueError`` for files
+    that cannot be read.
     """
-    name = data_name(folder.path)
-    images, labels, found = decoded_once(name, folder.path, folder.listing, size, fitted(size), left)
-    return ImageSet(images, labels, folder.classes, name=name), found
+    path, classes, listing = folder
+    name = data_name(path)
+    reason = streaming.why(len(listing), size, stream)
+    if reason is None:
+        images, labels, found = decoded_once(name, path, listing, size, fitted(size), left)
+        return ImageSet(images, labels, classes, name=name), found, None
+    some = torch.randperm(len(listing), generator=generator(0))[:LOOKED_AT].tolist()
+    found, labels = opened([listing[place] for place in some], size), torch.tensor([label for _, label in listing])
+    streamed: Any = StreamedImages(path, listing, size)  # see ImageSet
+    return ImageSet(streamed, labels, classes, name=name), found, reason
 
 
 def data_name(path: Path) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kdkit.data.seeds import generator
+from kdkit.data.streaming import StreamedImages
 from kdkit.data.views import Views
 from kdkit.losses.arguments import whole
 
@@ -20,13 +21,13 @@ VALIDATION_SEED = 0  # which images are held out for validation is fixed: it is 
 class ImageSet:
     """Images with labels.
 
-    Parameters: ``images`` uint8 ``[N, C, H, W]``; ``labels`` int64 ``[N]``, numbers into ``classes``;
-    ``classes``, a tuple of names; ``name``, what the images are ("cifar10", "things", ...).
+    Parameters: ``images`` uint8 ``[N, C, H, W]``, or ``StreamedImages``, which stay on disk; ``labels`` int64 ``[N]``,
+    numbers into ``classes``; ``classes``, a tuple of names; ``name``, what the images are ("cifar10", "things", ...).
 
     Raises ``ValueError`` where these do not fit each other.
     """
 
-    images: Tensor
+    images: Tensor  # or StreamedImages: as much of a tensor as training and measuring need
     labels: Tensor
     classes: tuple[str, ...]
     name: str = "images"
@@ -73,6 +74,8 @@ class ImageSet:
     @property
     def fingerprint(self) -> str:
         """A short hash of shape and pixels: a cache of teacher logits belongs to these images, in this order."""
+        if isinstance(self.images, StreamedImages):
+            return self.images.fingerprint
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(self.images.contiguous().numpy(force=True).data)
         return digest.hexdigest()[:16]
@@ -267,6 +270,8 @@ def _dense(value):
 
 
 def _check_images(images):
+    if isinstance(images, StreamedImages):
+        return
     if not _dense(images) or images.dtype != torch.uint8 or images.ndim != 4:
         got = f"{images.dtype} of shape {tuple(images.shape)}" if _dense(images) else type(images)
         raise ValueError(f"images must be a uint8 tensor [N, C, H, W] (0 is black, 255 white); got {got}.")

@@ -14,14 +14,18 @@ from kdkit.data.views import Views
 SIDES = (32, 64, 96, 128)  # proposed sizes, in pixels; 32 is that of all images of the course
 MOST_PIXELS = 100_000_000  # of all images together, where a size is proposed: 0.3 GB, and minutes on two cores
 USUAL_SIDE = 32  # at which a view is shifted by whole pixels; at twice the size by twice as many
+NOT_COMPARED = (
+    "Images that stay on disk are not compared with each other: whether some stand in two parts was not looked at."
+)
 FEWEST = 20  # training images, so that a tenth of them can be held out
 
 
-def splits(path: str | Path, size: int | None = None) -> Splits:
+def splits(path: str | Path, size: int | None = None, stream: bool | None = None) -> Splits:
     """The images in the folder ``path``: a ``Splits`` whose ``source`` says how they were split and scaled.
 
     ``size``: in pixels a side; None proposes one, and says why in ``notes``. The same folder at another size gives the
-    same images in the same order and views. Warns once of all that was left out. Raises as ``image_folder`` does, and
+    same images in the same order and views. ``stream`` as for ``kdkit.data.load``. Warns once of all that was left out.
+    Raises as ``image_folder`` does, and
     ``ValueError`` where the parts hold different classes or too few images.
     """
     path, left = expanded(path), walk.LeftOut()
@@ -32,8 +36,8 @@ def splits(path: str | Path, size: int | None = None) -> Splits:
     reason = ""
     if side is None:
         side, reason = proposed(folders)
-    read = [read_folder(folder, side, left) for folder in folders]
-    parts = [replace(images, name=data_name(path)) for images, _ in read]  # not "train" and "test"
+    read = [read_folder(folder, side, left, stream) for folder in folders]
+    parts = [replace(images, name=data_name(path)) for images, *_ in read]  # not "train" and "test"
     if names:
         _count_others(path, names, left)
     train, val, test, rule = _arranged(dict(zip(names, parts, strict=True)) if names else parts[0], names)
@@ -43,9 +47,12 @@ def splits(path: str | Path, size: int | None = None) -> Splits:
             f"{FEWEST}, 1 and 1 are needed, and many more for a result that means anything."
         )
     left.say(path, layout.SUFFIXES)
-    found = [each for _, each in read]
-    notes = [reason, *look.odd(found, len(train) + len(val) + len(test), side), *look.repeated(path, folders, parts)]
-    source = f"image folder {walk.show(path)} ({_scaled(found, side)}; {rule})"
+    found = [each for _, each, _ in read]
+    streamed = next((why for *_, why in read if why), None)
+    notes = [reason, *look.odd(found, len(train) + len(val) + len(test), side)]
+    notes += [NOT_COMPARED] if streamed else look.repeated(path, folders, parts)
+    scaled = _scaled(found, side) + (f", read from disk as they are wanted, {streamed}" if streamed else "")
+    source = f"image folder {walk.show(path)} ({scaled}; {rule})"
     views = Views(step=max(1, round(side / USUAL_SIDE)))
     return Splits(train, val, test, views, source, tuple(note for note in notes if note))
 

@@ -1,4 +1,4 @@
-"""Text as a BERT reads it: tokens, cut to sequences of one length, and some of them masked, to be predicted.
+"""Text as a network reads it: tokens, cut to sequences of one length; for a BERT, some of them masked, to be predicted.
 
 A tokenizer here is one of Hugging Face's: ours (``tokenizer``), or whatever ``AutoTokenizer`` gives for a BERT.
 """
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kdkit.data import text
+from kdkit.data.answers import Answers
 from kdkit.losses.arguments import IGNORE_INDEX, whole
 
 if TYPE_CHECKING:  # they take seconds to import
@@ -162,6 +163,13 @@ def _known(documents: Mapping[str, str], tokenizer: "PreTrainedTokenizerBase", m
     if not kept.any():
         raise ValueError("the tokenizer knows no token of these texts: they are of another language, or it is.")
     return sequences.at(kept)
+
+
+def to_write(sequences: Sequences) -> Answers:
+    """The same sequences for a network that writes: [CLS] is the prompt, all that follows, to [SEP], the answer."""
+    answer = sequences.attention_mask.clone()
+    answer[:, 0] = False
+    return Answers(*sequences, answer, prompt_length=1)
 
 
 def maskable(sequences: Sequences, tokenizer: "PreTrainedTokenizerBase") -> Tensor:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdkit.data.streaming import StreamedImages, pixels
 from kdkit.losses.arguments import whole
 
 _SCHEDULE_SEED = 20150309  # the day Hinton et al. 2015 went to arXiv; any fixed number would do
@@ -73,18 +74,25 @@ class Views:
         shift = (start + stride * epoch) % places
         return shift + places * ((mirror + epoch) % 2) if self.flip else shift
 
-    def pad(self, images: Tensor) -> Tensor:
+    def pad(self, images: Tensor | StreamedImages) -> Tensor:
         """Prepare uint8 images ``[N, C, H, W]`` for ``take``: a reflected rim, channels last.
+
+        ``StreamedImages`` are read.
 
         Raises ``ValueError`` for images that are no larger than the rim.
         """
         if self.rim >= min(images.shape[-2:]):
             raise ValueError(f"{self} needs images of more than {self.rim} pixels; got {list(images.shape)}.")
+        images = pixels(images)
         padded = F.pad(images, [self.rim] * 4, mode="reflect") if self.rim else images
         return padded.contiguous(memory_format=torch.channels_last)
 
     def take(self, padded: Tensor, index: Tensor, view: Tensor) -> Tensor:
         """The views ``view`` [B] of the images ``index`` [B]: float32 in [0, 1], ``[B, C, H, W]``, channels last."""
+        return self.cut(padded, index, view).float().div_(255)
+
+    def cut(self, padded: Tensor, index: Tensor, view: Tensor) -> Tensor:
+        """What ``take`` gives while it is still uint8 ``[B, C, H, W]``."""
         side, height, width = self.side, *(size - 2 * self.rim for size in padded.shape[-2:])
         # [N, C, side, side, H, W], a view: no copy
         windows = padded.unfold(2, height, self.step).unfold(3, width, self.step)
@@ -92,4 +100,4 @@ class Views:
         crops = windows.permute(0, 2, 3, 4, 5, 1)[index, place // side, place % side]  # [B, H, W, C]
         if self.flip:  # by where, not by index: to find out how many are mirrored a GPU would be waited for
             crops = torch.where((view >= side**2)[:, None, None, None], crops.flip(2), crops)
-        return crops.permute(0, 3, 1, 2).float().div_(255)  # [B, C, H, W]
+        return crops.permute(0, 3, 1, 2)  # [B, C, H, W]

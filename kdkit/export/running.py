@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kdkit import models
 from kdkit.data import files
+from kdkit.data.streaming import pixels
 from kdkit.export.networks import INPUT, check_installed, read_note
 from kdkit.measure import metrics, profiling
 
@@ -78,7 +79,7 @@ def measured(network: nn.Module, paths: Mapping[str, Path], test: ImageSet, roun
         if name != ORIGINAL:
             found[name] |= {"bytes": paths[name].stat().st_size, "file": paths[name].name}
     for batch in BATCHES:
-        times = _times(networks, test.images[torch.arange(batch) % len(test)], rounds)
+        times = _times(networks, pixels(test.images[torch.arange(batch) % len(test)]), rounds)
         for name, ratio in profiling.ratios(times).items():
             found[name]["milliseconds"][str(batch)] = round(1000 * times[name].median, 4)
             found[name]["times_as_long"][str(batch)] = str(ratio)

@@ -36,6 +36,7 @@ from kdkit.losses.arguments import (
     unit_length,
 )
 from kdkit.losses.rows import cross_entropy, each_row, finite_on_logits, mean_over_rows, relative_entropy
+from kdkit.losses.sequences import TopK, unchecked_top_k_kl
 
 
 class KDTerms(NamedTuple):
@@ -160,7 +161,7 @@ def kd_loss(
 
 def kd_terms(
     student_logits: Tensor,
-    teacher_logits: Tensor,
+    teacher_logits: Tensor | TopK,
     labels: Tensor | None = None,
     *,
     temperature: float = 4.0,
@@ -174,18 +175,22 @@ def kd_terms(
     Scalars; ``[B]`` or ``[B, L]`` where ``reduction`` is "none".
 
     Parameters, shapes and errors as for ``kd_loss``, but whether the terms are finite is left to whoever reads them;
-    ``why_not_finite`` then tells what made them so.
+    ``why_not_finite`` then tells what made them so. Instead of ``teacher_logits`` there may be what ``top_k`` gives of
+    them at this ``temperature``, ``[..., k]`` each: all other classes together are then one (``top_k_kl``).
     """
     soft_weight, hard_weight = resolve_weights(soft_weight, hard_weight, labels is not None)
-    check_pair(student_logits, teacher_logits)
     temperature = check_temperature(temperature)
     check_reduction(reduction)
+    if isinstance(teacher_logits, TopK):
+        check_logits("student_logits", student_logits)
+    else:
+        check_pair(student_logits, teacher_logits)
+        teacher_logits = at_least_float32(teacher_logits)
     # here, once for both terms: their gradients then add up in float32, and are rounded to half precision once
-    student_logits, teacher_logits = at_least_float32(student_logits), at_least_float32(teacher_logits)
+    student_logits = at_least_float32(student_logits)
     soft = hard = student_logits.new_zeros(() if reduction == "mean" else student_logits.shape[:-1])
     if soft_weight > 0:
-        over_rows = mean_over_rows if reduction == "mean" else each_row
-        soft = temperature**2 * over_rows(relative_entropy, student_logits, teacher_logits, temperature, mask)
+        soft = temperature**2 * _kl(student_logits, teacher_logits, temperature, mask, reduction)
     if hard_weight > 0:
         assert labels is not None  # resolve_weights has refused that
         hard = hard_cross_entropy(student_logits, labels, reduction)
@@ -306,6 +311,17 @@ def resolve_weights(soft_weight: float | None, hard_weight: float | None, have_l
             "Pass labels, or set hard_weight=0."
         )
     return soft_weight, hard_weight
+
+
+def _kl(
+    student_logits: Tensor, teacher_logits: Tensor | TopK, temperature: float, mask: Tensor | None, reduction: str
+) -> Tensor:
+    if isinstance(teacher_logits, TopK):
+        if reduction != "mean":
+            raise ValueError(f"of the teacher's likeliest classes there is only the mean; got reduction={reduction!r}.")
+        return unchecked_top_k_kl(student_logits, *teacher_logits, temperature=temperature, mask=mask)
+    over_rows = mean_over_rows if reduction == "mean" else each_row
+    return over_rows(relative_entropy, student_logits, teacher_logits, temperature, mask)
 
 
 def _weighted_sum(*terms: tuple[float, Tensor]) -> Tensor:

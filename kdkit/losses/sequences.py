@@ -150,6 +150,20 @@ def top_k_kl(
     >>> round(float(top_k_kl(student, *top_k(teacher, 1))), 4)  # of (0.787, 0.213) against (1/3, 2/3)
     0.433
     """
+    loss = unchecked_top_k_kl(student_logits, log_probabilities, indices, tail=tail, temperature=temperature, mask=mask)
+    return finite_on_logits(loss, student_logits, log_probabilities, mask)
+
+
+def unchecked_top_k_kl(
+    student_logits: Tensor,
+    log_probabilities: Tensor,
+    indices: Tensor,
+    *,
+    tail: bool = True,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """``top_k_kl``, all as there, ``[..., k]`` and ``ValueError`` too, but that nobody looks whether it is finite."""
     check_logits("student_logits", student_logits)
     check_classes(student_logits)
     temperature, classes = check_temperature(temperature), student_logits.shape[-1]
@@ -168,7 +182,7 @@ def top_k_kl(
         known, log_t = F.log_softmax(known, -1), F.log_softmax(log_t, -1)
     elif k < classes:
         known, log_t = torch.cat([known, _rest(log_s, indices.long())], -1), torch.cat([log_t, _left_over(log_t)], -1)
-    return finite_on_logits(masked_mean(relative_entropy(known, log_t), mask), student_logits, log_t, mask)
+    return masked_mean(relative_entropy(known, log_t), mask)
 
 
 class NextToken(NamedTuple):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdkit import models
+from kdkit.data.streaming import StreamedImages
 from kdkit.losses import arguments
 from kdkit.losses.arguments import whole
 from kdkit.measure.intervals import (  # metrics.paired_interval is the name that notebooks and users know
@@ -44,7 +45,7 @@ MOST_BINS = 10_000
 
 
 @torch.no_grad()  # not inference_mode: what it gives cannot be a target in a loss
-def predict(model: nn.Module, images: Tensor) -> Tensor:
+def predict(model: nn.Module, images: Tensor | StreamedImages) -> Tensor:
     """The logits of ``model`` in eval mode on uint8 images ``[N, C, H, W]``: float32 ``[N, classes]`` on the CPU.
 
     The model may be wrapped, traced or quantised, and answer as ``models.logits`` says. The mode of the model, and of
@@ -53,7 +54,8 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
-    _check_tensor("images", images)
+    if not isinstance(images, StreamedImages):
+        _check_tensor("images", images)
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"images must be [N, C, H, W], at least one; got shape {list(images.shape)}.")
     device, parts = models.device_of(model), images.split(models.evaluation_batch(images))

@@ -12,17 +12,21 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from kdkit import models
 from kdkit.data.answers import Answers, until_end
 from kdkit.losses.arguments import positive, whole
+from kdkit.models.bert import layers_to_copy
 
 HEADS = 4
 
 
-def gpt(width: int, depth: int, vocab_size: int, max_length: int, seed: int = 0) -> GPT2LMHeadModel:
+def gpt(
+    width: int, depth: int, vocab_size: int, max_length: int, seed: int = 0, *, end: int | None = None
+) -> GPT2LMHeadModel:
     """A GPT-2 that predicts the next token, with random weights: ``depth`` layers of ``width``, four heads in each.
 
-    ``vocab_size``: how many tokens it knows, of which the last ends a text, as in GPT-2; ``max_length``: tokens of its
-    longest text, the prompt included. It has no dropout: whoever writes with a network in train mode would otherwise
-    hear another one each time. The same ``seed`` gives the same weights; the global random state is neither read nor
-    changed. Raises ``ValueError`` for a width that four heads cannot share, and for sizes that are no whole numbers.
+    ``vocab_size``: how many tokens it knows, of which ``end`` ends a text: the last if left out, as in GPT-2;
+    ``max_length``: tokens of its longest text, the prompt included. It has no dropout: whoever writes with a network in
+    train mode would otherwise hear another one each time. The same ``seed`` gives the same weights; the global random
+    state is neither read nor changed. Raises ``ValueError`` for a width that four heads cannot share, for sizes that
+    are no whole numbers, and for an ``end`` that is no token.
 
     >>> gpt(8, 1, vocab_size=13, max_length=10)(torch.zeros(1, 5, dtype=torch.long)).logits.shape
     torch.Size([1, 5, 13])
@@ -32,7 +36,7 @@ def gpt(width: int, depth: int, vocab_size: int, max_length: int, seed: int = 0)
     if width < 1 or width % HEADS:
         raise ValueError(f"width must be a multiple of {HEADS}, the number of heads; got {width}.")
     models.check_total(12 * depth * width**2 + (vocab_size + max_length) * width)
-    end = vocab_size - 1
+    last = vocab_size - 1 if end is None else whole(end, "end", 0, vocab_size - 1)
     config = GPT2Config(  # type: ignore[call-arg]  # attn_implementation is not among its own
         vocab_size=vocab_size,
         n_positions=max_length,
@@ -42,16 +46,41 @@ def gpt(width: int, depth: int, vocab_size: int, max_length: int, seed: int = 0)
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        bos_token_id=end,
-        eos_token_id=end,
+        bos_token_id=last,
+        eos_token_id=last,
         tie_word_embeddings=False,  # with so few tokens it saves nothing, and a network of one layer learns far better
         attn_implementation="eager",  # on such short texts the quicker one
     )
     with models.seeded(seed):
         network = GPT2LMHeadModel(config)
     sizes = {"family": "gpt", "width": width, "depth": depth, "vocab_size": vocab_size, "max_length": max_length}
+    sizes |= {} if end is None else {"end": last}
     network.architecture = sizes  # type: ignore[assignment]  # no tensor or module, as torch would have it
     return network
+
+
+@torch.no_grad()
+def student(teacher: GPT2LMHeadModel) -> GPT2LMHeadModel:
+    """A GPT with half as many layers as ``teacher``, one at least, made of the teacher's own weights.
+
+    It gets its embeddings, its head, and layers spread evenly from the first to the last (``bert.layers_to_copy``), to
+    the bit. Raises ``ValueError`` for a teacher that ``gpt`` has not built.
+
+    >>> student(gpt(8, 4, vocab_size=13, max_length=10)).config.n_layer
+    2
+    """
+    sizes = getattr(teacher, "architecture", None)
+    if not isinstance(teacher, GPT2LMHeadModel) or not isinstance(sizes, dict):
+        raise ValueError(f"a student is made of a network that kdkit.models.gpt built; got {type(teacher).__name__}.")
+    depth = max(1, sizes["depth"] // 2)
+    found = gpt(**{name: size for name, size in sizes.items() if name != "family"} | {"depth": depth})
+    ours, theirs = found.transformer, teacher.transformer
+    for number, layer in enumerate(layers_to_copy(teacher_depth=sizes["depth"], student_depth=depth)):
+        ours.h[number].load_state_dict(theirs.h[layer].state_dict())
+    for name in "wte", "wpe", "ln_f":
+        getattr(ours, name).load_state_dict(getattr(theirs, name).state_dict())
+    found.lm_head.load_state_dict(teacher.lm_head.state_dict())
+    return found
 
 
 def position_ids(attention_mask: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdkit.data.streaming import StreamedImages, pixels
 from kdkit.models.networks import every_module
 
 EVALUATION_BATCH = 1000  # images at once where nothing is learnt
@@ -16,11 +17,12 @@ ONE_VALUE = "more than 1 value per channel"  # BatchNorm's complaint about a bat
 Inputs = Tensor | tuple | list | Mapping
 
 
-def as_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+def as_input(images: Tensor | StreamedImages, device: torch.device | str = "cpu") -> Tensor:
     """uint8 images ``[N, C, H, W]`` as a network wants them: float32 in [0, 1], channels last, on ``device``.
 
-    Raises ``ValueError`` for what is no dense uint8 tensor of that shape.
+    ``StreamedImages`` are read. Raises ``ValueError`` for what is no dense uint8 tensor of that shape.
     """
+    images = pixels(images)
     dense = isinstance(images, Tensor) and images.layout == torch.strided and not images.is_meta
     if not dense or images.dtype != torch.uint8:
         got = images.dtype if dense else type(images).__name__
@@ -30,7 +32,7 @@ def as_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
     return images.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
-def evaluation_batch(images: Tensor) -> int:
+def evaluation_batch(images: Tensor | StreamedImages) -> int:
     """How many of ``images`` ``[N, C, H, W]`` are taken at once where nothing is learnt: 1000 of 32x32, 20 of 224x224.
 
     >>> evaluation_batch(torch.zeros(1, 3, 28, 28)), evaluation_batch(torch.zeros(1, 3, 224, 224))

@@ -1,6 +1,6 @@
 """Fair comparisons over seeds: tuned alike, resumable, with an interval."""
 
-from kdkit.studies import failures, generators, methods
+from kdkit.studies import failures, generators, methods, teachers, top_k
 from kdkit.studies.comparison import (
     FIRST_RATE,
     RATES,
@@ -55,6 +55,8 @@ __all__ = [
     "run",
     "summary",
     "taught_by",
+    "teachers",
+    "top_k",
     "tuned",
     "tuning",
     "verdicts",

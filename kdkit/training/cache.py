@@ -5,11 +5,7 @@ depend on a run's seed. So the first student fills the cache while it learns, an
 student nothing.
 """
 
-import json
-import math
-import struct
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +15,8 @@ from kdkit.data import files
 from kdkit.data.images import Splits, check_splits, same_images
 from kdkit.data.seeds import generator
 from kdkit.losses.arguments import answered, check_dense, check_weight, described, whole
-from kdkit.training import rows
+from kdkit.training import cache_files, entries, rows
 
-MAGIC, OLDER = b"kdkit view cache 3\n", (b"kdkit view cache 1\n", b"kdkit view cache 2\n")
-HEADER_BYTES = 4096
 ANOTHER_TEACHER = 1e-2  # a difference, relative to the largest logit, that no rounding explains (TF32 included)
 
 
@@ -36,6 +30,10 @@ class ViewCache:
         path: a file for them (created if there is none), or None to keep them in memory only.
         teacher_data: the same images as the teacher is to see them, at another size; None where it sees what the
             student sees. ``kdkit.data.load(folder, size=224)`` and ``size=64`` give such a pair.
+        k: how many of the logits are kept, the likeliest, in half precision, where there are many classes (``size``
+            says what is saved); None for all, in float32. All of them, counted, is the same as None.
+        temperature: with ``k``, that of the loss: all that was not kept is one class more, whose share is known at
+            this temperature and no other (``losses.top_k_kl``).
 
     The space of all entries is claimed when the file is made, so that no training ends in a full disk half-way. Each
     entry carries a check value. One that was half written when a program was killed, or damaged later, does not count,
@@ -52,7 +50,14 @@ class ViewCache:
     """
 
     def __init__(
-        self, teacher: nn.Module, data: Splits, path: str | Path | None = None, *, teacher_data: Splits | None = None
+        self,
+        teacher: nn.Module,
+        data: Splits,
+        path: str | Path | None = None,
+        *,
+        teacher_data: Splits | None = None,
+        k: int | None = None,
+        temperature: float | None = None,
     ) -> None:
         models.check_network("teacher", teacher)
         check_splits(data)
@@ -62,10 +67,11 @@ class ViewCache:
         own = self.seen is not data
         self._about_seen = f"{self.seen.train.fingerprint}/{self.seen.val.fingerprint}" if own else None
         self._shapes = self._shapes_of(teacher)
+        self._layout = entries.layout(self._shapes, len(data.train.classes), k, temperature)
         self._header = self._header_of(teacher, data)
         self._training = len(data.train) * data.views.count  # entries of data.val stand behind these
         self._entries = self._training + len(data.val)
-        self._width = sum(map(math.prod, self._shapes.values()))  # numbers in an entry
+        self._width = self._layout.width  # words in an entry
         self._multipliers = torch.arange(1, 2 * self._width, 2) * 0x9E3779B1
         self._kept = rows.InMemory(self._entries, self._width) if path is None else self._open()
         self._spot_check(teacher)
@@ -88,6 +94,11 @@ class ViewCache:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+    @property
+    def _own(self):
+        """The teacher's images, where they are others than the student's; None where it sees what the student sees."""
+        return None if self.seen is self.data else self.seen
 
     @property
     def _rows(self):
@@ -118,13 +129,12 @@ class ViewCache:
         self._check_numbers("view", view, self.data.views.count)
         if len(view) != len(image):
             raise ValueError(f"a view for each of {len(image)} images is wanted; got {len(view)}.")
-        entries = image * self.data.views.count + view
-        own = self.seen is not self.data
-        found = self._unpacked(
-            self._look_up(entries, lambda: self._views(image, view) if own else [self._checked(inputs, len(image))])
+        places, own = image * self.data.views.count + view, self.seen is not self.data
+        found = self._layout.outputs(
+            self._look_up(places, lambda: self._views(image, view) if own else [self._checked(inputs, len(image))])
         )
         device = image.device if inputs is None else inputs.device
-        return {name: output.to(device) for name, output in found.items()}
+        return {name: output.to(device) if output.ndim else output for name, output in found.items()}
 
     def _views(self, image, view):
         """Images of data.train in their views, as the teacher sees them, a few at once."""
@@ -149,21 +159,34 @@ class ViewCache:
             raise ValueError(f"{name} must lie in 0..{count - 1}; got {int(numbers.min())}..{int(numbers.max())}.")
 
     def val_logits(self) -> Tensor:
-        """The teacher's logits ``[N, C]`` on ``data.val``."""
+        """The teacher's logits ``[N, C]`` on ``data.val``; with ``k``, as far as they were kept."""
         images = self.seen.val.images
         parts = torch.arange(len(images)).split(models.evaluation_batch(images))
         answers = [self._look_up(self._training + part, lambda p=part: [models.as_input(images[p])]) for part in parts]
-        return self._unpacked(torch.cat(answers))["logits"]
+        return self._layout.logits(torch.cat(answers))
 
     def argmax(self) -> "ViewCache":
         """A cache in memory for ``models.Argmax(teacher)``: which class each kept entry is for, and nothing else."""
         teacher = models.Argmax(self.teacher)
-        answers = ViewCache(teacher, self.data, teacher_data=self.seen)
+        return self._copied(ViewCache(teacher, self.data, teacher_data=self._own), teacher.of)
+
+    def truncated(self, k: int, temperature: float, path: str | Path | None = None) -> "ViewCache":
+        """What is kept here, cut down to the ``k`` likeliest classes: a cache in ``path``, without asking the teacher.
+
+        Raises as ``ViewCache``; ``ValueError`` if this one does not keep all logits.
+        """
+        if not isinstance(self._layout, entries.Dense):
+            raise ValueError(f"{self!r} does not keep all logits: ask the teacher again, ViewCache(..., k={k}).")
+        other = ViewCache(self.teacher, self.data, path, teacher_data=self._own, k=k, temperature=temperature)
+        return self._copied(other, lambda logits: logits)
+
+    def _copied(self, other, change):
+        """``other``, with the logits of every entry that is kept here, changed."""
         for some in torch.arange(self._entries).split(100_000):
             bits, good = self._read(some)
-            logits = self._unpacked(bits[good].view(torch.float32))["logits"]
-            answers._store(some[good], teacher.of(logits))
-        return answers
+            if good.any():
+                other._store(some[good], other._layout.packed({"logits": change(self._layout.logits(bits[good]))}))
+        return other
 
     def check_belongs(self, teacher: nn.Module, data: Splits) -> None:
         """``ValueError`` unless this is the cache of ``teacher`` on ``data``, and open."""
@@ -200,12 +223,9 @@ class ViewCache:
 
     def _largest_difference(self, teacher, chosen, tolerance):
         index, view = chosen // self.data.views.count, chosen % self.data.views.count
-        fresh = torch.cat([self._packed(teacher, some) for some in self._views(index, view)])
-        kept = self._unpacked(self._read(chosen)[0].view(torch.float32))
-        differences = torch.zeros(len(chosen))
-        for name, found in self._unpacked(fresh).items():
-            off = (kept[name] - found).flatten(1).abs().amax(1) / found.abs().max().clamp(min=1)  # [chosen]
-            differences = torch.maximum(differences, off.nan_to_num(nan=torch.inf))
+        asked = [self._asked(teacher, some) for some in self._views(index, view)]
+        fresh = {name: torch.cat([each[name] for each in asked]) for name in asked[0]}
+        differences = self._layout.difference(self._read(chosen)[0], fresh)
         worst = int(differences.argmax())
         if not differences[worst] <= tolerance:
             raise ValueError(
@@ -214,23 +234,26 @@ class ViewCache:
             )
         return float(differences[worst])
 
-    def _look_up(self, entries, inputs):
-        bits, good = self._read(entries)
+    def _look_up(self, places, inputs):
+        bits, good = self._read(places)
         if good.all():
-            return bits.view(torch.float32)
+            return bits
         answer = torch.cat([self._packed(self.teacher, some) for some in inputs()])
         self.teacher_images += len(answer)
-        self._store(entries, answer)
+        self._store(places, answer)
         return answer
 
-    def _read(self, entries):
+    def _read(self, places):
         """Their bits ``[N, C]``, and which of them are there and undamaged: bool ``[N]``."""
-        bits = self._rows.read(entries)
-        return bits, self._rows.checks(entries) == self._check_values(entries, bits)
+        bits = self._rows.read(places)
+        return bits, self._rows.checks(places) == self._check_values(places, bits)
 
-    @torch.no_grad()
     def _packed(self, teacher, inputs):
-        """What the teacher answers, packed: float32 ``[N, width]``, each row all its outputs, one after another."""
+        """What the teacher answers as entries: int32 ``[N, width]``."""
+        return self._layout.packed(self._asked(teacher, inputs))
+
+    def _asked(self, teacher, inputs):
+        """What the teacher answers, by name: ``[N, ...]`` each. ``ValueError`` if that is not to be kept."""
         found = _outputs_of(teacher, inputs)
         for name, output in found.items():
             if output.shape[1:] != self._shapes.get(name) or len(output) != len(inputs):
@@ -243,14 +266,7 @@ class ViewCache:
                     f"the teacher answered with NaN or inf in its {name}, which no student can learn from: nothing is "
                     "kept."
                 )
-        return torch.cat([output.flatten(1) for output in found.values()], 1)  # [N, width]
-
-    def _unpacked(self, packed):
-        """Rows ``[N, width]`` as outputs ``[N, ...]`` by name."""
-        parts = packed.split([math.prod(shape) for shape in self._shapes.values()], 1)
-        return {
-            n: part.reshape(len(part), *shape) for (n, shape), part in zip(self._shapes.items(), parts, strict=True)
-        }
+        return found
 
     def _shapes_of(self, teacher):
         """Which outputs the teacher gives, and of what shape for one image: a dict."""
@@ -274,52 +290,41 @@ class ViewCache:
             "teacher": models.fingerprint(teacher),
             "data": f"{data.train.fingerprint}/{data.val.fingerprint}",
             "views": str(data.views)[len("Views(") : -1],
-            "outputs": {name: list(shape) for name, shape in self._shapes.items()},
-            "dtype": "float32",
             "teacher_data": self._about_seen,
+            **self._layout.about,
         }
 
-    def _store(self, entries, answer):
+    def _store(self, places, bits):
         """Write only what is missing: an entry that is there stays as it is. The check value goes last."""
-        bits = answer.contiguous().view(torch.int32)
-        missing = ~self._read(entries)[1]
-        entries, bits = entries[missing], bits[missing]
-        self._rows.write(entries, bits, self._check_values(entries, bits))
+        missing = ~self._read(places)[1]
+        places, bits = places[missing], bits[missing]
+        self._rows.write(places, bits, self._check_values(places, bits))
 
-    def _check_values(self, entries, bits):
+    def _check_values(self, places, bits):
         """A number for each that no other content, nor the same content elsewhere, is likely to have; never 0."""
-        total = (bits.long() * self._multipliers).sum(1) + (entries + 1) * 0x85EBCA77
+        total = (bits.long() * self._multipliers).sum(1) + (places + 1) * 0x85EBCA77
         total = (total ^ (total >> 29)) * 0x1B873593  # wraps around, like any hash
         return (((total >> 32) & 0x7FFFFFFF) | 1).to(torch.int32)
 
     def _open(self):
-        shape = HEADER_BYTES, self._entries, self._width
+        shape = cache_files.HEADER_BYTES, self._entries, self._width
         with files.explained(self.path, "read"):
             if not self.path.exists():
                 self._create(*shape)
             with open(self.path, "rb") as file:
-                self._check_header(file.read(HEADER_BYTES))
+                self._check_header(file.read(cache_files.HEADER_BYTES))
         if self.path.stat().st_size != rows.size(*shape):
             raise ValueError(f"{self.path} is truncated or damaged. Delete it: it will be filled again.")
         return rows.InFile(self.path, *shape)
 
     def _create(self, *shape):
-        content = json.dumps(self._header | {"name": self.data.name}).encode()
+        start = cache_files.header(self._header | {"name": self.data.name})
         with files.alone(self.path):  # two that begin at once must not both make it
             if not self.path.exists():
-                rows.create(self.path, MAGIC + struct.pack("<I", len(content)) + content, *shape)
+                rows.create(self.path, start, *shape)
 
     def _check_header(self, start):
-        if start.startswith(OLDER):
-            raise ValueError(
-                f"{self.path} is a cache of an older kdkit, which this one does not read. Delete it: it will be filled "
-                "again. Or give another path."
-            )
-        found = _read_header(start)
-        if found is None:
-            raise ValueError(
-                f"{self.path} is no cache of teacher logits, or is damaged. Give another path, or delete it."
-            )
+        found = cache_files.read_header(self.path, start)
         self._compare(self._header, found, self.path)
 
     @staticmethod
@@ -340,63 +345,3 @@ def _outputs_of(teacher, inputs):
     with torch.autocast(device.type, enabled=False):  # what is kept serves students of any precision
         found = models.outputs(teacher, inputs.to(device), "teacher")
     return {name: found[name].float().cpu() for name in sorted(found)}
-
-
-def _read_header(start):
-    """The dict that such a file begins with; None if it begins otherwise."""
-    if not start.startswith(MAGIC):
-        return None
-    try:
-        (length,) = struct.unpack_from("<I", start, len(MAGIC))
-        begin = len(MAGIC) + 4
-        found = json.loads(start[begin : begin + length])
-    except (ValueError, struct.error):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-class Kept(NamedTuple):
-    """A cache file: its ``path``, its ``bytes`` on disk, and of which data set and teacher it is, in words: ``of``."""
-
-    path: Path
-    bytes: int
-    of: str
-
-
-def kept(folder: str | Path) -> list[Kept]:
-    """The cache files in ``folder`` and the folders in it, the largest first: a list of ``Kept``.
-
-    Those of older versions too, which nothing reads any more. None where there is no such folder. Raises
-    ``NotADirectoryError`` if it is a file.
-    """
-    folder = files.expanded(folder)
-    if folder.is_file():
-        raise NotADirectoryError(f"{folder} is a file: give the folder that the caches are in.")
-    with files.explained(folder, "listed"):
-        found = [(path, _about(path)) for path in folder.rglob("*") if path.is_file()]
-        caches = [Kept(path, path.stat().st_size, about) for path, about in found if about is not None]
-    return sorted(caches, key=lambda one: (-one.bytes, one.path))
-
-
-def remove(path: str | Path) -> int:
-    """Delete the cache file ``path``; its teacher is asked again when it is needed. How many bytes are free for it.
-
-    ``ValueError`` if it is no cache.
-    """
-    path = Path(path)
-    if not path.is_file() or _about(path) is None:
-        raise ValueError(f"{path} is no cache of teacher logits: nothing was deleted.")
-    count = path.stat().st_size
-    with files.explained(path, "deleted"):
-        path.unlink()
-    return count
-
-
-def _about(path):
-    """Whose cache ``path`` is, in words; None if it is none."""
-    with files.explained(path, "read"), open(path, "rb") as file:
-        start = file.read(HEADER_BYTES)
-    if start.startswith(OLDER):
-        return "an older version of kdkit: no longer read"
-    found = _read_header(start)
-    return found and f"{found.get('name')}, teacher {found.get('teacher')}, {found.get('views')}"

@@ -21,7 +21,9 @@ for own prefixes, ``own_share`` (their lambda) and divergences; Gu et al. 2023 (
 reverse KL of whole texts.
 """
 
+import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,32 @@ def train(
 def cost(run: Run) -> dict[str, int]:
     """What a whole ``run`` has cost: its ``teacher_calls`` and ``student_tokens``; its time is ``run.seconds``."""
     return {name: sum(entry[name] for entry in run.history) for name in ("teacher_calls", "student_tokens")}
+
+
+@torch.no_grad()
+def judge(
+    network: PreTrainedModel, texts: Answers, *, teacher: PreTrainedModel | None = None, batch_size: int = 64
+) -> dict[str, float]:
+    """How well ``network`` says each token of ``texts`` that counts, a dict: ``perplexity``, exp of the cross-entropy.
+
+    With ``teacher`` also ``kl``, KL(teacher || network) of the next token in nats, over the whole vocabulary. Both are
+    asked ``batch_size`` texts at a time, in eval mode, and are then as they were.
+    """
+    sums = {"perplexity": 0.0, "kl": 0.0}
+    with contextlib.ExitStack() as stack:
+        for each in (network, teacher):
+            stack.enter_context(models.evaluating(each) if each is not None else contextlib.nullcontext())
+        for index in torch.arange(len(texts.input_ids)).split(batch_size):
+            part = texts.at(index).to(models.device_of(network))
+            batch, count = as_batch(part), int(part.loss_mask[:, 1:].sum())
+            said = models.logits(network, batch.inputs)
+            sums["perplexity"] += count * labels({"logits": said}, None, batch).item()
+            if teacher is not None:
+                theirs = {"logits": models.logits(teacher, batch.inputs)}
+                sums["kl"] += count * forward({"logits": said}, theirs, batch).item()
+    tokens = int(texts.loss_mask[:, 1:].sum())
+    found = {"perplexity": math.exp(sums["perplexity"] / tokens)}
+    return found if teacher is None else found | {"kl": sums["kl"] / tokens}
 
 
 def fingerprint(texts: Answers) -> str:

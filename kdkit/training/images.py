@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from kdkit import models
 from kdkit.data.images import ImageSet, Splits, check_splits
 from kdkit.data.seeds import epoch_seed, generator
+from kdkit.data.streaming import StreamedImages
 from kdkit.losses import resolve_weights
 from kdkit.losses.arguments import answered, check_temperature, positive, whole
 from kdkit.measure import metrics
-from kdkit.training import distributed
+from kdkit.training import distributed, reading
 from kdkit.training.batch import Batch
 from kdkit.training.cache import ViewCache
 from kdkit.training.loop import fit
@@ -29,7 +30,7 @@ PEAK_LR = 0.2  # for batches of 512; other sizes by the square root
 MAX_GRAD_NORM = 2.0
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
-STATISTICS_IMAGES = 5000  # drawn from all, from which a network's first layer computes its statistics
+STATISTICS_IMAGES = 5000  # of 32x32, drawn from all, from which a network's first layer computes its statistics
 
 
 def train(
@@ -135,8 +136,9 @@ class ImageBatches:
     def __init__(
         self, data: Splits, batch_size: int, seed: int, device: torch.device, cache: ViewCache | None = None
     ) -> None:
-        self.views, self.seed, self.device, self.cache = data.views, seed, device, cache
-        self.padded = data.views.pad(data.train.images).to(device)
+        self.views, self.seed, self.cache, images = data.views, seed, cache, data.train.images
+        source = reading.Streamed if isinstance(images, StreamedImages) else reading.InMemory
+        self.source = source(images, data.views, device)
         self.labels = data.train.labels.to(device)
         self.batches = -(-len(data.train) // batch_size)
 
@@ -149,22 +151,18 @@ class ImageBatches:
         order = torch.randperm(len(self.labels), generator=generator(epoch_seed(self.seed, number)))
         size = len(order) // self.batches
         dealt, left_over = order[: self.batches * size], len(order) - self.batches * size
-        for image in dealt.view(self.batches, size):  # [batches, size]
-            image, share = distributed.part_of(image)
-            inputs, labels = self._taken(image, view[image])
-            yield Batch(inputs, labels, image=image, view=view[image], share=share)
+        wanted = [*dealt.view(self.batches, size)]  # [size] each
         if self.cache is not None and left_over:
             more = -(-left_over // size)
-            for image in order[len(order) - more * size :].view(more, size):  # [more, size]
-                image, _ = distributed.part_of(image)
-                inputs, _ = self._taken(image, view[image])
+            wanted += order[len(order) - more * size :].view(more, size)
+        mine = [distributed.part_of(image) for image in wanted]
+        for place, inputs in enumerate(self.source.batches([image for image, _ in mine], view)):
+            image, share = mine[place]
+            if place < self.batches:
+                labels = self.labels[image.to(self.labels.device, non_blocking=True)]
+                yield Batch(inputs, labels, image=image, view=view[image], share=share)
+            elif self.cache is not None:
                 self.cache.outputs(image, view[image], inputs)
-
-    def _taken(self, image: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and labels of images ``image`` ``[B]`` in their views ``view`` ``[B]``, on the device."""
-        on_device = image.to(self.device, non_blocking=True)
-        inputs = self.views.take(self.padded, on_device, view.to(self.device, non_blocking=True))
-        return inputs, self.labels[on_device]
 
 
 class Validation:
@@ -189,10 +187,13 @@ def fit_input(student: nn.Module, data: Splits) -> None:
     """Let the first layer of ``student``, or of the network that it wraps, compute its statistics, if it has any.
 
     From images drawn from all of ``data.train``: folders are sorted by class, and the first 5,000 may be all airplanes.
+    Of larger images fewer are drawn: as many pixels.
     """
     network: Any = models.unwrapped(student)
     if hasattr(network, "fit_input"):
-        network.fit_input(models.as_input(data.train.sample(STATISTICS_IMAGES).images))
+        height, width = data.train.images.shape[2:]
+        count = max(1, min(STATISTICS_IMAGES, STATISTICS_IMAGES * 32 * 32 // (height * width)))
+        network.fit_input(models.as_input(data.train.sample(count).images))
 
 
 def _optimizer(student: nn.Module, loss: Loss, lr: float) -> torch.optim.Optimizer:

@@ -60,8 +60,11 @@ class InFile:
 
     def checks(self, rows: Tensor | None = None) -> Tensor:
         """The check values of ``rows`` (int64 ``[N]``, or all): int32 ``[N]``."""
-        rows = torch.arange(self._count) if rows is None else rows
-        return self._read(self._checks_begin, rows, 1).squeeze(1)
+        if rows is not None:
+            return self._read(self._checks_begin, rows, 1).squeeze(1)
+        with files.explained(self.path, "read"):
+            content = bytearray(self._get(NUMBER * self._count, self._checks_begin))
+        return self._numbers(content, self._count, 1).squeeze(1)
 
     def read(self, rows: Tensor) -> Tensor:
         """``rows``, int64 ``[N]``: int32 ``[N, width]``. ``ValueError`` where the file ends too early."""
@@ -76,8 +79,10 @@ class InFile:
     def _read(self, begin, rows, width):
         with files.explained(self.path, "read"):
             parts = [self._get(NUMBER * width * many, begin + NUMBER * width * first) for first, _, many in _runs(rows)]
-        content = bytearray().join(parts)
-        if len(content) != NUMBER * width * len(rows):
+        return self._numbers(bytearray().join(parts), len(rows), width)
+
+    def _numbers(self, content, count, width):
+        if len(content) != NUMBER * width * count:
             raise ValueError(
                 f"{self.path} ends too early: another program has changed it since it was opened. Delete it: it will "
                 "be filled again."
@@ -93,7 +98,8 @@ class InFile:
 
     def _get(self, count, offset):
         if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), count, offset)
+            some = os.pread(self._file.fileno(), count, offset)  # Linux gives 2 GB at once, and no more
+            return some if len(some) in (0, count) else some + self._get(count - len(some), offset + len(some))
         with self._turn:  # Windows
             self._file.seek(offset)
             return self._file.read(count)

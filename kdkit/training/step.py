@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from kdkit import losses, models
 from kdkit.losses.arguments import IGNORE_INDEX, check_temperature
-from kdkit.training import distributed
+from kdkit.training import distributed, entries
 from kdkit.training.batch import Batch, Inputs, as_batch, deal
 from kdkit.training.computing import computing_in, in_float32
 from kdkit.training.schedule import check_networks
@@ -152,7 +152,7 @@ class Distillation:
             return losses.KDTerms(hard, hard.new_zeros(()), hard)
         terms = losses.kd_terms(
             student["logits"],
-            teacher["logits"],
+            entries.target(teacher, self.temperature),
             batch.labels,
             temperature=self.temperature,
             soft_weight=self.soft_weight,
@@ -246,7 +246,8 @@ def check_roles(teacher: nn.Module | None, student: nn.Module, optimizer: Optimi
 
 def _check_finite(loss: float, student: Outputs, teacher: Outputs | None, batch: Batch) -> None:
     if not math.isfinite(loss):
-        why = losses.why_not_finite(student["logits"], (teacher or student)["logits"], batch.mask)
+        taught = (teacher or student).get("logits", student["logits"])  # of a cache, what it keeps is finite
+        why = losses.why_not_finite(student["logits"], taught, batch.mask)
         raise ValueError(f"the loss is {loss}, and no weight was changed: {why}")
 
 

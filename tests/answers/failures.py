@@ -84,7 +84,7 @@ EXERCISES = {
     "diagnosis": (
         [but(), lambda: dict(reversed(RIGHT.items()))],
         {
-            "Alma: not other inputs: .* No other scale, colour order or size": but(Alma="other inputs"),
+            "Alma: not other inputs: .* No other scale, colour order, size or crop": but(Alma="other inputs"),
             "Boris: not memorised: .* The teacher is right about as often": but(Boris="memorised"),
             "Chen: not class order: 99.* No other order of the classes": but(Chen="class order"),
             "Chen: learning rate .* is what follows": but(Chen="learning rate"),

@@ -8,7 +8,7 @@ import ipywidgets
 import pytest
 import torch
 
-from kdkit.course.widgets import HumpsPanel, TemperaturePanel, bars, flipbook
+from kdkit.course.widgets import HumpsPanel, TemperaturePanel, TopKPanel, bars, flipbook
 from kdkit.course.widgets.temperature import PRESETS, STOPS
 from kdkit.data.things import CLASSES
 
@@ -180,5 +180,31 @@ def test_the_humps_are_drawn_where_they_rest_at_every_stop(show):
 
 def test_a_drawing_of_humps_that_fails_says_so_in_place(show):
     page = show(HumpsPanel().humps)
+    page.evaluate("() => { model.set('teacher', null); model.save_changes(); }")
+    assert page.get_by_role("alert").inner_text().startswith("This drawing failed:")
+
+
+def test_what_is_kept_of_the_likeliest_is_drawn_as_python_says_it_at_every_stop(show):
+    logits = 3 * torch.randn(2, 400, generator=torch.Generator().manual_seed(3))
+    panel = TopKPanel(logits, [f"word {number}" for number in range(400)], ["one", "other"])
+    page = show(panel.bars)
+    names = ("kept", "renormalised", "left-out", "tail")
+    for place, stop in product(range(2), range(len(panel.kept[0]))):
+        kept = panel.kept[place][stop]
+        page.evaluate(
+            "([s, p]) => { model.set('stop', s); model.set('place', p); model.save_changes(); }", [stop, place]
+        )
+        assert page.locator(".kdkit-top-k p").inner_text() == panel.bars.sentences[place][stop]
+        drawn = {
+            name: page.locator(f"rect.{name}").evaluate_all("all => all.map((one) => +one.getAttribute('width'))")
+            for name in names
+        }
+        em = float(page.locator("svg").get_attribute("font-size"))
+        scale = float(page.locator("svg").get_attribute("viewBox").split()[2]) - 24 * em
+        tops = [probability for _, probability in panel.tops[place]]
+        assert sum(drawn["kept"]) / scale == pytest.approx(kept.share, abs=1e-4)
+        assert sum(drawn["renormalised"]) / scale == pytest.approx(1, abs=1e-4)
+        assert [one / scale for one in drawn["left-out"]] == pytest.approx(tops[kept.k :], abs=1e-4)
+        assert drawn["tail"][0] / scale == pytest.approx(kept.tail, abs=1e-4)
     page.evaluate("() => { model.set('teacher', null); model.save_changes(); }")
     assert page.get_by_role("alert").inner_text().startswith("This drawing failed:")

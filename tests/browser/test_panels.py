@@ -25,8 +25,12 @@ FlipBook({f"page {n}": page(n) for n in (1, 2, 3)}, "Page")
 """,
     "HumpsPanel()",
     "ShapePanel(lambda layers, flops: 1e-3 * layers + 1e-12 * flops, tokens=16)",
+    """
+logits = 3 * torch.randn(2, 400, generator=torch.Generator().manual_seed(5))
+TopKPanel(logits, [f"word {n}" for n in range(400)], ["one", "other"])
+""",
 )
-TEMPERATURE, MORPH, BOOK, HUMPS, SHAPE = range(5)
+TEMPERATURE, MORPH, BOOK, HUMPS, SHAPE, TOP_K = range(6)
 POINTS = 96 / 72  # pixels a point
 
 # The smallest letters of a panel, in pixels as they are shown, and the words in them.
@@ -78,7 +82,9 @@ def test_the_panels_use_the_width_of_their_place(at, width, height):
     for panel in at(width, height):
         place = panel.bounding_box()
         assert place["width"] > 0.85 * width
-        for part in panel.locator(".widget-slider, .kdkit-bars svg, .kdkit-humps svg, .kdkit-page img, table").all():
+        for part in panel.locator(
+            ".widget-slider, .kdkit-bars svg, .kdkit-humps svg, .kdkit-top-k svg, .kdkit-page img, table"
+        ).all():
             assert right_edge(part) >= place["x"] + 0.97 * place["width"]
 
 
@@ -103,6 +109,7 @@ def test_no_letters_of_a_panel_are_smaller_than_11_points(at, width, height):
         (BOOK, 900, 3, 20),
         (HUMPS, 960, 13, 20),
         (SHAPE, 920, 12, 150),
+        (TOP_K, 920, 10, 20),
     ],
 )
 def test_a_panel_keeps_its_size_when_its_sentence_changes(at, shown, number, width, stops, pause):
@@ -120,7 +127,9 @@ def test_a_panel_keeps_its_size_when_its_sentence_changes(at, shown, number, wid
 
 def test_a_screen_reader_hears_what_a_slider_is_and_where_it_stands(at, shown):
     said = [["Temperature 0.2", "How far 0.00", "Page page 1", "Beta 0, forward KL", "Depth, layers 1", "Width 64"]]
+    said[0].append("Tokens kept, k 1")
     said.append(["Temperature 0.3", "How far 0.02", "Page page 2", "Beta 0.05", "Depth, layers 2", "Width 128"])
+    said[1].append("Tokens kept, k 2")
     sliders = [slider for panel in at(1280, 800) for slider in panel.get_by_role("slider").all()]
     for key, wanted in zip(("Home", "ArrowRight"), said, strict=True):
         for slider, words in zip(sliders, wanted, strict=True):

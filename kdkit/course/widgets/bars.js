@@ -2,18 +2,6 @@
 // The numbers are plain arithmetic in double precision; tests hold them against kdkit.losses at every stop. The
 // sentences come from Python, one for each picture and stop.
 
-// ------------------------------------------------------------------------------------------------ numbers
-
-function softmax(logits, temperature) {
-  const top = Math.max(...logits);
-  const powers = logits.map((z) => Math.exp((z - top) / temperature));
-  const sum = powers.reduce((total, power) => total + power, 0);
-  return powers.map((power) => power / sum);
-}
-
-// 0.672, 7e-10
-const short = (value) => (value >= 0.0005 ? value.toFixed(3) : value === 0 ? "0" : value.toExponential(0));
-
 // ------------------------------------------------------------------------------------------------ drawing
 
 const FLOOR = -8; // the bars begin at 10^-8
@@ -59,15 +47,15 @@ function scale(svg, place) {
   }
 }
 
-function legend(svg, id, { left, em }, networks, labelled) {
+function legend(svg, id, { em }, networks, labelled) {
   const entries = [["teacher", COLOURS.teacher]];
   if (labelled) entries.push([networks > 1 ? "teacher, the true class" : "the true class", `url(#${id}-label)`]);
   if (networks > 1) entries.push(["student", `url(#${id}-student)`]);
-  let x = left;
+  let x = 1; // the border's width
   for (const [words, fill] of entries) {
     add(svg, "rect", { x, y: 1, width: em, height: em, fill, stroke: COLOURS.line });
     add(svg, "text", { x: x + 1.4 * em, y: 0.9 * em }, words);
-    x += (3.2 + words.length * LETTER) * em;
+    x += (2.8 + words.length * 0.5) * em; // all of them stand within the least width
   }
 }
 
@@ -195,7 +183,7 @@ function render({ model, el }) {
   const room = element(root, "div", "", { class: "kdkit-steady" });
   const words = element(room, "p", "");
   const say = announcer(root);
-  const showState = moving ? stateLine(root, model) : () => {};
+  const showState = moving && model.get("state_form") ? stateLine(root, model) : () => {};
   let drawn = { width: -1 };
 
   const draw = () => {

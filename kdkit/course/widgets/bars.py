@@ -2,12 +2,13 @@
 
 import base64
 import io
-from pathlib import Path
 
 import anywidget
 import traitlets
 from PIL import Image
 from torch import Tensor
+
+from kdkit.course.widgets.panel import script
 
 
 class Bars(anywidget.AnyWidget):
@@ -17,7 +18,7 @@ class Bars(anywidget.AnyWidget):
     in the browser. The bars are computed there; all sentences come from Python, where they are written.
     """
 
-    _esm = Path(__file__).with_name("bars.js")
+    _esm = script("numbers.js", "bars.js")
 
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
     teacher: traitlets.List = traitlets.List().tag(sync=True)  # logits, [N][C]

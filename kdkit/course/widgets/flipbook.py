@@ -35,8 +35,7 @@ class FlipBook(Panel):
             layout={"width": "98%"},
         )
         self.pages = Pages(pages=shown)
-        ipywidgets.jslink((self.slider, "index"), (self.pages, "page"))
-        super().__init__([self.slider, self.pages])
+        super().__init__([self.slider, self.pages], [((self.slider, "index"), (self.pages, "page"))])
 
     @property
     def sentence(self) -> str:

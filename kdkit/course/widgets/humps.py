@@ -79,8 +79,7 @@ class HumpsPanel(Panel):
             sentences=sentences,
             longest=max(sentences, key=len),
         )
-        ipywidgets.jslink((self.slider, "index"), (self.humps, "stop"))
-        super().__init__([self.slider, self.humps])
+        super().__init__([self.slider, self.humps], [((self.slider, "index"), (self.humps, "stop"))])
 
     @property
     def sentence(self) -> str:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from kdkit.course import figures
 from kdkit.course.widgets.bars import Bars, address, short
-from kdkit.course.widgets.panel import Panel
+from kdkit.course.widgets.panel import Panel, state_of
 from kdkit.data import things
 from kdkit.losses.arguments import whole
 from kdkit.measure import metrics
@@ -195,6 +196,14 @@ class MorphPanel(Panel):
                 self.state = change["new"]
             self.problem.value = ""
 
+    def alive(self) -> dict[str, Any]:
+        """On a page the slider moves between the frames that were prepared for these two classes."""
+        logits = [[round(value, 5) for value in row] for row in self.scan.tolist()]
+        name = f"{self.start.value}-{self.end.value}"
+        step = round(self.slider.value * STEPS)
+        longest = f"{self._longest()} At T = 1: least umbrella 0.000. First to second: 1,000.0 to 1."
+        return on_a_page({name: self.images}, [1.0], longest, logits={name: logits}, step=step, guessing=True)
+
     def __repr__(self):
         return f"MorphPanel({self.state}: {self.sentence})"
 
@@ -204,6 +213,26 @@ class MorphPanel(Panel):
         strip = figures.pictures(self.images[some], [f"{AMOUNTS[step]:.1f}" for step in some], columns=6)
         alt = f"Six steps from {self.start.value} to {self.end.value}: the measures of its parts change bit by bit."
         return figures.image_tag(strip, alt)
+
+
+def on_a_page(images: dict[str, Tensor], stops: Sequence[float], longest: str, **state: Any) -> dict[str, Any]:
+    """A morph and its bars as ``Panel.alive`` gives them; ``images``, the frames of each pair, by "start-end",
+    uint8 ``[N, 3, 32, 32]``.
+
+    ``stops`` are temperatures, ``longest`` is as long as a sentence becomes. ``state`` says where the morph stands, and
+    holds "logits", by pair one row for each frame, or the fingerprint of the "network" that the page is to ask.
+    """
+    classes, pair = list(things.CLASSES), next(iter(images))
+    strips = {name: address(frames.transpose(0, 1).flatten(1, 2)) for name, frames in images.items()}  # [3, N H, W]
+    morph = {"classes": classes, "stops": list(stops), "strips": strips, "pair": pair, "step": 0} | state
+    bars = Bars(classes=classes, labels=[-1], stops=list(stops), longest=longest)
+    bars.teacher, bars.pictures = [[0.0] * len(classes)], [address(images[pair][0])]
+    bars.sentences = [[""] * len(stops)]
+    followed = {name: name for name in ("sentences", "pictures", "caption", "covered")} | {"logits": "teacher"}
+    return {
+        "parts": [{"kind": "morph", "state": morph}, state_of(bars)],
+        "links": [[0, f"{name}_now", 1, follower] for name, follower in followed.items()],
+    }
 
 
 class _ErrorsIn:

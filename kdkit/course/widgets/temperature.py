@@ -34,8 +34,8 @@ class TemperaturePanel(Panel):
         images: uint8 ``[N, channels, H, W]``, shown beside the bars.
         temperature: where the slider begins, one of its stops (0.2 to 20, finer at the low end).
 
-    Bars are computed in the browser, and the sentences for all stops are written beforehand, so it also moves in an
-    HTML copy without a kernel. The arrow keys move the slider once it has the focus. From code: ``panel.slider.value =
+    Bars are computed in the browser, and the sentences for all stops are written beforehand, so it also moves on a
+    web page without a kernel. The arrow keys move the slider once it has the focus. From code: ``panel.slider.value =
     4.0``; ``panel.chooser.index = 1`` for another image; ``panel.state`` gives both as a text that can be shared, and
     takes it back.
 
@@ -73,13 +73,16 @@ class TemperaturePanel(Panel):
         )
         names = [f"{number}: {self.classes[label]}" for number, label in enumerate(self.labels)]
         self.chooser = ipywidgets.Dropdown(options=names, index=0, description="Image")
-        self.bars = self._linked_bars([] if images is None else [address(image) for image in images])
-        super().__init__([*([self.chooser] if len(names) > 1 else []), self.slider, self.bars])
+        self.bars = self._made_bars([] if images is None else [address(image) for image in images])
+        links = [((self.slider, "index"), (self.bars, "stop"))]
+        chooser = [self.chooser] if len(names) > 1 else []
+        links += [((menu, "index"), (self.bars, "picture")) for menu in chooser]
+        super().__init__([*chooser, self.slider, self.bars], links)
 
-    def _linked_bars(self, pictures):
-        """The bars, which follow the slider and the chooser in the browser."""
+    def _made_bars(self, pictures):
+        """The bars, which will follow the slider and the chooser in the browser."""
         sentences = [[self._words(which, stop) for stop in STOPS] for which in range(len(self.logits))]
-        bars = Bars(
+        return Bars(
             classes=list(self.classes),
             teacher=self.logits.tolist(),
             student=[] if self.student_logits is None else self.student_logits.tolist(),
@@ -92,9 +95,6 @@ class TemperaturePanel(Panel):
             longest=max((words for row in sentences for words in row), key=len),
             state_form=self._state_form(),
         )
-        ipywidgets.jslink((self.slider, "index"), (bars, "stop"))
-        ipywidgets.jslink((self.chooser, "index"), (bars, "picture"))
-        return bars
 
     @property
     def probabilities(self) -> Tensor:

@@ -1,0 +1,212 @@
+"""``make site`` in Chromium, opened from its folder with the network cut: panels that move, drawing, links, looks."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from lab import ROOT
+
+from kdkit import zoo
+from kdkit.course.widgets import TemperaturePanel
+from kdkit.data import things
+from kdkit.measure import metrics
+from tools import alive
+
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+PAGES = ["index", "draw", "cite", "docs/glossary", "docs/workshop", "kdkit/course/measured/README"]
+PAGES += [
+    "reference/index",
+    "reference/kdkit.losses",
+    "reference/kdkit.studies",
+    *(f"notebooks/{name}" for name in NOTEBOOKS),
+]
+
+
+SENTENCE = ".kdkit-bars p"
+
+
+def teachers_words(images, temperature):
+    """What Python writes beneath the bars for the first of these images."""
+    logits = metrics.predict(zoo.load(alive.TEACHER), images)[:1]
+    return TemperaturePanel(logits, things.CLASSES, [0], temperature=temperature).sentence
+
+
+def says(page, words, number=0):
+    page.locator(SENTENCE).nth(number).filter(has_text=words).wait_for(timeout=15_000)
+
+
+# ------------------------------------------------------------------------------------------ the whole folder
+
+
+def test_no_page_names_a_script_a_style_or_a_picture_on_the_web(site):
+    for path in site.rglob("*.html"):
+        tags = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*>", path.read_text(encoding="utf-8"))
+        asks = [tag[:200] for tag in tags if re.search(r"""(?:src|href)=["']?(?:https?:)?//""", tag)]
+        assert [tag for tag in asks if 'rel="canonical"' not in tag] == [], path.name
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_on_a_phone_no_page_scrolls_sideways(visit, name):
+    page = visit(name, width=390, height=844)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_search_finds_pages_in_the_folder(visit):
+    page = visit("search", fragment="?q=temperature")
+    page.locator("#search-results li a", has_text="02 · Temperature").wait_for(timeout=10_000)
+
+
+def test_formulas_are_set_without_a_script(visit):
+    page = visit("notebooks/02_temperature", java_script_enabled=False)
+    formula = page.locator(".formula math").first
+    assert page.locator("math").count() > 20 and formula.bounding_box()["height"] > 20
+    assert "KL" in page.locator("math mi", has_text="KL").first.text_content()
+
+
+def test_without_scripts_each_panel_is_a_still_picture_with_words_for_it(visit):
+    for name in ("index", "draw", *(f"notebooks/{NOTEBOOKS[number]}" for number in (0, 1, 2))):
+        page = visit(name, java_script_enabled=False)
+        stills = page.locator(":has(> .kdkit-alive) > img, :has(> .kdkit-alive) img")
+        assert stills.count() >= 1
+        for still in stills.all():
+            assert still.is_visible() and len(still.get_attribute("alt")) > 20
+            assert still.bounding_box()["width"] > 100
+
+
+def test_solutions_are_folded_and_stubs_are_open(visit):
+    page = visit("notebooks/00_start_here")
+    assert page.locator("details.hide").count() == 1 and not page.get_by_text("def soft_targets_solution").is_visible()
+    page.locator("details.hide summary").click()
+    assert page.locator("pre", has_text="def soft_targets_solution").is_visible()
+    assert page.locator("pre", has_text="def soft_targets(").is_visible()
+
+
+def test_a_notebooks_links_lead_to_other_pages_and_to_colab(visit):
+    page = visit("notebooks/02_temperature")
+    assert page.locator("article a[href^='00_start_here.html']").count() >= 1
+    assert page.locator("article a[href^='../docs/glossary.html']").count() >= 1
+    [badge] = page.locator("article a[href*='.ipynb']").all()
+    assert badge.get_attribute("href").startswith("https://colab.research.google.com/")
+
+
+# ------------------------------------------------------------------------------------------ the front page
+
+
+def test_before_any_text_stands_a_thing_that_the_teacher_answers_in_the_page(visit):
+    page = visit("index")
+    assert page.locator("article.bd-article > *").first.locator(".kdkit-panel").count() == 1
+    images = things.morph("chair", "armchair", [0, 0.02], seed=alive.SEED)
+    says(page, teachers_words(images[:1], 4.0))
+    page.get_by_label("How far").press("ArrowRight")
+    says(page, f"0.02 of the way from chair to armchair. {teachers_words(images[1:], 4.0)}")
+    page.get_by_label("Temperature", exact=True).press("ArrowLeft")
+    says(page, teachers_words(images[1:], 3.5))
+    assert page.get_by_label("Temperature", exact=True).get_attribute("aria-valuetext") == "3.5"
+    page.get_by_label("which thing turns into which").select_option("lamp-tree")
+    images = things.morph("lamp", "tree", [0.02], seed=alive.SEED)
+    says(page, f"0.02 of the way from lamp to tree. {teachers_words(images, 3.5)}")
+    alt = page.locator(".kdkit-bars img").get_attribute("alt")
+    assert alt == "0.02 of the way from lamp to tree."
+
+
+def test_a_link_brings_the_panel_to_a_state_and_reset_takes_it_back(visit):
+    page = visit("index", fragment="#pair=chair-armchair&amount=0.4&T=20")
+    says(page, "0.40 of the way from chair to armchair. At T = 20:")
+    page.evaluate("location.hash = '#pair=table-stool&amount=1&T=0.2'")
+    says(page, "1.00 of the way from table to stool. At T = 0.2:")
+    page.evaluate("location.hash = '#pair=cat-dog&amount=none&T=3.33'")  # nothing that the panel has
+    page.get_by_role("button", name="Reset").click()
+    says(page, "0.00 of the way from chair to armchair. At T = 4:")
+
+
+def test_a_moved_slider_stands_in_the_address_and_the_link_can_be_copied(visit):
+    page = visit("index")
+    says(page, "At T = 4:")
+    page.get_by_label("How far").press("End")
+    page.wait_for_function("location.hash === '#pair=chair-armchair&amount=1&T=4'")
+    page.get_by_role("button", name="Copy link").click()
+    assert page.get_by_label("link").input_value().endswith("#pair=chair-armchair&amount=1&T=4")
+
+
+def test_the_presenters_view_fills_a_projector_with_large_letters_and_its_link_opens_it(visit):
+    page = visit("index", width=1920, height=1080, fragment="#pair=chair-armchair&amount=0.4&T=4&present=1")
+    says(page, "0.40 of the way")
+    view = page.get_by_role("dialog")
+    assert view.bounding_box() == {"x": 0, "y": 0, "width": 1920, "height": 1080}
+    assert view.evaluate("view => view.scrollHeight <= 1080 && view.scrollWidth <= 1920")
+    assert view.locator(SENTENCE).evaluate("words => parseFloat(getComputedStyle(words).fontSize)") >= 28
+    assert view.locator(".kdkit-bars svg").bounding_box()["height"] > 1080 / 2
+    page.keyboard.press("Escape")
+    assert view.count() == 0 and page.locator("article .kdkit-panel").count() == 1
+
+
+@pytest.fixture
+def packages():
+    """npm packages that the tests use themselves."""
+    folder = Path(os.environ.get("KDKIT_NPM", "no-such-folder"), "node_modules")
+    if not (folder / "axe-core").is_dir():
+        pytest.skip("axe-core and qrcode-generator not found: npm install them and set KDKIT_NPM")
+    return folder
+
+
+def test_the_qr_code_is_that_of_the_link(visit, packages):
+    page = visit("index", fragment="#pair=chair-armchair&amount=0.4&T=4")
+    says(page, "0.40 of the way")
+    page.get_by_role("button", name="QR code").click()
+    drawn = page.locator(".kdkit-qr svg")
+    assert drawn.bounding_box()["width"] > 150
+    assert page.get_by_label("link").input_value() in drawn.inner_html().replace("&amp;", "&")
+
+
+# ------------------------------------------------------------------------------------------ the notebooks' panels
+
+
+def test_the_bars_of_00_move(visit):
+    page = visit("notebooks/00_start_here")
+    page.get_by_label("Temperature", exact=True).press("ArrowRight")
+    says(page, "At T = 1.2: chair")
+    assert not page.locator(":has(> .kdkit-alive) > img").is_visible()
+
+
+def test_in_01_the_morph_waits_for_a_guess_and_compares_it(visit):
+    page = visit("notebooks/01_dark_knowledge")
+    says(page, "What will the network say?")
+    assert page.locator(".kdkit-bars svg[role=img]").first.is_hidden()
+    how_far = page.get_by_label("How far")
+    for _ in range(25):
+        how_far.press("ArrowRight")
+    page.get_by_role("button", name="I would switch here").click()
+    says(page, "0.50 of the way from chair to armchair. At T = 1:")
+    says(page, "For the network it tips at 0.70; you said 0.50: 0.20 earlier.")
+    assert page.locator(".kdkit-bars svg[role=img]").first.is_visible()
+
+
+def test_in_02_bars_and_flip_book_move_and_share_their_state(visit):
+    page = visit("notebooks/02_temperature")
+    page.get_by_label("Temperature", exact=True).press("ArrowRight")
+    page.get_by_label("Image", exact=True).select_option(index=3)
+    says(page, "At T = 1.2, the teacher says: stool")
+    book = page.get_by_label("Labelled images")
+    book.press("ArrowRight")
+    page.locator(".kdkit-page p").filter(has_text=re.compile("^30 images of each class")).wait_for(timeout=5000)
+    page.wait_for_function("location.hash.startsWith('#panel=2&labelled-images=')")
+
+
+# ------------------------------------------------------------------------------------------ accessibility
+
+AXE = """async () => {
+    const wanted = { preload: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] };
+    const { violations } = await axe.run(wanted);
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "draw", "notebooks/01_dark_knowledge", "notebooks/02_temperature"])
+def test_axe_finds_no_violation_of_wcag_2_2_aa(visit, packages, name, scheme):
+    page = visit(name, scheme=scheme)
+    says(page, re.compile("."))
+    page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
+    assert page.evaluate(AXE) == []
