@@ -7,6 +7,7 @@ from answers import own
 from PIL import Image
 
 import kdkit
+from kdkit.cli.here import command
 from kdkit.course import check, folder, stranger
 
 
@@ -16,11 +17,11 @@ def place(tmp_path_factory):
 
 
 def test_the_folders_faults_are_there_and_the_look_names_them(place, capsys):
-    assert folder.command("look furniture --size 32", place) == 1
+    assert command("look furniture --size 32", place) == 1
     assert f"train/chair/{folder.BROKEN} cannot be used" in capsys.readouterr().err
     copies = list((place / "furniture").glob("train/*/copy-of-*"))
     (place / "furniture" / "train" / "chair" / folder.BROKEN).unlink()
-    assert folder.command("look furniture --size 32", place) == 0
+    assert command("look furniture --size 32", place) == 0
     said = capsys.readouterr().out
     assert f"{len(copies)} images stand in two parts of the split" in said and "Imbalanced: " in said
     assert f"{folder.GREY} images are grey" in said and str(place) not in said, "nothing of this machine is said"

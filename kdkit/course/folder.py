@@ -1,10 +1,9 @@
 """A folder of images as people have them, for a reader who has none: files of mixed sizes, and a few faults.
 
-``make`` writes it, ``repair`` takes faults out, ``command`` runs a command of the kit beside it.
+``make`` writes it, ``repair`` takes faults out.
 """
 
 import io
-import os
 import shutil
 from pathlib import Path
 
@@ -88,16 +87,3 @@ def grey(images: ImageSet) -> str:
     counts = {name: images.labels == label for label, name in enumerate(images.classes)}
     some = [f"{int(plain[of].sum())} of {int(of.sum())} {name}" for name, of in counts.items() if plain[of].any()]
     return ", ".join(some) or "none"
-
-
-def command(line: str, place: str | Path) -> int:
-    """What ``python -m kdkit`` does with the words of ``line`` in the folder ``place``, here and now; its status."""
-    from kdkit.cli.main import main
-
-    print(f"$ python -m kdkit {line}")
-    before = os.getcwd()
-    os.chdir(place)
-    try:
-        return main(line.split())
-    finally:
-        os.chdir(before)
