@@ -17,7 +17,7 @@ from kdkit.course.check.record import NOTEBOOKS
 from kdkit.measure import profiling
 from tools.links import ROOT
 
-NOT_NUMBERS = ("soft_targets", "kd_step", "student_in_budget", "diagnosis")
+NOT_NUMBERS = ("soft_targets", "kd_step", "student_in_budget", "diagnosis", "memo")
 SHAPES = ["{}x{}".format(*known) for known in shape.accuracies()]
 NUMBERS = [name for name in EXERCISES if name not in NOT_NUMBERS and not hasattr(check.bugs, name)]
 

@@ -99,7 +99,8 @@ def dependencies():
 
 
 def test_what_kdkit_imports_is_what_it_declares():
-    sources = [path.read_text() for path in FILES if path.suffix == ".py" and path.is_relative_to(ROOT / "kdkit")]
+    paths = [path for path in FILES if path.suffix == ".py" and path.is_relative_to(ROOT / "kdkit")]
+    sources = [path.read_text() for path in paths if path.parent.name != "snippets"]  # to be copied by who has the rest
     assert undeclared(sources, dependencies()) == set()
 
 

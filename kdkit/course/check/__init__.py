@@ -9,6 +9,7 @@ from kdkit.course.check.fair import argmax_loss, margin_of_error
 from kdkit.course.check.features import gram, other_classes, projected_hint
 from kdkit.course.check.judging import Verdict, guess
 from kdkit.course.check.loss import kd_loss, kl_divergence, sequence_kl, soft_cross_entropy
+from kdkit.course.check.own import ask_teacher, memo
 from kdkit.course.check.patients import diagnosis
 from kdkit.course.check.record import progress
 from kdkit.course.check.sequences import on_policy, reverse_kl, shift_and_mask, top_k_tail
@@ -21,6 +22,7 @@ from kdkit.course.check.triple import cosine_distance, masked_lm
 __all__ = [
     "Verdict",
     "argmax_loss",
+    "ask_teacher",
     "beyond_class",
     "bugs",
     "cosine_distance",
@@ -36,6 +38,7 @@ __all__ = [
     "margin_of_error",
     "masked_lm",
     "mean_soft_targets",
+    "memo",
     "on_policy",
     "other_classes",
     "progress",

@@ -2,6 +2,7 @@
 
 import functools
 import html
+import inspect
 import json
 import os
 import sys
@@ -38,23 +39,25 @@ NOTEBOOKS = {
     "07 Beyond logits": ("projected_hint", "gram", "other_classes"),
     "08 When it fails": ("beyond_class", "diagnosis"),
     "09 Distilling generators": ("shift_and_mask", "reverse_kl", "on_policy", "top_k_tail"),
+    "10 Your own": ("ask_teacher", "memo"),
 }
 SOLVED, TRIED, OPEN = "✓", "✗", "○"
 
 
-def exercise(check: Callable[[Callable], judging.Verdict]) -> Callable[[Callable], judging.Verdict]:
+def exercise(check: Callable[..., judging.Verdict]) -> Callable[..., judging.Verdict]:
     """Make ``check(function) -> Verdict`` an exercise: it never raises, whatever is handed in, and its verdicts count
-    towards the reader's progress.
+    towards the reader's progress. A check may take more than the function: what it is held against.
     """
+    wanted = len(inspect.signature(check).parameters)
 
     @functools.wraps(check)
     def checked(*handed_in):
-        if len(handed_in) != 1 or not callable(handed_in[0]):
+        if len(handed_in) != wanted or not callable(handed_in[0]):
             return _no_function(check.__name__, handed_in)
-        [function] = handed_in
+        function, *beside = handed_in
         try:
             with torch.enable_grad():  # a notebook may have switched it off
-                verdict = check(function)
+                verdict = check(function, *beside)
         except Exception as error:
             verdict = judging.stopped(error, function)
         ours = getattr(function, "__name__", "").endswith("_solution")
