@@ -45,7 +45,7 @@ def test_the_last_batches_of_a_plain_loop_are_not_lost():
 
 
 def test_hugging_faces_trainer_distils(tmp_path):
-    pytest.importorskip("accelerate", reason="Hugging Face's Trainer needs accelerate")
+    pytest.importorskip("accelerate", reason="accelerate is no dependency of the kit (Trainer needs it)")
     import transformers
 
     from kdkit.course.snippets.hugging_face import DistillationTrainer
@@ -71,7 +71,7 @@ def test_hugging_faces_trainer_distils(tmp_path):
 
 
 def test_lightning_distils(tmp_path):
-    lightning = pytest.importorskip("lightning", reason="Lightning is not installed")
+    lightning = pytest.importorskip("lightning", reason="Lightning is no dependency of the kit")
     from kdkit.course.snippets.with_lightning import Distilling
 
     def train(teacher, student):
