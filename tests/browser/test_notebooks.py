@@ -79,7 +79,7 @@ def test_what_the_browser_moved_the_kernel_knows(made_up):
 
 @notebooks("01_dark_knowledge.ipynb")
 def test_the_morph_of_01_is_covered_until_a_guess_and_follows_keys_and_mouse(ran):
-    slider, bars = ran.slider(), ran.page.locator(".kdkit-bars")
+    slider, bars = ran.slider(), ran.page.locator(".kdkit-bars").first
     assert not bars.locator("svg").is_visible()
     picture = bars.locator("img").get_attribute("src")
     for _ in range(3):
