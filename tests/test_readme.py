@@ -79,7 +79,7 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch):
     fewer = {"train-teacher": FEW, "distill": FEW, "train-bert": [*reading.FEW, "--data", str(tmp_path / "texts")]}
     fewer["train-gpt"] = ["--epochs", "1", "--width", "4", "--depth", "1", "--batch-size", "2000"]
     names = [shlex.split(line)[3] for line in commands()]
-    usual = ["doctor", "train-teacher", "distill", "evaluate", "export", "experiments"]
+    usual = ["doctor", "train-teacher", "distill", "look", "evaluate", "export", "experiments"]
     assert names == [*usual, "train-bert", "train-gpt", "caches"]
     for line in commands():
         arguments = shlex.split(line)[3:]
