@@ -28,7 +28,7 @@ class Stranger(nn.Module):
         self.normalised = models.ForImages(nn.Identity(), mean=MEAN, std=STD)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Of images of another size it has an opinion too, and a bad one."""
+        """Logits ``[N, 10]`` of images ``[N, 3, 64, 64]``. Of another size it has an opinion too, and a bad one."""
         pixels = images * self.normalised.std + self.normalised.mean
         return self.inside(F.avg_pool2d(pixels, 2))[:, self.order]
 

@@ -1,13 +1,26 @@
 """In a loop of plain PyTorch: gradients of several batches added up, gradients cut, bfloat16."""
 
+from collections.abc import Collection
+
 import torch
+from torch import Tensor, nn
 
 import kdkit
 from kdkit import training
 
 
-def distil(teacher, student, loader, epochs=1, parts=4, lr=1e-3):
-    """Distil with one update for each ``parts`` batches of ``loader``: pairs (inputs, labels). Returns the student."""
+def distil(
+    teacher: nn.Module,
+    student: nn.Module,
+    loader: Collection[tuple[Tensor, Tensor]],
+    epochs: int = 1,
+    parts: int = 4,
+    lr: float = 1e-3,
+) -> nn.Module:
+    """Distil with one update for each ``parts`` batches of ``loader``: pairs (inputs, labels ``[B]``).
+
+    Returns the student.
+    """
     loss = training.Distillation(temperature=4.0, soft_weight=0.9, hard_weight=0.1)
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr)
     for _ in range(epochs):
