@@ -32,13 +32,15 @@ def test_the_folders_faults_are_there_and_the_look_names_them(place, capsys):
     assert len(sizes) > 10 and {file.suffix for file in files} == {".png", ".jpg"}
 
 
-def test_only_a_folder_that_was_drawn_here_is_repaired(place, tmp_path):
-    assert "12 copies of test images" in folder.repair(place / "furniture")
+def test_only_a_folder_that_was_drawn_here_is_repaired(place, tmp_path, capsys):
+    assert folder.repair(place / "furniture") == place / "furniture"
+    assert "12 copies of test images" in capsys.readouterr().out
     assert not list((place / "furniture").glob("train/*/copy-of-*"))
     mine = tmp_path / "mine" / "train" / "cat"
     mine.mkdir(parents=True)
     (mine / "copy-of-a-cat.png").write_bytes(b"mine")
-    assert "mine is your own" in folder.repair(tmp_path / "mine") and (mine / "copy-of-a-cat.png").exists()
+    folder.repair(tmp_path / "mine")
+    assert "mine is your own" in capsys.readouterr().out and (mine / "copy-of-a-cat.png").exists()
 
 
 def test_the_teacher_is_right_only_if_it_is_asked_as_it_wants(place, monkeypatch, tmp_path):

@@ -67,18 +67,20 @@ def _write(pixels, stem, random, grey=False):
     stem.with_suffix(".jpg" if kind % 2 else ".png").write_bytes(content.getvalue())
 
 
-def repair(root: str | Path) -> str:
-    """Take the broken file and the copies out of a folder that ``make`` wrote; says what was done.
+def repair(root: str | Path) -> Path:
+    """Take the broken file and the copies out of a folder that ``make`` wrote, and print what was done: the folder.
 
     Other folders are left alone.
     """
     root = Path(root)
     if not (root / MARK).exists():
-        return f"{root.name} is your own: nothing was taken out of it."
+        print(f"{root.name} is your own: nothing was taken out of it.\n")
+        return root
     copies = list(root.glob("train/*/copy-of-*"))
     for file in [*copies, root / "train" / "chair" / BROKEN]:
         file.unlink(missing_ok=True)
-    return f"taken out: {BROKEN} and {len(copies)} copies of test images"
+    print(f"taken out: {BROKEN} and {len(copies)} copies of test images\n")
+    return root
 
 
 def grey(images: ImageSet) -> str:
