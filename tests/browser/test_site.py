@@ -12,10 +12,12 @@ from kdkit.course.widgets import TemperaturePanel
 from kdkit.data import things
 from kdkit.measure import metrics
 from tools import alive
+from tools.site import LECTURERS
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-PAGES = ["index", "draw", "cite", "docs/glossary", "docs/workshop", "kdkit/course/measured/README"]
+PAGES = ["index", "draw", "cite", "docs/glossary", "kdkit/course/measured/README"]
 PAGES += [
+    *(f"teaching/{name}" for name in (*LECTURERS, "slides", "handout")),
     "reference/index",
     "reference/kdkit.losses",
     "reference/kdkit.studies",
