@@ -9,6 +9,7 @@ between the paragraphs that begin so. A line of "all" is to leave a reader the m
 
 import argparse
 import copy
+import itertools
 import json
 import re
 import sys
@@ -65,7 +66,7 @@ def sections(notebook):
 
 
 def between(cells, first, last):
-    """The cells from the paragraph that begins with ``first`` to that before the one with ``last``; None: to the end."""
+    """The cells from the paragraph that begins with ``first`` to before that with ``last``; None: no bound."""
     places = [0 if first is None else _place(cells, first), len(cells) if last is None else _place(cells, last)]
     return cells[slice(*places)]
 
@@ -98,9 +99,7 @@ def needed(line):
 
 def wrong(table):
     """What is wrong with a timetable: a list of sentences."""
-    found = [
-        f"minute {a.end} is followed by {b.start}" for a, b in zip(table, table[1:], strict=False) if a.end != b.start
-    ]
+    found = [f"minute {a.end} is followed by {b.start}" for a, b in itertools.pairwise(table) if a.end != b.start]
     for line in table:
         if not line.notebook:
             continue

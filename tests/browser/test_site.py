@@ -212,3 +212,12 @@ def test_axe_finds_no_violation_of_wcag_2_2_aa(visit, packages, name, scheme):
     says(page, re.compile("."))
     page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
     assert page.evaluate(AXE) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["slides", "handout", "90-minutes", "misconceptions"])
+def test_axe_finds_no_violation_in_the_lecturers_pages(visit, packages, name, scheme):
+    page = visit(f"teaching/{name}", scheme=scheme)
+    page.keyboard.press("n")  # the notes of the slides, too
+    page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
+    assert page.evaluate(AXE) == []
