@@ -10,6 +10,7 @@ import pytest
 import torch
 from answers import own
 
+from kdkit import measured, metrics, studies
 from kdkit.course import check
 from kdkit.course.check import record
 from tools import minutes, site, timetable, versions
@@ -180,6 +181,27 @@ def told(notebook):
                 yield re.sub(r"base64,[\w+/=]*", "", text(shown))
 
 
+def on_things():
+    """What notebook 04's stored students show without CIFAR-10: a line for each pair of arms."""
+    kept, budgets = measured.load("experiments-things"), {"labels": 1.0, "argmax": None, "soft": None}
+    by_arm = {arm: studies.by_seed(kept, "quick", "8x3", arm, budget) for arm, budget in budgets.items()}
+    for arm, baseline in ("soft", "labels"), ("soft", "argmax"), ("argmax", "labels"):
+        pair = metrics.paired_interval(by_arm[arm], baseline=by_arm[baseline])
+        mean, low, high = (f"{100 * value:+.2f}" for value in (pair.mean, pair.low, pair.high))
+        yield f"{arm} - {baseline}", f"{mean} ({low} to {high}), {pair.verdict.split(' of')[0].split(':')[0]}"
+
+
+def test_the_table_of_04_without_cifar_10_is_what_its_stored_students_show():
+    columns = "", "with CIFAR-10 (as on the slides)", "on drawn Things"
+    table = {row[0]: row[1:] for row in rows(page("90-minutes").replace("| | with", "|  | with"), *columns)}
+    assert {name: things for name, (_, things) in table.items() if " - " in name} == dict(on_things())
+    words = "\n".join(told(BOOKS["04"]))
+    for name, (cifar, _) in table.items():
+        if " - " in name:
+            mean, low, high = re.findall(r"[-+]\d\.\d\d", cifar)
+            assert f"{mean} ({low} to {high})" in words, name
+
+
 QUANTILES = {"4.30", "2.78", "2.26"}  # of Student's t, for 3, 5 and 10 pairs
 
 
@@ -187,7 +209,7 @@ QUANTILES = {"4.30", "2.78", "2.26"}  # of Student's t, for 3, 5 and 10 pairs
 def test_each_figure_stands_in_a_notebook(name):
     source = re.sub(r"arXiv:[\d.]+|\{\{.*?\}\}|`[^`]*`", "", page(name))
     figures = set(re.findall(r"\d+\.\d+(?:e-\d+)?|\d{1,3},\d{3}(?:\.\d)?|\d+e-?\d+", source)) - QUANTILES
-    words = "\n".join(part for book in BOOKS.values() for part in told(book))
+    words = "\n".join([*(part for book in BOOKS.values() for part in told(book)), *dict(on_things()).values()])
     assert len(figures) > 5
     assert sorted(figure for figure in figures if not re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", words)) == []
 
