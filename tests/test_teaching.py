@@ -91,6 +91,17 @@ def test_the_tables_of_minutes_and_seconds_are_the_notebooks():
     }
 
 
+def test_homework_takes_as_long_as_is_said():
+    def stated(number):
+        return minutes.said(BOOKS[number])
+
+    deep = {number: stated(number)[1] - stated(number)[0] for number in BOOKS}
+    choice = [stated(number) for number in ("05", "06", "07", "09")]
+    said = re.findall(r"\*\*Homework\*\* \(about (.*?) minutes\)", page("four-weeks"))
+    assert said[:2] == [str(deep["00"] + deep["01"]), str(stated("03b")[1] + deep["02"])]
+    assert said[2:] == [f"{min(short for short, *_ in choice)} to {max(whole for _, whole, _ in choice)}"]
+
+
 # ----------------------------------------------------------------------------------------------- slides
 
 
