@@ -1,8 +1,8 @@
 // From slide to slide by keys and buttons; the lecturer's notes beneath the slide, or in a window of their own.
 
 const deck = document.body, slides = [...document.querySelectorAll("main > section")];
-const began = Date.now();
 let desk; // the lecturer's window
+let began; // when the first slide was left
 
 function current() {
   const far = slides.map((slide) => Math.abs(slide.getBoundingClientRect().top));
@@ -10,6 +10,7 @@ function current() {
 }
 
 function go(to) {
+  began ??= Date.now();
   slides[Math.max(0, Math.min(slides.length - 1, to))].scrollIntoView({ behavior: "instant" });
   tell();
 }
@@ -21,9 +22,9 @@ function tell() {
   const at = current();
   where.textContent = `${at + 1} of ${slides.length}`;
   if (!desk || desk.closed) return;
-  const main = desk.document.querySelector("main"), minutes = Math.floor((Date.now() - began) / 60000);
+  const main = desk.document.querySelector("main"), minutes = Math.floor((Date.now() - (began ?? Date.now())) / 60000);
   const heading = made(null, "h1", title(slides[at]));
-  const state = made(null, "p", `Slide ${where.textContent}. Next: ${title(slides[at + 1])}. Minute ${minutes} since these slides were opened.`);
+  const state = made(null, "p", `Slide ${where.textContent}. Next: ${title(slides[at + 1])}. ${minutes} minutes since the first slide was left.`);
   main.replaceChildren(heading, desk.document.importNode(slides[at].querySelector(".note"), true), state);
 }
 
