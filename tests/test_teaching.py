@@ -4,6 +4,7 @@ import ast
 import itertools
 import json
 import re
+import urllib.parse
 from collections import Counter
 
 import pytest
@@ -13,7 +14,8 @@ from answers import own
 from kdkit import measured, metrics, studies
 from kdkit.course import check
 from kdkit.course.check import record
-from tools import minutes, site, timetable, versions
+from kdkit.course.widgets.temperature import STOPS
+from tools import alive, minutes, site, timetable, versions
 from tools.cells import short_path, text
 from tools.links import ROOT
 from tools.timetable import Line
@@ -150,6 +152,14 @@ def test_a_slide_with_a_figure_that_no_cell_shows_is_refused(teaching):
 def test_a_link_to_slides_or_handout_leads_to_the_page_that_is_made_of_them():
     found = site.linked("[the slides](slides.md) and [plan](90-minutes.md#the-day-before)", "teaching/README.md")
     assert found == '<a href="slides.html">the slides</a> and [plan](90-minutes.md#the-day-before)'
+
+
+def test_the_links_to_the_lecturers_slider_name_states_that_the_front_page_has():
+    links = re.findall(r"`index\.html#(\S+)`", page("90-minutes"))
+    states = [dict(urllib.parse.parse_qsl(link)) for link in links]
+    assert len(states) >= 4 and all(state.keys() == {"pair", "amount", "T", "present"} for state in states)
+    assert all(state["pair"] in alive.PAIRS and float(state["T"]) in STOPS for state in states)
+    assert all(0 <= float(state["amount"]) <= 1 for state in states)
 
 
 def test_the_worked_solution_is_on_no_page_of_the_site():
