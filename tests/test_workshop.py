@@ -175,7 +175,7 @@ FOLLOWED = ["T=4 image=0", "At T = 4"]
     [
         ([TimeoutError("Timeout waiting for reply")], "no kernel for notebooks works (Timeout waiting for reply)"),
         ([RuntimeError("Kernel died before replying")], "no kernel for notebooks works (Kernel died before replying)"),
-        (["/elsewhere", *FOLLOWED], "notebooks would run in /elsewhere, and this is"),
+        (["/elsewhere"], "notebooks would run in /elsewhere, and this is"),
         ([sys.prefix, "T=1 image=0", "At T = 1"], "a slider was moved to T = 4, and the panel says ['T=1 image=0'"),
     ],
 )

@@ -41,14 +41,13 @@ SYSTEMS = ("another system", "Linux", "Windows", "Darwin")
 SLOW = 4  # times as long: worth a word
 PATIENCE = 180  # seconds: a first import of torch on a slow disk
 IN_THE_KERNEL = """\
-import sys
 from kdkit import metrics, zoo
 from kdkit.course.widgets import TemperaturePanel
 from kdkit.data import things
 fresh = things.make(per_class=1, seed=2026)
 logits = metrics.predict(zoo.load("things-teacher"), fresh.images[:1])
 panel = TemperaturePanel(logits, things.CLASSES, labels=fresh.labels[:1], images=fresh.images[:1])
-print(sys.prefix, panel.slider.model_id, panel.slider.options.index(("4", 4.0)), sep="\\n")
+print(panel.slider.model_id, panel.slider.options.index(("4", 4.0)), sep="\\n")
 """
 
 
@@ -209,15 +208,18 @@ def _slider() -> Iterator[tuple]:
     if Path(prefix) != Path(sys.prefix):
         mend = f'"{sys.executable}" -m ipykernel install --sys-prefix'
         yield False, f"notebooks would run in {prefix}, and this is {sys.prefix}: {mend}"
-    if moved == ["T=4 image=0", "At T = 4"]:
+    elif moved == ["T=4 image=0", "At T = 4"]:
         yield True, "a kernel started, a slider moved, the panel followed (how it looks, only a browser shows)"
     else:
         yield False, f"a slider was moved to T = 4, and the panel says {moved}: pip install --upgrade ipywidgets"
 
 
 def _moved(client):
-    """Where the kernel's Python lies, and what the panel says when a browser has moved its slider to T = 4."""
-    prefix, slider, stop = _said(client, IN_THE_KERNEL)
+    """Where the kernel's Python lies; if here, also what the panel says after its slider was moved to T = 4."""
+    [prefix] = _said(client, "import sys; print(sys.prefix)")
+    if Path(prefix) != Path(sys.prefix):
+        return [prefix]
+    slider, stop = _said(client, IN_THE_KERNEL)
     change = {"method": "update", "state": {"index": int(stop)}, "buffer_paths": []}
     client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": slider, "data": change}))
     return [prefix, *_said(client, "print(panel.state, panel.sentence.split(':')[0], sep='\\n')")]
