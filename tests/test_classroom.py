@@ -3,7 +3,8 @@
 import pytest
 
 from kdkit.cli import main as cli
-from kdkit.course import numbered
+from kdkit.cli import workshop
+from kdkit.course import codes, numbered
 
 TEMPERATURE, MEAN = "the temperature makes no difference", "one number is wanted"
 
@@ -74,6 +75,19 @@ def test_several_codes_on_a_line_are_one_participants(tables):
         and said.endswith("   1       1       2  entropy\n")
     )
     assert "soft_targets       1       1       2.0\n" in said
+
+
+def test_machines_that_are_not_ready_are_listed_with_what_needs_attention(tables):
+    machine = {"system": 2, "python": 12, "cores": 4, "milliseconds": 140, "gigabytes": 8}
+    bits = codes.packed(name in ("packages", "slider") for name in workshop.NAMES)
+    good, bad = codes.encode("workshop", machine), codes.encode("workshop", machine | {"failed": bits})
+    status, said, _ = tables(good, bad, good)
+    about = "Windows, Python 3.12, cores 4, memory 8 GB, a training step 140 ms, CIFAR-10 not there"
+    assert status == 0 and said == (
+        f"2 of 3 machines are ready for a workshop.\n\nline  needs attention\n   2  packages and slider ({about})\n"
+    )
+    status, said, _ = tables(numbered.written(CLASS[1]), good)
+    assert status == 0 and said.endswith("   1       1       1\n\n1 of 1 machines are ready for a workshop.\n")
 
 
 @pytest.mark.parametrize("lines", [[], ["", "  "]])

@@ -1,4 +1,4 @@
-"""``python -m kdkit class``: what a class has solved, and where it is stuck, from the codes that its members send."""
+"""``python -m kdkit class``: what a class has solved, and whose machine is not ready, from the codes that they send."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdkit.cli import workshop
 from kdkit.cli.options import Commands, add_command
 
 if TYPE_CHECKING:
@@ -29,37 +30,44 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make tables of what participants' codes say: exercises, mistakes, who is stuck.
+    """Make tables of what participants' codes say: exercises, mistakes, who is stuck; and whose machine is not ready.
 
-    Each participant runs check.progress() in a notebook and sends you the code in its last line. No name is in a code,
-    nor in a table: a participant is the number of a line. On Colab each notebook has a code of its own: put those of
-    one participant on one line, separated by commas. Raises ``ValueError`` for a file without a line.
+    Each participant sends you the code in the last line of check.progress(), in a notebook, or of doctor --workshop,
+    before a workshop. No name is in a code, nor in a table: a participant is the number of a line. On Colab each
+    notebook has a code of its own: put those of one participant on one line, separated by commas. Raises ``ValueError``
+    for a file without a line.
     """
-    people, faults = sorted_out(Path(options.codes).read_text("utf-8-sig", errors="replace").splitlines())
+    people, machines, faults = sorted_out(Path(options.codes).read_text("utf-8-sig", errors="replace").splitlines())
     if people:
         print(*exercise_table(people), "", *mistake_table(people), "", *participant_table(people), sep="\n")
+    if machines:
+        print("\n" * bool(people) + "\n".join(machine_table(machines)))
     for line, fault in faults:
         print(f"line {line} is not counted: {fault}", file=sys.stderr)
-    if not people and not faults:
+    if not people and not machines and not faults:
         raise ValueError(f"{options.codes} is empty; a line with a code for each participant was expected.")
     return 1 if faults else 0
 
 
-def sorted_out(lines: Iterable[str]) -> tuple[dict[int, Attempts], list[tuple[int, str]]]:
-    """What the participant of each line has done, by its number, and (line, what is wrong) where there is no code."""
+def sorted_out(lines: Iterable[str]) -> tuple[dict[int, Attempts], dict[int, dict[str, int]], list[tuple[int, str]]]:
+    """By the number of the line: what its participant has done, the numbers of the machine's check, what is wrong."""
     from kdkit.course import codes, numbered
 
     people: dict[int, Attempts] = {}
+    machines: dict[int, dict[str, int]] = {}
     faults = []
     for number, line in enumerate(lines, 1):
         for text in filter(str.strip, re.split("[,;]", line)):
             try:
-                done = numbered.read(codes.decode(text)[1])
+                kind, fields = codes.decode(text)
+                if kind == "workshop":
+                    machines[number] = fields
+                else:
+                    done = numbered.read(fields)
+                    people[number] = people[number] | done if number in people else done
             except ValueError as error:
                 faults.append((number, str(error)))
-                continue
-            people[number] = people[number] | done if number in people else done
-    return people, faults
+    return people, machines, faults
 
 
 def stuck(done: Attempts) -> list[str]:
@@ -98,3 +106,16 @@ def participant_table(people: Mapping[int, Attempts]) -> Iterator[str]:
     yield "line  solved   tried  stuck at"
     for number, done in people.items():
         yield f"{number:4}  {len(done.solved):6}  {len(done.tried):6}  {', '.join(stuck(done))}".rstrip()
+
+
+def machine_table(machines: Mapping[int, Mapping[str, int]]) -> Iterator[str]:
+    """Lines: how many machines are ready for a workshop; of each other one what needs attention, and what it is."""
+    said = {number: workshop.row(fields) for number, fields in machines.items()}
+    waiting = {number: row for number, row in said.items() if machines[number]["failed"]}
+    yield f"{len(said) - len(waiting)} of {len(said)} machines are ready for a workshop."
+    if waiting:
+        yield ""
+        yield "line  needs attention"
+    for number, row in waiting.items():
+        about = ", ".join(f"{name} {value}" for name, value in row.items() if name not in ("needs attention", "system"))
+        yield f"{number:4}  {row['needs attention']} ({row['system']}, {about})"
