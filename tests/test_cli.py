@@ -378,7 +378,7 @@ COMMANDS = [
     "train-bert",
     "train-gpt",
 ]
-COMMANDS += ["caches"]
+COMMANDS += ["class", "caches"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 LAYOUTS = {
     "workshop": ("failed", "system", "python", "cores", "milliseconds", "gigabytes", "cifar10"),
-    "progress": ("tried", "solved", "mistakes"),
+    "progress": ("exercises", "mistakes"),
 }
 SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PRIME = 1021  # the largest below 32²
@@ -48,7 +48,7 @@ def decode(text: str) -> tuple[str, dict[str, int]]:
     """Read a code: its kind, and each of the kind's numbers by name.
 
     >>> decode("kp m1g1 qk")
-    ('progress', {'tried': 20, 'solved': 16, 'mistakes': 0})
+    ('progress', {'exercises': 20, 'mistakes': 16})
 
     Raises ``ValueError``, which says what is wrong, for what is no code or was mistyped.
     """
