@@ -325,7 +325,7 @@ def test_a_second_call_installs_nothing_and_changed_requirements_do(makefile):
         before = (makefile / name).stat()
         os.utime(makefile / name, (before.st_atime + 60, before.st_mtime + 60))
         assert (installed(makefile, "lab"), installed(makefile, "test")) == lists
-        os.utime(makefile / name, (before.st_atime, before.st_mtime))
+        os.utime(makefile / name, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a float it may be later
 
 
 def test_readers_install_no_test_tools_and_developers_all(makefile):

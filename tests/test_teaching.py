@@ -259,9 +259,9 @@ def test_the_memo_of_the_solution_is_that_of_its_table():
     pairs = [[float(cell.split()[0]) for cell in row] for row in rows(source, "seed", "alone", "distilled")]
     runs = [own.run(int(seed), alone / 100, distilled / 100) for seed, alone, distilled in pairs]
     networks = {
-        "teacher": own.about(0.9533, 1, 0),
-        "alone": own.about(0.8627, 0, 0),
-        "distilled": own.about(0.9373, 0, 0),
+        "teacher": own.about(0.9533, 1, 0, None, None),
+        "alone": own.about(0.8627, 0, 0, None, None),
+        "distilled": own.about(0.9373, 0, 0, None, None),
     }
     cost = {"teacher": own.costing(72202, 1.92, 25.0), "student": own.costing(13491, 0.55, 11.5)}
     result = {**own.RESULT, "runs": runs, "networks": networks, "cost": cost}
