@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from lab import Slider
+from lab import Slider, axe
 from PIL import Image
 
 PANELS = (
@@ -108,7 +108,7 @@ def test_no_letters_of_a_panel_are_smaller_than_11_points(at, width, height):
         (MORPH, 1240, 51, 100),
         (BOOK, 900, 3, 20),
         (HUMPS, 960, 13, 20),
-        (SHAPE, 920, 12, 150),
+        (SHAPE, 920, 7, 20),
         (TOP_K, 920, 10, 20),
     ],
 )
@@ -190,3 +190,10 @@ def test_a_sliders_knob_is_seen_without_the_focus(at, shown, themed, theme):
         around = {"above": (middle[0], 0), "track": (2, middle[1])}
         for where, place in around.items():
             assert contrast(pixels.getpixel(middle), pixels.getpixel(place)) >= 3, where
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_axe_finds_no_violation_of_wcag_2_2_aa_in_the_panels(at, shown, themed, packages, theme):
+    at(1280, 800)
+    themed(theme)
+    assert axe(shown.page, packages, ".kdkit-panel") == []
