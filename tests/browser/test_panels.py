@@ -155,6 +155,23 @@ def test_contrast_by_hand():
     assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.01)
 
 
+# The colours of the letters in a panel's drawings, as [red, green, blue]; axe-core does not look at these.
+INKS = """panel => [...panel.querySelectorAll('svg text')].map(letters => {
+    const context = document.createElement('canvas').getContext('2d');
+    context.fillStyle = getComputedStyle(letters).fill;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+})"""
+
+
+def test_the_letters_in_drawings_stand_out_from_the_white_around_them(at):
+    panels = at(1280, 800)
+    Slider(panels[HUMPS].get_by_role("slider")).press("End")  # three students, a colour each
+    inks = [ink for panel in panels for ink in panel.evaluate(INKS)]
+    assert len(inks) > 50 and len({tuple(ink) for ink in inks}) >= 3
+    assert min(contrast(ink, (255, 255, 255)) for ink in inks) >= 4.5
+
+
 @pytest.fixture
 def themed(shown):
     """``themed("Dark")``: JupyterLab in that theme."""

@@ -17,7 +17,7 @@ function drawing(svg, teacher, curves, width, em) {
   add(svg, "text", { x: across(-5), y: up(0.1), "text-anchor": "end" }, "teacher");
   for (const { mean, deviation, words, colour, dash } of curves) {
     add(svg, "path", { class: "student", d: path((x) => normal(x, mean, deviation)), fill: "none", stroke: colour, "stroke-width": 3, "stroke-dasharray": dash });
-    words.forEach((line, k) => add(svg, "text", { x: across(mean), y: up(normal(mean, mean, deviation)) - (words.length - k - 0.5) * 1.2 * em, "text-anchor": "middle", fill: colour, stroke: "#ffffff", "stroke-width": 3, "paint-order": "stroke" }, line));
+    words.forEach((line, k) => add(svg, "text", { x: across(mean), y: up(normal(mean, mean, deviation)) - (words.length - k - 0.5) * 1.2 * em, "text-anchor": "middle", style: `fill:color-mix(in srgb, ${colour} 65%, black)`, stroke: "#ffffff", "stroke-width": 3, "paint-order": "stroke" }, line));
   }
 }
 
