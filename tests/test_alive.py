@@ -12,10 +12,21 @@ import torch
 from PIL import Image
 
 from kdkit import figures, models, zoo
-from kdkit.course.widgets import DrawingPanel, FlipBook, HumpsPanel, MorphPanel, ShapePanel, TemperaturePanel
+from kdkit.course.widgets import (
+    DrawingPanel,
+    FlipBook,
+    HumpsPanel,
+    MorphPanel,
+    ShapePanel,
+    TemperaturePanel,
+    TopKPanel,
+    shape,
+)
 from kdkit.course.widgets.convnet import in_browser
+from kdkit.course.widgets.panel import Panel
 from kdkit.data import things
 from kdkit.measure import metrics
+from tools import alive
 
 LOGITS = torch.tensor([[4.0, 2.5, -6.0], [1.0, 3.0, 0.5]])
 
@@ -38,14 +49,27 @@ def test_a_temperature_panels_page_has_its_controls_in_order_and_the_links_betwe
     assert found["links"] == [[1, "index", 2, "stop"], [0, "index", 2, "picture"]]
 
 
-def test_flip_books_and_humps_are_alive_and_what_asks_the_kernel_is_not():
+def test_flip_books_humps_and_bars_of_tokens_are_alive():
     book = FlipBook(
         {name: (figures.lines([0, 1], {"a": [0, 1]}, xlabel="x", ylabel="y"), name) for name in "ab"}, "Page"
     )
     assert [part["kind"] for part in page(book)["parts"]] == ["slider", "pages"]
     assert page(book)["parts"][1]["state"]["pages"] == book.pages.pages
     assert [part["kind"] for part in page(HumpsPanel())["parts"]] == ["slider", "humps"]
-    assert page(ShapePanel(lambda layers, operations: 1e-3 * layers)) is None
+    words = [f"word {number}" for number in range(20)]
+    both, one = (TopKPanel(torch.arange(20.0).expand(n, -1), words, ["so", "or"][:n]) for n in (2, 1))
+    assert [part["kind"] for part in page(both)["parts"]] == ["menu", "slider", "topkbars"]
+    assert page(both)["links"] == [[0, "index", 2, "place"], [1, "index", 2, "stop"]]
+    assert [part["kind"] for part in page(one)["parts"]] == ["slider", "topkbars"]
+
+
+def test_every_panel_has_a_view_on_the_site_and_one_without_links_stays_a_picture(monkeypatch):
+    monkeypatch.setattr(shape, "DEPTHS", (1, 2))
+    monkeypatch.setattr(shape, "WIDTHS", (64,))
+    found = page(ShapePanel(lambda layers, operations: 1e-3 * layers, depth=2, width=64))
+    assert [part["kind"] for part in found["parts"]] == ["slider", "slider", "shapes"]
+    assert {"shapes", "topkbars", "humps", "pages", "bars", "canvas", "morph"} <= alive.views().keys()
+    assert Panel([]).alive() is None
 
 
 def test_a_morphs_page_holds_each_frame_and_what_the_network_said_to_it():

@@ -258,6 +258,19 @@ def test_running_twice_writes_the_same_bytes_and_nothing_of_this_machine(unrun):
     assert "FloatSlider" in str(written["cells"][0]["outputs"]) and "view" not in str(written["cells"][0]["outputs"])
 
 
+COUNT_KERNELS = """
+import pathlib, psutil, sys
+from tools import notebooks
+notebooks.executed(pathlib.Path(sys.argv[1]))
+print(len(psutil.Process().children()))
+"""
+
+
+def test_a_kernel_ends_with_its_notebook(unrun):
+    command = [sys.executable, "-c", COUNT_KERNELS, unrun]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
 @pytest.mark.parametrize(
     "source, words",
     [("1 / 0", "ZeroDivisionError"), ("import ipywidgets\nipywidgets.interact(lambda x: 1 / 0, x=1);", "in a widget")],

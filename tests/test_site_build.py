@@ -57,6 +57,13 @@ def test_the_reference_describes_modules_that_exist():
         assert importlib.import_module(name) and re.match(r"[A-Z`].{10,}", says)
 
 
+def test_parameters_are_a_list_and_other_lists_of_terms_stay():
+    signature = "<dt>f(\n<dl>\n<dd><em>a</em>,</dd>\n<dd><em>b</em>,</dd>\n</dl>\n)</dt>"
+    assert site.mended(signature) == "<dt>f(\n<ul>\n<li><em>a</em>,</li>\n<li><em>b</em>,</li>\n</ul>\n)</dt>"
+    terms = "<dl>\n<dt>a</dt>\n<dd>b</dd>\n</dl>"
+    assert site.mended(terms) == terms
+
+
 def test_formulas_are_mathml_with_names_in_one_piece(monkeypatch):
     pytest.importorskip("latex2mathml", reason="the site's packages are not installed: pip install -e '.[site]'")
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
@@ -64,4 +71,6 @@ def test_formulas_are_mathml_with_names_in_one_piece(monkeypatch):
     monkeypatch.delitem(sys.modules, "conf")
     found = conf.mathml(r"\mathrm{KL} = \text{soft\_weight} \log s_i")
     assert "<mi>KL</mi>" in found and "soft_weight" in found
+    braced = conf.mathml(r"\underbrace{a b}_{\text{c}} - \underbrace{d}_{\text{e}}")
+    assert braced.count('<munder><mrow class="braced"><mrow><mi>') == 2 and "&#x23DF;" not in braced
     assert '<mi>log</mi><mspace width="0.167em" /><msub><mi>s</mi><mi>i</mi></msub>' in found

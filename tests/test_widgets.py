@@ -16,7 +16,17 @@ from PIL import Image
 
 from kdkit import losses, models
 from kdkit.course import figures
-from kdkit.course.widgets import FlipBook, HumpsPanel, MorphPanel, ShapePanel, TemperaturePanel, TopKPanel, humps, top_k
+from kdkit.course.widgets import (
+    FlipBook,
+    HumpsPanel,
+    MorphPanel,
+    ShapePanel,
+    TemperaturePanel,
+    TopKPanel,
+    humps,
+    shape,
+    top_k,
+)
 from kdkit.course.widgets.bars import address
 from kdkit.course.widgets.morph import COVERED, STEPS
 from kdkit.course.widgets.shape import DEPTHS, WIDTHS
@@ -509,13 +519,19 @@ def clock(monkeypatch):
     timed = []
 
     def latency(calls, rounds):
-        [call] = calls.values()
-        network = inspect.getclosurevars(call.__wrapped__).nonlocals["model"]
-        timed.append(network)
-        return {"this": profiling.Latency((0.002 * len(network),) * rounds)}
+        networks = {name: inspect.getclosurevars(call.__wrapped__).nonlocals["model"] for name, call in calls.items()}
+        timed.extend(networks.values())
+        return {name: profiling.Latency((0.002 * len(network),) * rounds) for name, network in networks.items()}
 
     monkeypatch.setattr(profiling, "latency", latency)
     return timed
+
+
+@pytest.fixture
+def two_shapes(monkeypatch):
+    """Sliders with so few stops that a panel is made quickly."""
+    monkeypatch.setattr(shape, "DEPTHS", (1, 2))
+    monkeypatch.setattr(shape, "WIDTHS", (64,))
 
 
 def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):
@@ -530,34 +546,43 @@ def test_every_shape_says_what_is_predicted_and_what_was_measured(clock):
                 f"{models.count_parameters(net) / 1e6:.2f} million parameters; "
                 f"predicted {expected:.2f} ms for 4 tokens, measured {2 * depth:.2f} ms."
             )
-            assert panel.sentence in panel.view.value and panel.sentence in panel.still()
-            assert len(panel.sentence) <= len(re.search('data-longest="(.*?)"', panel.view.value)[1])
+            assert panel.sentence in panel.still()
+            assert panel.still() == panel.view.pages[DEPTHS.index(depth)][WIDTHS.index(width)]
+            assert len(panel.sentence) <= len(re.search('data-longest="(.*?)"', panel.still())[1])
 
 
-def test_the_network_is_timed_where_the_reader_computes(clock):
-    shape_panel(device="meta")
+def test_the_bars_of_all_shapes_have_one_scale(clock):
+    panel = shape_panel()
+    shares = [
+        [float(share) for share in re.findall(r"width:([\d.]+)%\"></div>", page)] for [page, *_] in panel.view.pages
+    ]
+    slowest = max(*panel.predicted.values(), 0.002 * DEPTHS[-1])
+    assert [measured for _, measured in shares] == [round(0.2 * depth / slowest, 1) for depth in DEPTHS]
+    assert [predicted for predicted, _ in shares] == [round(100 * panel.predicted[d, 64] / slowest, 1) for d in DEPTHS]
+
+
+def test_the_networks_are_timed_where_the_reader_computes(clock, two_shapes):
+    shape_panel(depth=1, width=64, device="meta")
     assert {parameter.device.type for parameter in clock[-1].parameters()} == {"meta"}
-    shape_panel()
+    shape_panel(depth=1, width=64)
     assert {parameter.device.type for parameter in clock[-1].parameters()} == {"cpu"}
 
 
-def test_the_prediction_stands_there_before_the_measurement(clock, monkeypatch):
-    panel, seen = shape_panel(), []
-    panel.view.observe(lambda change: seen.append(change["new"]), "value")
-    panel.depth.value = 7
-    assert len(seen) == 2 and "being measured" in seen[0] and "measured 14.00 ms" in seen[1]
-
-
-def test_the_shape_panel_measures_for_real():
+def test_the_shape_panel_measures_for_real(two_shapes):
     panel = shape_panel(depth=1, width=64)
-    assert 0 < panel.measured.median < 1 and len(panel.measured.values) == 3
+    assert [shape for shape, taken in panel.measured.items() if 0 < taken.median < 1] == [(1, 64), (2, 64)]
+    assert all(len(taken.values) == 3 for taken in panel.measured.values())
 
 
-def test_an_error_while_measuring_is_shown(clock, monkeypatch):
-    panel = shape_panel()
-    panel.predict = lambda layers, flops: 1 / 0
-    panel.depth.value = 5
-    assert 'role="alert"' in panel.view.value and "division by zero" in panel.view.value
+def test_a_shape_panels_state_is_a_text_and_takes_it_back(clock, two_shapes):
+    panel = shape_panel(depth=2, width=64)
+    assert panel.state == "depth=2 width=64" and (panel.view.depth, panel.view.width) == (1, 0)
+    panel.state = " depth=1 width=64 "
+    assert panel.depth.value == 1 and panel.state == "depth=1 width=64"
+    for wrong in ("depth=3 width=64", "depth=1 width=63", "1 layer", ""):
+        with pytest.raises(ValueError, match=r'a state looks like "depth=12 width=128": .* one of 1, 2.*; got \''):
+            panel.state = wrong
+    assert panel.state == "depth=1 width=64"
 
 
 @pytest.mark.parametrize(

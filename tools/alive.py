@@ -16,7 +16,9 @@ from kdkit.course.widgets.flipbook import Pages
 from kdkit.course.widgets.humps import Humps
 from kdkit.course.widgets.morph import AMOUNTS, on_a_page
 from kdkit.course.widgets.panel import Looks, for_page, script
+from kdkit.course.widgets.shape import Shapes
 from kdkit.course.widgets.temperature import PRESETS, STOPS
+from kdkit.course.widgets.top_k import TopKBars
 from kdkit.data import things
 from kdkit.measure import metrics
 from tools.links import ROOT
@@ -29,7 +31,7 @@ LONGEST = (
     "0.00 of the way from mushroom to umbrella. At T = 0.2: armchair 0.000, umbrella 0.000, mushroom 0.000; least "
     "armchair 1e-99. First to second: 999,999.9 to 1."
 )
-VIEWS = {"bars": Bars, "canvas": Canvas, "pages": Pages, "humps": Humps, "looks": Looks}
+VIEWS = Bars, Canvas, Pages, Humps, Shapes, TopKBars, Looks
 
 
 def landing():
@@ -64,14 +66,18 @@ def _raw(still, alive):
 def write_scripts(folder):
     """Write into ``folder`` what the pages run: kdkit.js, with the QR code's library if npm has it, and teacher.js."""
     library = _qr_library()
-    sources = {name: str(view._esm) for name, view in VIEWS.items()}
-    sources["morph"] = script("numbers.js", "convnet.js", "morph.js")
-    views = [_view(name, source) for name, source in sources.items()]
     page = (ROOT / "docs" / "site" / "page.js").read_text(encoding="utf-8")
-    parts = [library, "const kdkit = { views: {}, networks: {} };", *views, f"(() => {{\n{page}}})();\n"]
+    parts = [library, "const kdkit = { views: {}, networks: {} };", *views().values(), f"(() => {{\n{page}}})();\n"]
     (folder / "kdkit.js").write_text("\n".join(parts), encoding="utf-8")
     (folder / "teacher.js").write_text(_network(zoo.load(TEACHER)), encoding="utf-8")
     return bool(library)
+
+
+def views():
+    """The scripts of all views, by kind, as ``state_of`` names it; the morph has one on pages only."""
+    sources = {view.__name__.lower(): str(view._esm) for view in VIEWS}
+    sources["morph"] = script("numbers.js", "convnet.js", "morph.js")
+    return {kind: _view(kind, source) for kind, source in sources.items()}
 
 
 def _view(name, source):

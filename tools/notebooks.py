@@ -236,20 +236,21 @@ def check(path):
 # ------------------------------------------------------------------------------------------------- running
 
 
-def executed(path):
-    """A copy of the notebook with fresh outputs, times and the state of its widgets, by the Python that runs this."""
+def executed(path, python=sys.executable):
+    """A copy of the notebook with fresh outputs, times and the state of its widgets, by a kernel of that ``python``."""
     import nbformat  # slow to import, and checks do without it
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
-        km=_kernel_manager(),
+        km=_kernel_manager(python),
         resources={"metadata": {"path": str(path.parent)}},
         timeout=600,
         coalesce_streams=True,
     )
-    client.execute(stderr=subprocess.DEVNULL)  # there a kernel only grumbles about its transport
+    # To stderr a kernel only grumbles about its transport; without "cleanup_kc" it lives as long as this process.
+    client.execute(cleanup_kc=True, stderr=subprocess.DEVNULL)
     _fail_on_broken_widgets(notebook)
     return notebook
 
@@ -287,17 +288,18 @@ def _fail_on_broken_widgets(notebook):
             raise BrokenWidget("in a widget: " + "\n".join(output["traceback"]))
 
 
-def _kernel_manager():
-    """A kernel of this Python, whatever kernel named "python3" the machine has."""
+def _kernel_manager(python):
+    """A kernel of that Python, whatever kernel named "python3" the machine has."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
-    class ThisPython(KernelSpecManager):
+    class ThatPython(KernelSpecManager):
         def get_kernel_spec(self, kernel_name):
-            return KernelSpec(**get_kernel_dict())
+            _, *launch = get_kernel_dict()["argv"]
+            return KernelSpec(**get_kernel_dict() | {"argv": [str(python), *launch]})
 
-    return AsyncKernelManager(kernel_spec_manager=ThisPython())
+    return AsyncKernelManager(kernel_spec_manager=ThatPython())
 
 
 def portable(source):

@@ -149,17 +149,25 @@ def build(to):
         from tools import teaching  # needs packages of the site alone
 
         for path in to.rglob("*.html"):
-            path.write_text(named(path.read_text(encoding="utf-8")), encoding="utf-8")
+            path.write_text(mended(path.read_text(encoding="utf-8")), encoding="utf-8")
         teaching.build(to / "teaching")
         (to / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
     return code
 
 
-def named(page):
-    """HTML in which what the theme leaves without a name has one, and no name hides the words that are seen."""
+def mended(page):
+    """HTML in which what the theme leaves without a name has one, and no name hides the words that are seen.
+
+    The parameters of a function are a list; Sphinx writes a list of terms, without any term.
+    """
     page = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", page)
     page = page.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    page = re.sub(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>", lambda found: f"<ul>\n{_items(found[1])}</ul>", page)
     return page.replace('<summary><span class="toctree-toggle"', f'{TOGGLE}<span class="toctree-toggle"')
+
+
+def _items(definitions):
+    return definitions.replace("<dd>", "<li>").replace("</dd>", "</li>")
 
 
 def main(arguments=None):

@@ -186,6 +186,14 @@ function presentable(panel) {
   for (const name of ["input", "change"]) panel.root.addEventListener(name, remember);
 }
 
+// What is wider than its place scrolls there; with the keys, too, if it takes the focus. (The theme sees to code.)
+function reachable() {
+  for (const place of document.querySelectorAll("article :is(table, .formula)")) {
+    if (place.scrollWidth > place.clientWidth) place.tabIndex = 0;
+    else place.removeAttribute("tabindex");
+  }
+}
+
 // In a folder no page can read another, so a search shows titles only.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
@@ -201,8 +209,10 @@ async function begin() {
       console.warn(`A panel stays a picture: ${error.message}`);
     }
   }
+  reachable();
   read(panels);
   window.addEventListener("hashchange", () => read(panels));
 }
 
 document.addEventListener("DOMContentLoaded", begin);
+window.addEventListener("resize", reachable);

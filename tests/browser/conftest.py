@@ -1,6 +1,8 @@
 import importlib.util
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import lab as browser_lab
 import pytest
@@ -61,3 +63,12 @@ def visit(lab, site):
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="session")
+def packages():
+    """npm packages that the tests use themselves."""
+    folder = Path(os.environ.get("KDKIT_NPM", "no-such-folder"), "node_modules")
+    if not (folder / "axe-core").is_dir():
+        pytest.skip("axe-core and qrcode-generator not found: npm install them and set KDKIT_NPM")
+    return folder

@@ -224,6 +224,19 @@ RUN_CELL = (
     return model.outputs.toJSON().map(({ text, data }) => text ?? data['text/plain']).join('');
 }"""
 )
+AXE = """async (part) => {
+    const wanted = { preload: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] };
+    const { violations } = await axe.run(part, wanted);
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`);
+}"""
+
+
+def axe(page, packages, part="html"):
+    """What axe-core holds against a part of a page, by WCAG 2.2 AA; ``packages``, the folder where npm put it."""
+    page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
+    return page.evaluate(AXE, part)
+
+
 SLIDERS = ".jp-Notebook [role=slider], .jp-Notebook input[type=range]"
 
 

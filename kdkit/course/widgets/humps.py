@@ -1,7 +1,6 @@
 """One Gaussian for a teacher of two humps: a slider for beta, from covering both to committing to one."""
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import anywidget
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from kdkit.course import figures
 from kdkit.course.figures.axes import BLACK, BLUE, GREEN, SMALL, VERMILION, WIDTH, describe, new_axes
-from kdkit.course.widgets.panel import Panel
+from kdkit.course.widgets.panel import Panel, script
 
 TEACHER = ((0.6, -3.0), (0.4, 3.0))  # weights and means of its two humps, each of standard deviation 1
 STARTS = {  # where a student begins: mean and standard deviation; the last is where the forward KL is lowest
@@ -103,7 +102,7 @@ class HumpsPanel(Panel):
 class Humps(anywidget.AnyWidget):
     """The browser's side: the teacher's humps, and at each stop the students' curves and a sentence."""
 
-    _esm = Path(__file__).with_name("humps.js")
+    _esm = script("svg.js", "humps.js")
     teacher: traitlets.List = traitlets.List().tag(sync=True)  # weight and mean of each hump
     curves: traitlets.List = traitlets.List().tag(sync=True)  # [stops][students], a dict each
     sentences = traitlets.List(traitlets.Unicode()).tag(sync=True)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import anywidget
@@ -15,7 +14,7 @@ from kdkit.course import figures
 from kdkit.course.figures import inputs
 from kdkit.course.figures.axes import BLACK, BLUE, ORANGE, SMALL, WIDTH, describe, new_axes
 from kdkit.course.widgets.bars import short
-from kdkit.course.widgets.panel import Panel
+from kdkit.course.widgets.panel import Panel, script
 from kdkit.losses.arguments import check_dense, described
 
 KEPT_STOPS = 1, 2, 3, 5, 10, 20, 50, 100, 300, 1000, 3000, 10_000, 30_000, 100_000  # and all tokens
@@ -70,12 +69,16 @@ class TopKPanel(Panel):
         )
         style = {"description_width": "initial"}
         self.chooser = ipywidgets.Dropdown(options=self.prefixes, index=0, description="After", style=style)
-        super().__init__([*([self.chooser] if len(self.prefixes) > 1 else []), self.slider, self._linked_bars()])
+        self.bars = self._made_bars()
+        chooser = [self.chooser] if len(self.prefixes) > 1 else []
+        links = [((menu, "index"), (self.bars, "place")) for menu in chooser]
+        links.append(((self.slider, "index"), (self.bars, "stop")))
+        super().__init__([*chooser, self.slider, self.bars], links)
 
-    def _linked_bars(self):
-        """The bars, which follow the slider and the chooser in the browser."""
+    def _made_bars(self):
+        """The bars, which will follow the slider and the chooser in the browser."""
         sentences = [[self._words(place, kept) for kept in row] for place, row in enumerate(self.kept)]
-        self.bars = TopKBars(
+        return TopKBars(
             tokens=[[token for token, _ in row] for row in self.tops],
             teacher=[[probability for _, probability in row] for row in self.tops],
             stops=[kept.k for kept in self.kept[0]],
@@ -85,9 +88,6 @@ class TopKPanel(Panel):
             longest=max((words for row in sentences for words in row), key=len),
             stop=self.slider.index,
         )
-        ipywidgets.jslink((self.slider, "index"), (self.bars, "stop"))
-        ipywidgets.jslink((self.chooser, "index"), (self.bars, "place"))
-        return self.bars
 
     @property
     def shown(self) -> Kept:
@@ -127,7 +127,7 @@ class TopKPanel(Panel):
 class TopKBars(anywidget.AnyWidget):
     """The browser's side: the likeliest tokens of each place, what is kept of them at each stop, and a sentence."""
 
-    _esm = Path(__file__).with_name("top_k.js")
+    _esm = script("numbers.js", "svg.js", "top_k.js")
     tokens: traitlets.List = traitlets.List().tag(sync=True)  # [places][WITH_BARS], the likeliest first
     teacher: traitlets.List = traitlets.List().tag(sync=True)  # their probabilities
     stops: traitlets.List = traitlets.List().tag(sync=True)  # k
