@@ -47,10 +47,15 @@ def run(options: argparse.Namespace, began: float) -> int:
         teacher,
         seeds=options.seeds,
         folder=options.runs / name,
-        done=lambda arm, seed, run: print(f"seed {seed}, {arm}: {evidence.add(arm, seed, run):.2%}", flush=True),
+        done=lambda *student: _note(evidence, *student),
         **{each: getattr(options, each) for each in ("epochs", "batch_size", "lr", *texts.KD)},
     )
     return _concluded(options, evidence, found, origin, began)
+
+
+def _note(evidence, arm, seed, run):
+    said = "diverged" if run is None else f"{evidence.add(arm, seed, run):.2%}"
+    print(f"seed {seed}: {arm} {said}", flush=True)
 
 
 def _concluded(options, evidence, found, origin, began):

@@ -34,8 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check(options)
-    if text_networks.is_one(options.network):
-        raise ValueError(f"{options.network} reads texts: {text_networks.INSTEAD_OF_EXPORT}")
+    text_networks.refuse_export(options.network)
     card, in_file = networks.card(options.network), options.network.endswith(".safetensors")
     data = load_data(options, networks.size(card))
     network = networks.read(options.network, data)

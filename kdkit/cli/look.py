@@ -25,14 +25,17 @@ def run(options: argparse.Namespace) -> int:
     The sentences are those with which train-teacher and distill begin. Images that are scaled here are kept for them.
     """
     check(options)
-    texts = are_texts(options)
-    if texts and options.size is not None:
-        raise ValueError(f"{options.data} holds texts, which have no --size: leave that out.")
-    data = kdkit.data.labelled_texts(options.data) if texts else kdkit.data.load(options.data, size=options.size)
-    what = "texts" if texts else "images"
+    what = "texts" if are_texts(options) else "images"
+    data = _texts(options) if what == "texts" else kdkit.data.load(options.data, size=options.size)
     print(*kdkit.data.describe(data, what), sep="\n")
     print(*table(kdkit.data.counts(data), what), sep="\n")
     return 0
+
+
+def _texts(options):
+    if options.size is not None:
+        raise ValueError(f"{options.data} holds texts, which have no --size: leave that out.")
+    return kdkit.data.labelled_texts(options.data)
 
 
 def table(counts: dict[str, dict[str, int]], what: str = "images") -> Iterator[str]:

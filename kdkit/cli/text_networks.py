@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 INSTEAD_OF_EXPORT = (
     "kdkit exports networks of images alone. This folder is in Hugging Face's own format: transformers' "
-    "AutoModelForSequenceClassification.from_pretrained opens it without kdkit, and Optimum makes an ONNX file of it "
-    "(pip install optimum-onnx; optimum-cli export onnx --model FOLDER --task text-classification OUT)."
+    "AutoModelForSequenceClassification.from_pretrained opens it without kdkit, and Hugging Face's Optimum makes an "
+    "ONNX file of such a folder (optimum-cli export onnx --model FOLDER --task text-classification OUT)."
 )
 LIMITS = "Measured on the test texts of this data alone: on any other texts expect less, however sure it sounds."
 
@@ -42,6 +42,12 @@ def are_meant(options: argparse.Namespace) -> bool:
             f"{options.network}."
         )
     return texts
+
+
+def refuse_export(name: str) -> None:
+    """``ValueError`` that says what to do instead, where ``name`` is a network that reads texts."""
+    if is_one(name):
+        raise ValueError(f"{name} reads texts: {INSTEAD_OF_EXPORT}")
 
 
 def origin(data: TextSplits, options: argparse.Namespace) -> dict:
@@ -121,8 +127,9 @@ def evaluate(options: argparse.Namespace, began: float) -> int:
     results |= {"device": networks.hardware(network), "load": kdkit.profiling.load()}
     print(f"{options.network} on {len(data.test):,} test texts of {data.name} ({data.source})")
     print(f"accuracy {results['accuracy']:.2%}, expected calibration error {results['ece']:.3f}")
-    told = ", ".join(f"{value:.2f} ms for {count}" for count, value in results["milliseconds"].items())
-    print(f"{results['parameters']:,} parameters; {told} (on {results['device']}, texts that are tokens already)")
+    one, many = results["milliseconds"].values()
+    times = f"{one:.2f} ms for one text, {many:.2f} ms for {BATCHES[1]}, once they are tokens"
+    print(f"{results['parameters']:,} parameters; on {results['device']} {times}")
     report = {"network": reports.without_home(options.network), **origin(data, options), "results": results}
     reports.write(options, report, began)
     return 0

@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
     """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
     began = time.perf_counter()
     check(options)
-    if are_texts(options):
-        raise ValueError(f"{options.data} holds texts (.txt): {TEXTS}")
+    _refuse_texts(options)
     proposals.check(options)
     data = load_data(options)
     if options.corrupted:
@@ -78,6 +77,11 @@ def run(options: argparse.Namespace) -> int:
     print(f"test accuracy {card['results']['accuracy']:.2%}, {trained.seconds:.0f} s of training; kept in {out}")
     reports.write(options, card, began)
     return 0
+
+
+def _refuse_texts(options):
+    if are_texts(options):
+        raise ValueError(f"{options.data} holds texts (.txt): {TEXTS}")
 
 
 def measured(network: Module, data: Splits, card: dict) -> dict:

@@ -129,7 +129,7 @@ def comparison(result: Result) -> list[Block]:
         if len(ended) > 1:
             blocks.append(figures.intervals({"distilled - alone": pair}, title=_capital(pair.verdict.split(" (")[0])))
         blocks.append(
-            CAVEAT
+            CAVEAT.replace("images", f"{kind(result)}s")
             if len(ended) > 1
             else "One pair has no interval: nothing is known of how much of this is luck. Give distill more --seeds."
         )

@@ -102,8 +102,8 @@ class ForTexts(nn.Module):
 
 
 def text_classifier(folder: str | Path, *, max_length: int = MAX_LENGTH) -> ForTexts:
-    """A sequence classifier of Hugging Face's from the ``folder`` that it lies in, with its tokenizer. Nothing is
-    fetched.
+    """A sequence classifier of Hugging Face's from the ``folder`` that it lies in, with its tokenizer, in eval mode.
+    Nothing is fetched.
 
     Nothing but data is read: a folder that wants code of its own run is refused. Raises ``ValueError`` where there is
     no classifier.
@@ -123,7 +123,7 @@ def text_classifier(folder: str | Path, *, max_length: int = MAX_LENGTH) -> ForT
     names = network.config.id2label
     classes = [names[number] for number in sorted(names)]
     unnamed = all(UNNAMED.fullmatch(name) for name in classes)
-    return ForTexts(network.eval(), tokenizer, max_length=max_length, classes=None if unnamed else classes)
+    return ForTexts(network, tokenizer, max_length=max_length, classes=None if unnamed else classes).eval()
 
 
 def _taken(network: nn.Module) -> set[str] | None:

@@ -21,7 +21,7 @@ def compare(
     *,
     seeds: int = 3,
     folder: str | Path | None = None,
-    done: Callable[[str, int, Run], Any] | None = None,
+    done: Callable[[str, int, Run | None], Any] | None = None,
     **settings: Any,
 ) -> dict:
     """Train a student alone and one distilled for each of so many ``seeds``, and compare them on ``data.test``.
@@ -30,7 +30,7 @@ def compare(
         make_student: called with a seed; both students of a pair begin with the same weights.
         teacher: asked once about each text, for all students; left in eval mode and untouched.
         folder: for checkpoints, so that a comparison that was stopped goes on; None keeps none.
-        done: called with "alone" or "distilled", the seed and the ``Run`` of each student that is trained.
+        done: called with "alone" or "distilled", the seed and the ``Run`` of each student; None if it diverged.
         settings: for ``training.texts.train``: ``epochs``, ``batch_size``, ``lr``, ``temperature`` and so on.
 
     Returns a dict as JSON has it: ``teacher_accuracy``, ``runs`` (of each seed: ``seed``, ``student_alone``,
@@ -48,12 +48,13 @@ def compare(
         for arm, how in arms.items():
             student = make_student(seed)
             checkpoint = None if folder is None else Path(folder) / f"seed{seed}-{arm}.checkpoint"
+            run: Run | None = None
             try:
                 run = train(student, data, seed=seed, checkpoint=checkpoint, **how)
             except Diverged as problem:  # the other students are worth having all the same
                 row |= {f"student_{arm}": None, f"diverged_{arm}": str(problem)}
-                continue
-            row |= {f"student_{arm}": accuracy(student, data), f"seconds_{arm}": round(run.seconds, 1)}
+            if run is not None:
+                row |= {f"student_{arm}": accuracy(student, data), f"seconds_{arm}": round(run.seconds, 1)}
             if done is not None:
                 done(arm, seed, run)
         rows.append(row)

@@ -67,7 +67,8 @@ def read(folder: str | Path) -> ForTexts:
                 "download it again."
             )
     found = text_classifier(path, max_length=about["max_length"])
-    return ForTexts(found.network, found.tokenizer, max_length=about["max_length"], classes=about["classes"])
+    about = {name: about[name] for name in ("max_length", "classes")}
+    return ForTexts(found.network, found.tokenizer, **about).eval()
 
 
 def read_card(folder: str | Path) -> dict:
