@@ -13,15 +13,23 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from kdkit import models, training
+from kdkit import models
 from kdkit.data import files
 from kdkit.measure import machine, profiling
+from kdkit.training import Batch, Distillation
+from kdkit.training import images as recipe
+from kdkit.training.step import step
 
 import torch
-import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
-NETWORKS = {"teacher": (64, 6), "student 16x6": (16, 6), "student 8x6": (8, 6), "student 8x3": (8, 3)}
+NETWORKS = {
+    "teacher": (64, 6, "float32"),
+    "student 16x6": (16, 6, "float32"),
+    "student 8x6": (8, 6, "float32"),
+    "student 8x3": (8, 3, "float32"),
+    "student 8x3, bf16": (8, 3, "bf16"),
+}
 SIDES = (1024, 2048, 4096)
 KINDS = {  # the beginning of an operation's name, and what it is called here; the first that fits counts
     "aten::mkldnn_convolution": "convolutions, forward",
@@ -56,7 +64,7 @@ def main():
     print(f"matrix multiplication {rate / 1e9:.0f} GFLOP/s, batches of {options.batch_size}, load {load}")
     for name, row in rows.items():
         print(
-            f"{name:13} {row['images_per_second']:7,.0f} images/s, forward {row['forward_mflop']:6.1f} MFLOP an image, "
+            f"{name:17} {row['images_per_second']:7,.0f} images/s, forward {row['forward_mflop']:6.1f} MFLOP an image, "
             f"share of the machine: {row['share']:.2f} (3 x forward), {row['share_counted']:.2f} (counted)"
         )
     print("a step of the smallest student:")
@@ -70,25 +78,23 @@ def main():
 class Step:
     """One training step of a network on a batch: call it."""
 
-    def __init__(self, width, depth, batch_size):
-        self.network = models.student(width, depth)
-        self.inputs = torch.rand(batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-        self.labels = torch.arange(batch_size) % 10
-        settings = {"lr": 0.01, "momentum": training.MOMENTUM, "nesterov": True, "weight_decay": training.WEIGHT_DECAY}
-        self.optimizer = torch.optim.SGD(self.network.parameters(), **settings)
+    def __init__(self, width, depth, precision, batch_size):
+        self.network, self.precision = models.student(width, depth), precision
+        inputs = torch.rand(batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        self.batch = Batch(inputs, torch.arange(batch_size) % 10)
+        settings = {"momentum": recipe.MOMENTUM, "nesterov": True, "weight_decay": recipe.WEIGHT_DECAY}
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, **settings)
 
     def __call__(self):
-        self.optimizer.zero_grad()
-        F.cross_entropy(self.network(self.inputs), self.labels).backward()
-        self.optimizer.step()
+        step(self.network, self.batch, Distillation(), self.optimizer, precision=self.precision)
 
     def row(self, seconds, rate):
-        forward = profiling.flops(self.network, self.inputs)
+        forward = profiling.flops(self.network, self.batch.inputs)
         return {
-            "images_per_second": len(self.inputs) / seconds,
-            "forward_mflop": forward / len(self.inputs) / 1e6,
+            "images_per_second": len(self.batch.inputs) / seconds,
+            "forward_mflop": forward / len(self.batch.inputs) / 1e6,
             "share": 3 * forward / seconds / rate,
-            "share_counted": profiling.training_flops(self.network, self.inputs) / seconds / rate,
+            "share_counted": profiling.training_flops(self.network, self.batch.inputs) / seconds / rate,
         }
 
 
