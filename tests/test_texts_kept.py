@@ -1,5 +1,6 @@
 """Text students are kept in folders that Hugging Face opens: written whole, measured as written, reported."""
 
+import argparse
 import json
 import re
 import shutil
@@ -12,8 +13,9 @@ from labelling import classifier, tokenizer, write
 from torch import nn
 
 from kdkit import data, metrics
+from kdkit.cli import distill_texts
 from kdkit.cli.main import main
-from kdkit.data import files
+from kdkit.data import files, tokens
 from kdkit.models.for_texts import ForTexts, text_classifier
 from kdkit.studies import texts as study
 from kdkit.training import Diverged, texts
@@ -173,6 +175,7 @@ def test_evaluate_says_what_the_card_says(place, capsys):
         (["export", "student"], "AutoModelForSequenceClassification.from_pretrained opens it without kdkit"),
         (["train-teacher", "--data", "mails"], "Fine-tune a text classifier of Hugging Face's"),
         (["look", "mails", "--size", "32"], "texts, which have no --size"),
+        (["evaluate", "student", "--data", "mails", "--size", "32"], "for which there is no --size"),
         (["report", "mails"], "kdkit.json does not exist"),
     ],
 )
@@ -315,6 +318,18 @@ def test_a_teacher_like_roberta_is_distilled_from_a_folder_with_texts_longer_tha
     assert "1 of 200 texts have more than 32 tokens: only their beginning is read" in out and "distillation:" in out, (
         err
     )
+
+
+def test_a_student_knows_which_of_the_teacher_s_tokens_is_padding(tmp_path):
+    own = tokens.tokenizer(["apple", "saw", *tokens.SPECIAL])
+    config = transformers.BertConfig(vocab_size=len(own), **SMALL, intermediate_size=8, pad_token_id=own.pad_token_id)
+    teacher = ForTexts(transformers.BertForSequenceClassification(config), own)
+    made = distill_texts.student(argparse.Namespace(width=8, depth=1, device="cpu"), teacher, ["a", "b"], seed=0)
+    assert made.network.config.pad_token_id == own.pad_token_id == 2 and made.classes == ("a", "b")
+    assert made.max_length == teacher.max_length == 34
+    made(**made.encode(["apple saw", "apple"])).logsumexp(1).sum().backward()
+    gradient = made.network.bert.embeddings.word_embeddings.weight.grad
+    assert gradient[0].any() and not gradient[2].any()  # apple learns, padding does not
 
 
 # ------------------------------------------------------------------------------ teachers of one's own

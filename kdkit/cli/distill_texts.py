@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, began: float) -> int:
     from kdkit.studies import texts
 
     found = texts.compare(
-        lambda seed: _student(options, teacher, data.classes, seed),
+        lambda seed: student(options, teacher, data.classes, seed),
         data,
         teacher,
         seeds=options.seeds,
@@ -156,7 +156,7 @@ def cut(network: ForTexts, data: TextSplits) -> Iterator[str]:
         )
 
 
-def _student(options: argparse.Namespace, teacher: ForTexts, classes: Sequence[str], seed: int) -> ForTexts:
+def student(options: argparse.Namespace, teacher: ForTexts, classes: Sequence[str], seed: int) -> ForTexts:
     """A BERT with random weights that reads the teacher's tokens."""
     from kdkit.models import bert
     from kdkit.models.for_texts import ForTexts

@@ -112,9 +112,14 @@ def read(name: str, data: TextSplits) -> ForTexts:
 
 
 def evaluate(options: argparse.Namespace, began: float) -> int:
-    """Measure a text classifier on the test texts, say so, and write it; the exit status."""
+    """Measure a text classifier on the test texts, say so, and write it; the exit status.
+
+    Raises ``ValueError`` for options that are for images alone, and as ``read``.
+    """
     from kdkit.training.texts import predict
 
+    if options.size is not None or options.stream:
+        raise ValueError(f"{options.data} holds texts, for which there is no --size and no --stream: leave that out.")
     data = kdkit.data.labelled_texts(options.data)
     network = read(options.network, data).to(networks.device(options.device))
     logits, labels = predict(network, network.encode(data.test.texts)), data.test.labels

@@ -48,7 +48,7 @@ def save(network: ForTexts, folder: str | Path, card: dict) -> None:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         shutil.copymode(temporary / "config.json", temporary / WEIGHTS)  # safetensors lets the owner alone read it
-        written = {file.name: files.sha256(file) for file in sorted(temporary.iterdir())}
+        written = {file.name: files.sha256(file) for file in sorted(temporary.iterdir()) if file.is_file()}
         built: dict[str, Any] = {"classes": list(network.classes), "max_length": network.max_length}
         (temporary / CARD).write_bytes(card_text({**card, **built, "sha256": written[WEIGHTS], "files": written}))
 
