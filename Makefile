@@ -5,12 +5,15 @@ PYTHON = python3
 VENV = .venv
 PY = $(VENV)/bin/python
 STAMP = $(VENV)/installed
+DEV = $(VENV)/installed-dev
 NOTEBOOKS =
 DEPTH = all
 LAB_FLAGS =
 PYTEST_FLAGS =
 REPO =
 REF = main
+PLATFORMS =
+PYTHONS =
 
 # Two at once with a thread each: for networks as small as these that is quicker than one with two threads.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -32,7 +35,7 @@ test: lint ## everything: lint, unit tests, every notebook, browser tests
 
 quick: lint unit ## what is worth a run after every change: lint and the unit tests
 
-unit: $(STAMP) ## the unit tests alone
+unit: $(DEV) ## the unit tests alone
 	$(PYTEST) tests --ignore=tests/browser --ignore=tests/slow $(PYTEST_FLAGS)
 
 lowest: ## the unit tests with the lowest versions that are allowed (6 GB for a while; another Python: PYTHON=python3.13)
@@ -44,34 +47,41 @@ newest: ## the unit tests with the newest versions that there are (6 GB for a wh
 libraries: ## the tests of what notebook 09 takes where it is installed: TRL, and a language model (6 GB for a while)
 	$(PYTHON) tools/floors.py libraries $(PYTEST_FLAGS)
 
-lint: $(STAMP) ## ruff, over the code and the notebooks, and mypy, over the types of the package
+lint: $(DEV) ## ruff, over the code and the notebooks, and mypy, over the types of the package
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-notebooks: $(STAMP) ## run the notebooks, keep their outputs and say how long they take (all, or NOTEBOOKS="one.ipynb another.ipynb")
+notebooks: $(DEV) ## run the notebooks, keep their outputs and say how long they take (all, or NOTEBOOKS="one.ipynb another.ipynb")
 	$(PY) -m tools.notebooks $(NOTEBOOKS)
 	$(PY) -m tools.minutes --write
 
-site: $(STAMP) ## the course as a web site in build/site, to open from the folder or to publish: begin with index.html
+site: $(DEV) ## the course as a web site in build/site, to open from the folder or to publish: begin with index.html
 	$(PY) -m tools.site
 
 student: $(STAMP) ## copies for a class in build/student: without solutions and outputs (DEPTH=short: nor parts marked ◆)
 	$(PY) -m tools.versions student --depth $(DEPTH) $(NOTEBOOKS)
 
-solutions: $(STAMP) ## solved copies in build/solutions, run, each check passed (DEPTH=short: without parts marked ◆)
+solutions: $(DEV) ## solved copies in build/solutions, run, each check passed (DEPTH=short: without parts marked ◆)
 	$(PY) -m tools.versions solutions --depth $(DEPTH) $(NOTEBOOKS)
 
 links: $(STAMP) ## move badges and set-up cells to another repository: make links REPO=owner/name
 	$(PY) tools/links.py "$(REPO)" "$(REF)"
 
-setup: $(STAMP) ## the virtual environment alone
+bundle: $(DEV) ## a folder for a USB stick, to install the course without a network (PLATFORMS="linux windows mac")
+	$(PY) -m tools.bundle --platforms "$(PLATFORMS)" --pythons "$(PYTHONS)"
 
-# A second call takes no time: pip runs again only when one of these two files has changed.
+setup: $(DEV) ## the virtual environment alone, with what tests and site need
+
+# A second call takes no time: pip runs again only when one of these files has changed. Readers get the first alone.
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c '$(CHECK)'
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -r requirements.txt
 	@touch $(STAMP)
 
-.PHONY: help lab test quick unit lowest newest libraries lint notebooks site student solutions links setup
+$(DEV): requirements-dev.txt $(STAMP)
+	$(PY) -m pip install -r requirements-dev.txt
+	@touch $(DEV)
+
+.PHONY: help lab test quick unit lowest newest libraries lint notebooks site student solutions links bundle setup

@@ -80,6 +80,21 @@ def test_a_function_of_ones_own_gives_a_teacher_that_sees_larger_images_than_the
     assert found["images"]["size"] == [3, 32, 32] and found["images"]["teacher_size"] == [3, 48, 48]
 
 
+def test_a_teachers_larger_images_are_streamed_too_and_the_students_are_the_same(colours, capsys):
+    assert distil("--teacher", f"{colours}:described") in (0, 1)
+    held = result()
+    assert distil("--teacher", f"{colours}:described", "--stream") in (0, 1)
+    streamed, said = result(), capsys.readouterr().out
+    assert "the teacher sees the images at 48x48 pixels (read from disk as they are wanted), students at 32x32" in said
+    assert len(list(Path("runs").glob("*.cache"))) == 2  # neither was taught by what the other had kept
+    without_seconds = [
+        [{name: value for name, value in row.items() if "seconds" not in name} for row in each["runs"]]
+        for each in (held, streamed)
+    ]
+    assert without_seconds[0] == without_seconds[1] and held["diagnosis"] == streamed["diagnosis"]
+    assert held["diagnosis"]["checks"]["kept answers"]["advice"] == ""
+
+
 def test_a_network_that_says_nothing_of_itself_sees_what_the_student_sees(colours, capsys):
     assert distil("--teacher", f"{colours}:plain") in (0, 1)
     assert "the teacher sees" not in capsys.readouterr().out

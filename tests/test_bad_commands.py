@@ -15,6 +15,7 @@ import reading
 
 from kdkit import models, studies, zoo
 from kdkit.cli import main as cli
+from kdkit.course import numbered
 from kdkit.data import things
 from kdkit.measure import metrics, profiling
 
@@ -34,6 +35,7 @@ PATHS = [
 QUICK = {  # each command as it is known to work
     "doctor": [],
     "caches": [],
+    "class": ["codes.txt"],
     "look": ["things"],
     "train-teacher": ["--train-images", "40", "--epochs", "1", "--width", "2", "--batch-size", "20"],
     "distill": [
@@ -112,6 +114,7 @@ def small(monkeypatch, tmp_path):
     zoo.save(models.teacher(2), "t.safetensors", {})
     Path("damaged.safetensors").write_bytes(b"{")
     Path("a-file").write_text("here")
+    Path("codes.txt").write_text(numbered.written({"memo": {"attempts": 1, "solved": True, "mistakes": []}}))
     Path("run.json").write_text(json.dumps(found.result()))
     Path("a-folder").mkdir()
     Path("texts").mkdir()

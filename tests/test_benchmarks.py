@@ -5,6 +5,7 @@ import importlib.util
 import types
 
 import pytest
+
 from tools.links import ROOT
 
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from urllib.parse import quote
 
 import pytest
 
@@ -12,12 +13,17 @@ from tools import links
 from tools.links import BADGE, ROOT, SETUP_CELL
 
 REPOSITORY = links.repository()
+NAME = REPOSITORY.split("/")[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def wrong_links(root):
     """Every badge, set-up cell and citation that does not point where pyproject.toml says."""
-    where = {"repository": links.repository(root), "ref": "main"}
+    where = {"repository": links.repository(root), "ref": "main", "quoted": "main"}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for badge in links.ELSEWHERE:
+        if badge.format(**where, path=links.FIRST) not in readme:
+            yield f"README.md: no badge {badge.format(**where, path=links.FIRST)}"
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text())["cells"]
         badge = BADGE.format(**where, path=path.relative_to(root))
@@ -36,7 +42,7 @@ def stray_addresses(root, repository):
     name = repository.split("/")[1]
     for path in links.files(root):
         text = path.read_text(encoding="utf-8")
-        for owner in re.findall(rf"github(?:\.com)?/([\w-]+)/{re.escape(name)}(?![\w-])", text):
+        for owner in re.findall(rf"(?:github(?:\.com)?|/gh|codespaces\.new)/([\w-]+)/{re.escape(name)}(?![\w-])", text):
             if owner != repository.split("/")[0]:
                 yield f"{path.relative_to(root)}: {owner}/{name}, not {repository}"
         for target in re.findall(rf"colab[\w./-]*/{re.escape(repository)}/blob/[^/\s]+/([\w./-]+)", text):
@@ -54,7 +60,7 @@ def copy(tmp_path):
     for path in [ROOT / "pyproject.toml", *links.files(ROOT)]:
         (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / path.relative_to(ROOT))
-    where = {"repository": REPOSITORY, "ref": "main"}
+    where = {"repository": REPOSITORY, "ref": "main", "quoted": "main"}
     text = "# Made up\n" + BADGE.format(**where, path="notebooks/made_up.ipynb")
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": text.splitlines(True)},
@@ -89,11 +95,15 @@ def test_projects_whose_address_begins_alike_keep_theirs(copy):
     assert f"https://github.com/{REPOSITORY}-too\n" in (copy / "README.md").read_text()
 
 
-def test_moving_there_and_back_gives_the_files_byte_for_byte(copy):
+@pytest.mark.parametrize("ref", ["v1.2", "a/branch"])
+def test_moving_there_and_back_gives_the_files_byte_for_byte(copy, ref):
     before = {path: path.read_bytes() for path in links.files(copy)}
-    make_links(copy, "some-one/else", "v1.2")
+    make_links(copy, "some-one/else", ref)
     assert "kdkit@main" not in (copy / "notebooks" / "made_up.ipynb").read_text()
-    assert "some-one/else@v1.2" in (copy / "notebooks" / "made_up.ipynb").read_text()
+    assert f'some-one/else@{ref}\\"' in (copy / "notebooks" / "made_up.ipynb").read_text()
+    where = {"repository": "some-one/else", "ref": ref, "quoted": quote(ref, safe=""), "path": links.FIRST}
+    readme = (copy / "README.md").read_text()
+    assert all(badge.format(**where) in readme for badge in links.ELSEWHERE)
     make_links(copy, REPOSITORY)
     assert {path: path.read_bytes() for path in links.files(copy)} == before
 
@@ -116,8 +126,11 @@ def test_a_bad_address_is_refused_in_a_sentence_and_nothing_is_written(copy, rep
         ("notebooks/made_up.ipynb", "@main", "@old", "not one cell tagged setup"),
         ("notebooks/made_up.ipynb", '"setup"', '"start"', "not one cell tagged setup"),
         ("CITATION.cff", f"/{REPOSITORY}", "/someone/else", "CITATION.cff"),
-        ("README.md", f"/{REPOSITORY}.git", f"/mallory/{REPOSITORY.split('/')[1]}.git", "README.md: mallory/"),
+        ("README.md", f"/{REPOSITORY}.git", f"/mallory/{NAME}.git", "README.md: mallory/"),
         ("README.md", "notebooks/made_up.ipynb", "notebooks/gone.ipynb", "a badge to notebooks/gone.ipynb"),
+        ("README.md", f"/gh/{REPOSITORY}/main", f"/gh/{REPOSITORY}/old", "README.md: no badge [![Open in Binder]"),
+        ("README.md", f"codespaces.new/{REPOSITORY}", f"codespaces.new/ada/{NAME}", "README.md: ada/"),
+        ("README.md", "kaggle.com/kernels/welcome?src=", "kaggle.com/?src=", "README.md: no badge [![Open in Kaggle]"),
     ],
 )
 def test_a_link_that_disagrees_is_found(copy, name, old, new, words):

@@ -3,6 +3,7 @@
 import warnings
 
 import pytest
+import torch
 from answers import own
 from PIL import Image
 
@@ -53,6 +54,22 @@ def test_the_teacher_is_right_only_if_it_is_asked_as_it_wants(place, monkeypatch
         float(row["accuracy"].rstrip("%")) for row in stranger.ways(data, folder.CLASS_MAP).values()
     )
     assert max(naive, resized, normalised) < 40 < twice < 80 and named > 90
+
+
+def test_the_makers_statement_is_the_networks_card():
+    assert stranger.stated() == "98.7% of their own test images, of all 10 classes"
+
+
+def test_shares_by_class_show_what_grey_costs_whom():
+    images = torch.zeros(6, 3, 4, 4, dtype=torch.uint8)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    images[torch.arange(6), labels] = 200  # red, green, blue
+    test = kdkit.data.ImageSet(images, labels, ("red", "green", "blue"))
+    result = {"networks": {"alone": {"by_class": [0.5, 0.25, 1.0]}, "distilled": {"by_class": [0.75, 0.5, 1.0]}}}
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    rows = folder.shares(result, {"kept": network}, test)
+    assert rows["red"] == {"alone": "50%", "distilled": "75%", "kept": "100%", "kept, grey": "100%"}
+    assert rows["blue"] == {"alone": "100%", "distilled": "100%", "kept": "100%", "kept, grey": "0%"}
 
 
 def memo_of(result, **changes):

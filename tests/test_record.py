@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdkit.course import check
+from kdkit.course import check, codes, numbered
 from kdkit.course.check import record
 from tools.notebooks import ROOT, text
 
@@ -30,9 +30,31 @@ def test_what_was_tried_and_solved_is_kept_and_stays_solved(reader):
     assert check.progress().mark("soft_targets") == record.TRIED
     check.soft_targets(right)
     check.soft_targets(wrong)
-    assert json.loads(reader.read_text()) == {"soft_targets": {"attempts": 3, "solved": True}}
+    met = ["the temperature makes no difference"]
+    assert json.loads(reader.read_text()) == {"soft_targets": {"attempts": 3, "solved": True, "mistakes": met}}
     assert "00 Start here      1 of 1  ✓ soft_targets" in repr(check.progress())
     assert "<td>1 of 1</td>" in check.progress()._repr_html_()
+
+
+def test_the_last_line_is_a_code_of_all_that_was_tried_and_there_is_none_before(reader):
+    assert repr(check.progress()).endswith("start afresh.") and "KP-" not in check.progress()._repr_html_()
+    check.soft_targets(wrong)
+    check.soft_targets(wrong)
+    last = repr(check.progress("entropy")).splitlines()[-1]
+    assert last.startswith("As a code, for a lecturer who asks for it (your name is not in it): KP-")
+    assert f"<p>{last}</p>" in check.progress()._repr_html_()
+    kind, fields = codes.decode(last.split(": ")[1])
+    said = numbered.read(fields)
+    assert kind == "progress" and said == ({"soft_targets": 2}, set(), {"the temperature makes no difference"})
+    check.soft_targets(right)
+    done = numbered.read(codes.decode(repr(check.progress()).split(": ")[-1])[1])
+    assert done == ({"soft_targets": 3}, {"soft_targets"}, said.mistakes)
+
+
+def test_a_file_of_an_older_version_is_read(reader):
+    reader.write_text('{"soft_targets": {"attempts": 2, "solved": false}}')
+    check.soft_targets(right)
+    assert json.loads(reader.read_text()) == {"soft_targets": {"attempts": 3, "solved": True, "mistakes": []}}
 
 
 def test_progress_of_some_exercises_shows_these_and_no_other(reader):

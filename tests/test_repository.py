@@ -299,10 +299,11 @@ def make(folder, *arguments):
 @pytest.fixture
 def makefile(tmp_path):
     """A folder with what the set-up reads, set up a moment ago."""
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("Makefile", *floors.LISTS, "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)  # the times are now
     (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "installed").touch()
+    for name in ("installed", "installed-dev"):
+        (tmp_path / ".venv" / name).touch()
     return tmp_path
 
 
@@ -311,13 +312,30 @@ def test_make_alone_lists_every_target_in_words():
     assert [line.split()[1] for line in make(ROOT).stdout.splitlines()] == targets
 
 
+def installed(makefile, target):
+    """The lists of requirements that ``make target`` would hand to pip now."""
+    return re.findall(r"pip install -r (\S+)", make(makefile, "-n", target).stdout)
+
+
 def test_a_second_call_installs_nothing_and_changed_requirements_do(makefile):
-    assert "pip install" not in make(makefile, "-n", "lab").stdout
-    for name in ("requirements.txt", "pyproject.toml"):
+    readers, developers = floors.LISTS
+    assert installed(makefile, "lab") == installed(makefile, "test") == []
+    changes = {readers: ([readers], [*floors.LISTS]), "pyproject.toml": ([readers], [*floors.LISTS])}
+    for name, lists in (changes | {developers: ([], [developers])}).items():
         before = (makefile / name).stat()
         os.utime(makefile / name, (before.st_atime + 60, before.st_mtime + 60))
-        assert "pip install -r requirements.txt" in make(makefile, "-n", "lab").stdout
+        assert (installed(makefile, "lab"), installed(makefile, "test")) == lists
         os.utime(makefile / name, (before.st_atime, before.st_mtime))
+
+
+def test_readers_install_no_test_tools_and_developers_all(makefile):
+    shutil.rmtree(makefile / ".venv")
+    assert installed(makefile, "lab") == installed(makefile, "student") == ["requirements.txt"]
+    for target in "test", "quick", "lint", "unit", "notebooks", "site", "solutions", "bundle", "setup":
+        assert installed(makefile, target) == [*floors.LISTS], target
+    readers, developers = ((ROOT / name).read_text() for name in floors.LISTS)
+    assert not re.search(r"pytest|nbval|playwright|hypothesis|ruff|mypy|sphinx|site", readers)
+    assert developers.splitlines()[1] == "-r requirements.txt"
 
 
 def test_make_student_hands_its_depth_to_the_tool(makefile):

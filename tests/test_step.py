@@ -470,6 +470,10 @@ REFUSED = {
         lambda: step(net(), net(1), INPUTS[:, :5]),
         r"the teacher \(Sequential\) does not take inputs \[8, 5\]",
     ),
+    "inputs that it asserts are others": (
+        lambda: step(net(), Answers(net(1), lambda z: torch._assert(False, "48 pixels"))),
+        r"the student \(Answers\) does not take inputs \[8, 6\].*AssertionError: 48 pixels",
+    ),
     "a student of other inputs": (
         lambda: step(net(), nn.Linear(5, 3)),
         r"the student \(Linear\) does not take inputs \[8, 6\] of torch.float32 on cpu: RuntimeError: .*mat1 and mat2",

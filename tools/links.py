@@ -10,6 +10,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT_FILES = (".cff", ".ipynb", ".md", ".py", ".toml")
@@ -20,10 +21,22 @@ BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{repository}/blob/{ref}/{path})"
 )
+COPIES = "student"  # the branch with the students' copies, which .github/workflows/student.yml publishes
+FIRST = "notebooks/00_start_here.ipynb"
+# Where the README offers to open the first notebook. A notebook itself has the badge of Colab alone.
+ELSEWHERE = (
+    BADGE,
+    "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
+    "(https://mybinder.org/v2/gh/{repository}/{quoted}?urlpath=lab/tree/{path})",
+    "[![Open in GitHub Codespaces](https://github.com/codespaces/badge.svg)]"
+    "(https://codespaces.new/{repository}/tree/{ref})",
+    "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+    "(https://kaggle.com/kernels/welcome?src=https://github.com/{repository}/blob/{ref}/{path})",
+)
 SETUP_CELL = """\
 import sys
 
-if "google.colab" in sys.modules:  # does nothing anywhere else
+if "google.colab" in sys.modules or "/kaggle/lib" in sys.path:  # does nothing anywhere else
     %pip install -q "git+https://github.com/{repository}@{ref}"\
 """
 
@@ -36,11 +49,18 @@ def repository(root=ROOT):
 
 def rewritten(text, old, new, ref):
     """``text`` with the addresses of ``old`` moved to ``new``; other projects' addresses stay."""
-    hosts = r"(https://github\.com/|https://colab\.research\.google\.com/github/)"
+    hosts = r"(https://(?:github\.com|colab\.research\.google\.com/github|mybinder\.org/v2/gh|codespaces\.new)/)"
     text = re.sub(hosts + re.escape(old) + r"(?![\w-])", lambda found: found[1] + new, text)
     moved = re.escape(new)
-    text = re.sub(rf"(colab\.research\.google\.com/github/{moved}/blob/)[^/\s]+", rf"\g<1>{ref}", text)
-    return re.sub(rf"(git\+https://github\.com/{moved}(?:\.git)?@)[\w./-]+", rf"\g<1>{ref}", text)
+    for before, name, after in (
+        (rf"colab\.research\.google\.com/github/{moved}/blob/", ref, r"(?=/notebooks/)"),
+        (rf"kernels/welcome\?src=https://github\.com/{moved}/blob/", ref, r"(?=/notebooks/)"),
+        (rf"mybinder\.org/v2/gh/{moved}/", quote(ref, safe=""), r"(?=\?)"),
+        (rf"codespaces\.new/{moved}/tree/", ref, r"(?=\))"),
+        (rf"git\+https://github\.com/{moved}(?:\.git)?@", ref, r"(?![\w./-])"),
+    ):
+        text = re.sub(rf"({before})[\w./%-]+?{after}", lambda found, name=name: found[1] + name, text)
+    return text
 
 
 def files(root=ROOT):

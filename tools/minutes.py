@@ -10,7 +10,7 @@ writes down, a slider is a panel of widgets that is shown, and a table has at le
 is noted when a notebook is run (``note_seconds``).
 
 Without the minute for each figure and table the formula stood 12 to 30 % under what two first readers of each short
-path estimated; with it, it is within 15 % of their mean (docs/workshop.md has both).
+path estimated; with it, it is within 15 % of their mean (teaching/README.md has both).
 """
 
 import argparse

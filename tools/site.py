@@ -23,15 +23,18 @@ from tools.minutes import SAID, TIME
 
 SOURCE = ROOT / "docs" / "site"
 NOTEBOOKS = ROOT / "notebooks"
-TEXTS = ("docs/glossary.md", "docs/workshop.md", "kdkit/course/measured/README.md")
+TEXTS = ("docs/glossary.md", "kdkit/course/measured/README.md")
+LECTURERS = ("README", "90-minutes", "half-day", "four-weeks", "questions", "misconceptions", "assignment")
 LINK = re.compile(r"(?<=\]\()(?![a-z][a-z+.-]*:|#)([^)\s#]+)")
 TOGGLE = '<summary aria-label="the pages below">'
+ALONE = re.compile(r"\[([^\]]*)\]\((slides|handout)\.md\)")  # pages that tools/teaching.py makes, not Sphinx
 BADGE = re.compile(r"\[!\[(Open in Colab)\]\([^)]*\)\]")
 
 
 def pages():
     """The files of the repository that the site holds, under the same paths."""
-    return [path.relative_to(ROOT).as_posix() for path in sorted(NOTEBOOKS.glob("*.ipynb"))] + list(TEXTS)
+    notebooks = [path.relative_to(ROOT).as_posix() for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    return [*notebooks, *TEXTS, *(f"teaching/{name}.md" for name in LECTURERS)]
 
 
 def linked(source, page):
@@ -42,7 +45,7 @@ def linked(source, page):
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return found[1] if path in pages() else f"https://github.com/{repository()}/{kind}/main/{path}"
 
-    return LINK.sub(target, BADGE.sub(r"[\1]", source))
+    return LINK.sub(target, ALONE.sub(r'<a href="\2.html">\1</a>', BADGE.sub(r"[\1]", source)))
 
 
 def notebook_page(path):
@@ -117,6 +120,7 @@ def prepare(folder):
         target.write_text(notebook_page(path) if is_notebook else linked(path.read_text(), name), encoding="utf-8")
     fill = {"repository": repository(), "course": course_table()}
     fill["notebooks"] = "\n".join(f"notebooks/{path.stem}" for path in sorted(NOTEBOOKS.glob("*.ipynb")))
+    fill["lecturers"] = "\n".join(f"teaching/{name}" for name in LECTURERS)
     fill["citation"] = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     fill |= {"landing": alive.landing(), "drawing": alive.drawing()}
     for path in SOURCE.glob("*.md"):
@@ -142,8 +146,11 @@ def build(to):
     environment = os.environ | {"PYTHONPATH": paths}
     code = subprocess.run([*command, "-d", source / ".doctrees", source, to], env=environment).returncode
     if code == 0:
+        from tools import teaching  # needs packages of the site alone
+
         for path in to.rglob("*.html"):
             path.write_text(named(path.read_text(encoding="utf-8")), encoding="utf-8")
+        teaching.build(to / "teaching")
         (to / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
     return code
 

@@ -3,8 +3,9 @@
     python -m tools.versions student|solutions [--depth all|short] [--to FOLDER] [FILE ...]
 
 Without files: all of ``notebooks/``, which hold stub, hints and solution. The students' copies have no solutions and
-no outputs, and no cell of them may depend on a solution. In the solved ones each solution stands in the place of its
-stub; they are run, and each check must pass. ``--depth short`` leaves out what is marked ◆, for a workshop.
+no outputs, and no cell of them may depend on a solution; their Colab badges lead to such copies, too. In the solved
+ones each solution stands in the place of its stub; they are run, and each check must pass. ``--depth short`` leaves out
+what is marked ◆, for a workshop.
 """
 
 import argparse
@@ -18,18 +19,23 @@ import nbformat
 
 from tools.cells import code_cells, divided, has_tag, is_checked, short_path, text
 from tools.dataflow import needed_for, reached_from, taken_from
+from tools.links import BADGE, COPIES, repository
 from tools.minutes import with_sentence
 from tools.notebooks import ROOT, clean, executed, failure, portable
 
-BADGE = re.compile(r"\[!\[Open in Colab\].*\n+")  # leads to the notebook with its solutions
+OPEN_IN_COLAB = re.compile(r"\[!\[Open in Colab\].*")  # leads to the notebook with its solutions
 PROGRESS = re.compile(r"^check\.progress\(\).*", re.MULTILINE)  # with its comment
 
 
-def without_solutions(notebook):
-    """Take out solutions, outputs, and the way to Colab; changes and returns ``notebook``."""
+def without_solutions(notebook, place):
+    """Take out solutions and outputs, and let the badge lead to ``place``, in the branch of such copies, on Colab.
+
+    Changes and returns ``notebook``.
+    """
     notebook["cells"] = [cell for cell in notebook["cells"] if not has_tag(cell, "solution")]
     notebook["metadata"].pop("kdkit", None)  # what has drawn the pictures: there are none
-    notebook["cells"][0]["source"] = BADGE.sub("", text(notebook["cells"][0]["source"]))
+    badge = BADGE.format(repository=repository(), ref=COPIES, path=place)
+    notebook["cells"][0]["source"] = OPEN_IN_COLAB.sub(badge, text(notebook["cells"][0]["source"]))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
@@ -125,18 +131,18 @@ def lacking_depth(notebook, name):
     ]
 
 
-def build_student(notebook, name, folder):
+def build_student(notebook, name, folder, depth):
     """Write the students' copy, unless a cell of it would miss a solution; what is wrong, in a list."""
     broken = [
         f"{name}: cell {number} takes {taken} from a solution, which the students do not have"
         for number, taken in taken_from_solutions(notebook)
     ]
     if not broken:
-        write(without_solutions(notebook), folder / name)
+        write(without_solutions(notebook, f"{depth}/{name}"), folder / name)
     return broken
 
 
-def build_solutions(notebook, name, folder):
+def build_solutions(notebook, name, folder, depth):
     """Run the solved copy, where its progress file disturbs nobody; write it unless a check refuses a solution."""
     refused = []
 
@@ -176,7 +182,7 @@ def main(arguments=None):
     for path in options.files or sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         lacking = lacking_depth(notebook, path.name) if short else []
-        broken += lacking or build(short_copy(notebook) if short else notebook, path.name, folder)
+        broken += lacking or build(short_copy(notebook) if short else notebook, path.name, folder, options.depth)
     print("\n".join(broken) or f"the notebooks lie in {folder}")
     return bool(broken)
 

@@ -4,8 +4,8 @@ import importlib.metadata
 import re
 
 from docutils.nodes import SkipNode
-from latex2mathml.converter import convert
 
+from tools.formulas import mathml
 from tools.links import repository
 
 project = "kdkit"
@@ -46,14 +46,6 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 language = "en"
-
-
-def mathml(formula, display="inline"):
-    """A formula as MathML; a name of several letters is one name, and ``log s`` is not ``logs``."""
-    found = convert(formula, display=display).replace(r"\_", "_")
-    upright = re.compile(r'(?:<mi mathvariant="normal">\w</mi>){2,}')
-    found = upright.sub(lambda letters: f"<mi>{re.sub('<.*?>', '', letters[0])}</mi>", found)
-    return re.sub(r"<mi>(log|ln|exp|max|min)</mi>(?!<mo)", r'<mi>\1</mi><mspace width="0.167em" />', found)
 
 
 def _inline(translator, node):

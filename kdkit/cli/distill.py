@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,9 @@ def run(options: argparse.Namespace) -> int:
     """Train pairs of equal students, one alone and one distilled, and compare them on the test images.
 
     Both students of a pair begin with the same weights and see the same images in the same order. The teacher's
-    answers are kept in a cache, so that only the first distilled student waits for them. With --data, a folder of texts
-    (.txt, one subfolder a class), small BERTs learn from a text classifier instead.
+    answers are kept in a cache, so that only the first distilled student waits for them. At the end kdkit.diagnose
+    looks for what may be wrong with the best distilled student. With --data, a folder of texts (.txt, one subfolder a
+    class), small BERTs learn from a text classifier instead.
     """
     began = time.perf_counter()
     check(options)
@@ -89,10 +91,12 @@ def run(options: argparse.Namespace) -> int:
     kd = {"teacher": teacher, "cache": cache, "temperature": options.temperature}
     kd |= {"soft_weight": options.soft_weight, "hard_weight": options.hard_weight}
     runs = [pair(seed, options, data, evidence, folder, kd) for seed in range(options.seeds)]
-    return concluded(options, evidence, runs, origin, began) if evidence else 0
+    return concluded(options, evidence, runs, cache, origin, began) if evidence else 0
 
 
-def concluded(options: argparse.Namespace, evidence: Evidence, runs: list[dict], origin: dict, began: float) -> int:
+def concluded(
+    options: argparse.Namespace, evidence: Evidence, runs: list[dict], cache: ViewCache, origin: dict, began: float
+) -> int:
     """Say and write what the students of ``runs`` (as ``pair`` gives them) show; the exit status."""
     data = evidence.data
     failures, verdict = failed(runs, data.test.labels), None
@@ -100,11 +104,11 @@ def concluded(options: argparse.Namespace, evidence: Evidence, runs: list[dict],
         alone, distilled = ([run[f"student_{arm}"] for run in runs] for arm in ARMS)
         verdict = kdkit.metrics.paired_interval(distilled, baseline=alone).verdict
     unsaid = "nothing can be said, for these students have not learnt:"
-    print(f"distillation: {verdict or unsaid}", *failures, sep="\n  ")
+    print(f"distillation: {verdict or unsaid}", *failures, sep="\n  ", flush=True)
     result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": evidence.teacher_accuracy}
     result |= {"runs": runs, "verdict": verdict, "broken": failures, "limits": networks.limits(data)}
-    result |= {**evidence.facts(), **origin}
-    print(*said_cost(result["cost"], "image"), sep="\n")
+    result |= {**evidence.facts(), "diagnosis": evidence.diagnosis(cache), **origin}
+    print(*diagnosed(result["diagnosis"]), *said_cost(result["cost"], "image"), sep="\n")
     if options.out:
         keep(options.out, evidence, result)
     reports.write(options, result, began)
@@ -156,6 +160,16 @@ def pair(
         said.append(f"{arm} {accuracy:.2%}")
     print(f"seed {seed}: {', '.join(said)}", flush=True)
     return row
+
+
+def diagnosed(diagnosis: dict | None) -> Iterator[str]:
+    """In sentences, what was found wrong with the distillation, and what to do about it."""
+    if diagnosis is None:
+        return
+    findings, checks = diagnosis["findings"], diagnosis["checks"]
+    yield f"diagnosis: {len(findings) or 'nothing'} found in {len(checks)} checks of {diagnosis['looked_at']}"
+    for name in findings:
+        yield f"  {name}: {checks[name]['sentence']} To do: {checks[name]['advice']}"
 
 
 def keep(out: Path, evidence: Evidence, result: dict) -> None:

@@ -1,7 +1,7 @@
 """``python -m kdkit doctor``: what is on this machine, and what to do about what is missing.
 
-Versions, threads, device, memory, data. It must speak where packages are missing or broken, so nothing but Python's
-own library is imported at the top.
+Versions, threads, device, memory, data; with ``--workshop`` also all that a participant's machine has to do. It must
+speak where packages are missing or broken, so nothing but Python's own library is imported at the top.
 """
 
 import argparse
@@ -14,24 +14,28 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from kdkit.cli import workshop
 from kdkit.cli.options import Commands, add_command
 from kdkit.measure import machine
 
 MODULES = {"ipython": "IPython", "pillow": "PIL"}  # where a package is imported by another name
-OPTIONAL = ("jupyterlab", "nbval")  # Colab and a copied training loop do without
-MARKS = {True: "ok", False: "ATTENTION", None: "note"}
+OPTIONAL = ("jupyterlab",)  # Colab and a copied training loop do without
 
 
 def add(commands: Commands) -> None:
-    """Declare the command; it has no options."""
-    add_command(commands, "doctor", run, "what is on this machine, and what to do about what is missing")
+    """Declare the command and its option."""
+    parser = add_command(commands, "doctor", run, "what is on this machine, and what to do about what is missing")
+    more = "also start a kernel, move a slider, time a training step; ends with a code to send to the lecturer"
+    parser.add_argument("--workshop", action="store_true", help=more)
 
 
 def run(options: argparse.Namespace) -> int:
     """Say what is on this machine, and what to do about what is missing."""
+    if options.workshop:
+        return workshop.run({"packages": _all_packages, "memory": _memory})
     lines = list(report())
     for good, text in lines:
-        print(f"{MARKS[good]:10}{text}")
+        print(f"{workshop.MARKS[good]:10}{text}")
     troubles = sum(good is False for good, _ in lines)
     print("\nAll is well." if not troubles else f"\n{troubles} of these need attention.")
     return 1 if troubles else 0
@@ -66,6 +70,14 @@ def _packages():
     for name in OPTIONAL:
         version = _version(name)
         yield (True, f"{name} {version}") if version else (None, f"{name} is not installed: pip install {name}")
+
+
+def _all_packages():
+    """The same in a line, where none of them needs attention."""
+    lines = list(_packages())
+    bad = [(good, text) for good, text in lines if good is False]
+    count = sum(good is True for good, _ in lines)
+    return bad or [(True, f"Python {platform.python_version()}, and {count} packages that load")]
 
 
 def _package(requirement):
@@ -123,9 +135,8 @@ def _device(torch):
 
 
 def _memory():
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
+    total = workshop.total_memory()
+    if total is None:
         yield None, "memory: this system does not say. 4 GB are enough."
         return
     enough = total > 3.5e9

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from kdkit.training import Run
+    from kdkit.training import Run, ViewCache
 
 ARMS = ("alone", "distilled")
 BINS = 10  # of confidence, in a report
@@ -62,8 +62,23 @@ class Evidence:
         if arm == "distilled" and run.val_accuracy > self.best.get("val_accuracy", -1.0):
             ece = kdkit.metrics.expected_calibration_error(logits, self.data.test.labels)
             self.best = {"seed": seed, "val_accuracy": run.val_accuracy, "accuracy": accuracy, "ece": ece}
-            self.student = written
+            self.student, self.run = written, run
         return accuracy
+
+    def diagnosis(self, cache: ViewCache) -> dict | None:
+        """What ``kdkit.diagnose`` says of the best distilled student, as JSON has it; None where there is none.
+
+        ``cache``: that of the teacher's answers, from which it learnt. Where teacher and student see images of two
+        sizes, both are shown the larger, and the network that learnt from the smaller scales them.
+        """
+        if not self.best:
+            return None
+        side, shown = (splits.test.images.shape[-1] for splits in (self.data, self.seen))
+        student, data = self.student, self.data
+        if shown > side:
+            device = kdkit.models.device_of(student)
+            student, data = kdkit.models.ForImages(student, size=side).to(device), self.seen
+        return kdkit.diagnose(student, self.teacher, data, run=self.run, cache=cache).as_dict()
 
     def facts(self) -> dict:
         """What is known of teacher and students, as JSON has it: ``images`` (or ``texts``), ``networks``, ``mistakes``,
@@ -91,6 +106,9 @@ class Evidence:
             "ece": [metrics.expected_calibration_error(logits, labels) for logits in answers],
         }
         found: dict = {name: sum(values) / len(values) for name, values in mean.items()}
+        table = metrics.confusion(all_logits, all_labels)  # [C, C], a row for each class
+        right = zip(table.diagonal().tolist(), table.sum(1).tolist(), strict=True)
+        found["by_class"] = [hits / count if count else None for hits, count in right]
         return found | {"count": len(answers), "reliability": metrics.reliability(all_logits, all_labels, BINS)}
 
     def _mistakes(self):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import kdkit
 from kdkit.cli import (
     caches,
+    classroom,
     distill,
     doctor,
     evaluate,
@@ -38,6 +39,7 @@ Knowledge distillation from the command line.
   python -m kdkit experiments things              the fair comparison of notebook 04: three ways to teach, several seeds
   python -m kdkit train-bert                      a small BERT on Python's documentation, the teacher of notebook 06
   python -m kdkit train-gpt                       a small GPT that writes sums (or English), for notebook 09
+  python -m kdkit class CODES.txt                 what a class has solved, from the codes of check.progress()
   python -m kdkit caches                          what is kept to save time, and how large it is
 
 With --data FOLDER the same is done on your own images, one subfolder a class (distill and evaluate also take texts,
@@ -46,7 +48,20 @@ was when the same command is given again.
 `python -m kdkit COMMAND --help` says more.
 """
 
-COMMANDS = (doctor, look, train_teacher, distill, evaluate, export, report, experiments, train_bert, train_gpt, caches)
+COMMANDS = (
+    doctor,
+    look,
+    train_teacher,
+    distill,
+    evaluate,
+    export,
+    report,
+    experiments,
+    train_bert,
+    train_gpt,
+    classroom,
+    caches,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,8 +24,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write one HTML page that needs no other file, and a model card in Hugging Face's format (Markdown).
 
-    Both say: data, teacher, students and their paired intervals, mistakes that changed, calibration, cost and latency,
-    the command, versions, limits. All of it stands in RESULT: nothing is trained or measured again.
+    Both say: data, teacher, students and their paired intervals, shares by class, mistakes that changed, calibration,
+    what a diagnosis found wrong, cost and latency, the command, versions, limits. All of it stands in RESULT: nothing
+    is trained or measured again.
     """
     check(options)
     from kdkit.export import report  # matplotlib takes a second

@@ -179,8 +179,9 @@ def _check_answer(name, network, seen):
 def _say_size(size, seen, data):
     side, own = seen.train.images.shape[-1], data.train.images.shape[-1]
     if side != own:
-        held = sum(part.images.numel() for part in (seen.train, seen.val, seen.test))
-        memory = kdkit.data.files.in_words(held)
-        print(f"the teacher sees the images at {side}x{side} pixels ({memory} of memory), students at {own}x{own}")
+        parts = [part.images for part in (seen.train, seen.val, seen.test)]
+        held = sum(images.numel() for images in parts if not isinstance(images, kdkit.data.StreamedImages))
+        where = f"{kdkit.data.files.in_words(held)} of memory" if held else "read from disk as they are wanted"
+        print(f"the teacher sees the images at {side}x{side} pixels ({where}), students at {own}x{own}")
     elif size not in (None, own):
         print(f"the teacher's images have {size}x{size} pixels: those of {own}x{own} are scaled for it")

@@ -1,19 +1,23 @@
 """A folder of images as people have them, for a reader who has none: files of mixed sizes, and a few faults.
 
-``make`` writes it, ``repair`` takes faults out.
+``make`` writes it, ``repair`` takes faults out, ``shares`` says what is left of them in a network.
 """
 
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from kdkit.data import things
 from kdkit.data.images import ImageSet
 from kdkit.data.seeds import generator
+from kdkit.measure import metrics
 
 NAME = "furniture"
 CLASSES = {"armchair": "armchair", "chair": "chair", "couch": "sofa"}  # a folder's name to that of the thing in it
@@ -25,6 +29,7 @@ MARK = "README.txt"  # says that the folder is drawn, and may be changed
 SIDES = 48, 64, 72, 96, 120  # pixels of the shorter side
 STRETCHED = 1.0, 1.0, 1.25, 1.5  # longer side by shorter side
 QUALITY = 88  # of the JPEG files, which every second one is
+LUMA = 0.299, 0.587, 0.114  # how much red, green and blue count where an image is made grey
 GREY, TWICE = 30, 12  # grey images, all of one class; test images that stand among the training images too
 
 
@@ -81,6 +86,23 @@ def repair(root: str | Path) -> Path:
         file.unlink(missing_ok=True)
     print(f"taken out: {BROKEN} and {len(copies)} copies of test images\n")
     return root
+
+
+def shares(result: Mapping[str, Any], networks: Mapping[str, nn.Module], test: ImageSet) -> dict[str, dict[str, str]]:
+    """How often each class of ``test`` is recognised: by students on the mean, as ``result`` of ``distill`` has it; and
+    by each of ``networks`` (a dict of name to network), in colour and once all images are made grey.
+    """
+    luma = (test.images * torch.tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True).round().byte()
+    looks = {"": test.images, ", grey": luma.expand_as(test.images).contiguous()}
+    found = {arm: result["networks"][arm]["by_class"] for arm in ("alone", "distilled")}
+    for name, network in networks.items():
+        for look, images in looks.items():
+            table = metrics.confusion(metrics.predict(network, images), test.labels)  # [C, C]
+            found[name + look] = (table.diagonal() / table.sum(1)).tolist()
+    return {
+        name: {who: f"{by_class[label]:.0%}" for who, by_class in found.items()}
+        for label, name in enumerate(test.classes)
+    }
 
 
 def grey(images: ImageSet) -> str:

@@ -23,12 +23,30 @@ class Code(NamedTuple):
     language: str = "sh"
 
 
-Block = str | Rows | Figure | Code
+class Finding(NamedTuple):
+    """What a check found wrong: its ``name``, how to tell, and what to do about it."""
+
+    name: str
+    told: str
+    advice: str
+
+
+Block = str | Rows | Figure | Code | Finding
 Result = Mapping[str, Any]
 NAMES = {"teacher": "teacher", "alone": "student alone", "distilled": "student distilled"}
+MOST_CLASSES = 20  # in a table
 NEEDED = (
     *("data", "classes", "teacher", "runs", "networks", "described", "cost"),
     *("command", "settings", "versions"),
+)
+OF_TEXTS = (
+    "Not made: distill asks kdkit.diagnose about images alone. It takes networks that read, too, with loaders of their "
+    "tokens."
+)
+NOT_LOOKED_AT = (
+    "The diagnosis does not look at whether each label is right, whether the images are like those that the student "
+    "will meet, what the images of a class share that should not matter (a background, a missing colour), or the other "
+    "students."
 )
 
 
@@ -58,6 +76,9 @@ def summary(result: Result) -> list[Block]:
     """The verdict, and what stands beside it."""
     verdict, settings = result["verdict"], result["settings"]
     said = f"Distillation: {verdict}." if verdict else "Nothing can be said: some of the students did not learn."
+    if (result.get("diagnosis") or {}).get("findings"):
+        found = ", ".join(result["diagnosis"]["findings"])
+        said += f" But something is wrong: {found}. See Diagnosis before you use a figure."
     blocks: list[Block] = [said, *result["broken"]]
     pairs = f"{len(result['runs'])} pair{'s' * (len(result['runs']) != 1)} of students"
     blocks.append(
@@ -136,6 +157,21 @@ def comparison(result: Result) -> list[Block]:
     return blocks
 
 
+def classes(result: Result) -> list[Block]:
+    """How often each class is recognised; of many classes those that the students know least."""
+    networks = result["networks"]
+    shares = {
+        name: {NAMES[who]: about["by_class"][label] for who, about in networks.items()}
+        for label, name in enumerate(result["classes"])
+    }
+    known = {name: row for name, row in shares.items() if None not in row.values()}
+    order = sorted(known, key=lambda name: [*known[name].values()][-1])[:MOST_CLASSES]
+    rows = {name: {who: f"{share:.1%}" for who, share in known[name].items()} for name in order}
+    few = f"The {MOST_CLASSES} of {len(known)} classes that are" if len(known) > MOST_CLASSES else "Classes"
+    said = f"{few} recognised least come first: how often test {kind(result)}s of each get the right answer."
+    return [f"{said} Of students, the mean.", rows] if rows else []
+
+
 def mistakes(result: Result) -> list[Block]:
     """The confusions that changed most."""
     if not result["mistakes"]:
@@ -160,6 +196,30 @@ def calibration(result: Result) -> list[Block]:
     title = "On the whole they are too sure" if surest > 0 else "On the whole they are right more often than sure"
     picture = figures.reliability({name: about["reliability"] for name, about in networks.items()}, title=title)
     return ["0 would be best: right as often as sure. Of students, the mean.", rows, picture]
+
+
+def diagnosis(result: Result) -> list[Block]:
+    """What ``kdkit.diagnose`` found wrong, or that it found nothing; and what it does not look at."""
+    if "texts" in result:
+        return [OF_TEXTS]
+    said = result["diagnosis"]
+    if said is None:
+        return ["Not made: no distilled student was trained to its end."]
+    checks, found = said["checks"], said["findings"]
+    raised = f"{len(found) or 'None'} of its {len(checks)} checks raised a hand."
+    about = f"They looked at the student that was best on the validation images, its teacher and {said['looked_at']}."
+    blocks: list[Block] = [f"{raised} {about} {NOT_LOOKED_AT}"]
+    for name in found:
+        figure, sentence, advice, see = (checks[name][part] for part in ("figure", "sentence", "advice", "see"))
+        blocks.append(Finding(name, f"{figure}. {sentence}", f"{advice} (In the course: {see}.)"))
+    later = [name for name, one in checks.items() if one["advice"] and name not in found]
+    if later:
+        blocks.append(f"What may follow from that, to be looked at again when it is fixed: {', '.join(later)}.")
+    good = [name for name, one in checks.items() if not one["advice"]]
+    if good:
+        blocks.append(f"Found in order: {', '.join(good)}.")
+    unchecked = "; ".join(f"{name} ({why})" for name, why in said["unchecked"].items())
+    return [*blocks, f"Not checked: {unchecked}."] if unchecked else blocks
 
 
 def costs(result: Result) -> list[Block]:
@@ -231,8 +291,10 @@ def limits(result: Result) -> list[Block]:
 SECTIONS: dict[str, Callable[[Result], list[Block]]] = {
     "Data": data,
     "Students, pair by pair": comparison,
+    "Class by class": classes,
     "Mistakes that changed": mistakes,
     "Calibration": calibration,
+    "Diagnosis": diagnosis,
     "Cost and latency": costs,
 }
 

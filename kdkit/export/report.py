@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from kdkit import __version__
 from kdkit.course.figures import Table, image_tag
 from kdkit.export import facts
-from kdkit.export.facts import Block, Code, Result
+from kdkit.export.facts import Block, Code, Finding, Result
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -23,16 +23,31 @@ PAGE = """<!DOCTYPE html>
 <meta name="generator" content="kdkit {version}">
 <title>{title}</title>
 <style>
-body {{ max-width: 58rem; margin: 2rem auto; padding: 0 1rem; font: 1.05rem/1.55 system-ui, sans-serif; color: #1a1a1a;
-  background: #fff; }}
+:root {{ color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #bbb; --code: #f2f2f2; --wrong: #b33; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e6e6e6; --paper: #161616; --line: #555; --code: #262626; --wrong: #f77; }}
+}}
+body {{ max-width: 58rem; margin: 2rem auto; padding: 0 1rem; font: 1.05rem/1.55 system-ui, sans-serif;
+  color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }}
 h1 {{ line-height: 1.2; }}
-h2 {{ margin-top: 2.5rem; border-bottom: 1px solid #bbb; }}
+.finding {{ border-left: 0.3rem solid var(--wrong); padding: 0 1rem; }}
+h2 {{ margin-top: 2.5rem; border-bottom: 1px solid var(--line); }}
 h1 + p {{ font-size: 1.25rem; font-weight: 600; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
-th, td {{ padding: 0.3rem 0.8rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
-th[scope="row"] {{ text-align: left; font-weight: 500; }}
-pre {{ background: #f2f2f2; padding: 0.5rem 0.8rem; white-space: pre-wrap; overflow-wrap: anywhere; }}
+th, td {{ padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right; }}
+td {{ white-space: nowrap; }}
+th {{ min-width: 4.5rem; overflow-wrap: normal; vertical-align: bottom; }}
+th[scope="row"] {{ min-width: 8rem; max-width: 24rem; text-align: left; font-weight: 500; overflow-wrap: anywhere; }}
+th[scope="row"] + td:last-child {{ white-space: normal; }}
+@media (max-width: 32rem) {{
+  table {{ font-size: 0.9rem; }}
+  th, td {{ padding: 0.3rem; }}
+  th {{ min-width: 0; }}
+  th[scope="row"] {{ min-width: 5rem; }}
+}}
+img {{ background: #fff; }}
+pre {{ background: var(--code); padding: 0.5rem 0.8rem; white-space: pre-wrap; overflow-wrap: anywhere; }}
 </style>
 </head>
 <body>
@@ -111,8 +126,10 @@ def model_card(result: Result, exports: Result | None = None) -> str:
             "## How to Get Started with the Model": snippets(result, exports),
             "## Training Details": facts.data(result),
             "## Evaluation": facts.comparison(result),
+            "### Class by class": facts.classes(result),
             "### Mistakes that changed": facts.mistakes(result),
             "### Calibration": facts.calibration(result),
+            "### Diagnosis": facts.diagnosis(result),
             "## Technical Specifications": facts.costs(result),
         }
         if exports is not None:
@@ -136,7 +153,8 @@ def _whole():
 
 def _title(result):
     name = f"{result['name']}: a" if "sha256" in result else "A"
-    return f"{name} network for {result['data']}, distilled from {PurePath(result['teacher']).stem}"
+    teachers = [PurePath(each).name.removesuffix(".safetensors") for each in result["teacher"].split(" and ")]
+    return f"{name} network for {result['data']}, distilled from {' and '.join(teachers)}"
 
 
 def snippets(result: Result, exports: Result | None) -> Iterator[str | Code]:
@@ -173,15 +191,22 @@ def _html(block):
     if isinstance(block, Figure):
         return f"<p>{image_tag(block)}</p>"
     if isinstance(block, dict):
-        return f'<div class="wide">{Table(block)._repr_html_()}</div>'
+        return f'<div class="wide" tabindex="0">{Table(block)._repr_html_()}</div>'
     if isinstance(block, Code):
         return f"<pre><code>{html.escape(block.text)}</code></pre>"
+    if isinstance(block, Finding):
+        name, told, advice = map(html.escape, block)
+        said = f"<p><b>How to tell:</b> {told}</p><p><b>What to do:</b> {advice}</p>"
+        return f'<div class="finding"><h3>{name}</h3>{said}</div>'
     return f"<p>{html.escape(block)}</p>"
 
 
 def _markdown(block):
     if isinstance(block, Code):
         return f"```{block.language}\n{block.text.rstrip()}\n```"
+    if isinstance(block, Finding):
+        name, told, advice = map(_line, block)
+        return f"**{name}**\n\n- How to tell: {told}\n- What to do: {advice}"
     if isinstance(block, str):
         return _line(block)
     columns = list(next(iter(block.values())))

@@ -72,7 +72,7 @@ def outputs(model: nn.Module | Callable, inputs: Inputs, name: str = "network") 
             output = model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
     except torch.cuda.OutOfMemoryError:
         raise
-    except (TypeError, AttributeError, LookupError, RuntimeError, ValueError) as error:
+    except (TypeError, AttributeError, LookupError, RuntimeError, AssertionError, ValueError) as error:
         if isinstance(error, ValueError) and ONE_VALUE not in str(error):
             raise
         raise ValueError(_stopped(model, name, inputs, error)) from error

@@ -12,10 +12,12 @@ from kdkit.course.widgets import TemperaturePanel
 from kdkit.data import things
 from kdkit.measure import metrics
 from tools import alive
+from tools.site import LECTURERS
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-PAGES = ["index", "draw", "cite", "docs/glossary", "docs/workshop", "kdkit/course/measured/README"]
+PAGES = ["index", "draw", "cite", "docs/glossary", "kdkit/course/measured/README"]
 PAGES += [
+    *(f"teaching/{name}" for name in (*LECTURERS, "slides", "handout")),
     "reference/index",
     "reference/kdkit.losses",
     "reference/kdkit.studies",
@@ -208,5 +210,14 @@ AXE = """async () => {
 def test_axe_finds_no_violation_of_wcag_2_2_aa(visit, packages, name, scheme):
     page = visit(name, scheme=scheme)
     says(page, re.compile("."))
+    page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
+    assert page.evaluate(AXE) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["slides", "handout", "90-minutes", "misconceptions"])
+def test_axe_finds_no_violation_in_the_lecturers_pages(visit, packages, name, scheme):
+    page = visit(f"teaching/{name}", scheme=scheme)
+    page.keyboard.press("n")  # the notes of the slides, too
     page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
     assert page.evaluate(AXE) == []

@@ -181,6 +181,8 @@ def figures_of(result: Mapping[str, Any]) -> list[Figure]:
     for who, about in networks.items():
         found += [Figure(f"{who}: {what}", 100 * about[what], "%") for what in ("accuracy", "agreement")]
         found.append(Figure(f"{who}: calibration error", about["ece"]))
+        shares = zip(result["classes"], about["by_class"], strict=True)
+        found += [Figure(f"{who}: {name}", 100 * share, "%") for name, share in shares if share is not None]
     below = networks["teacher"]["accuracy"] - networks["distilled"]["accuracy"]
     found.append(Figure("the teacher's lead", 100 * below, "points"))
     found.append(Figure("seeds", len(result["runs"])))

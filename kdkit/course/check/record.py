@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from kdkit.course import numbered
 from kdkit.course.check import judging
 from kdkit.data import files
 
@@ -63,7 +64,7 @@ def exercise(check: Callable[..., judging.Verdict]) -> Callable[..., judging.Ver
         ours = getattr(function, "__name__", "").endswith("_solution")
         if verdict.passed is not None and not ours and in_notebook():
             try:
-                _record(check.__name__, verdict.passed)
+                _record(check.__name__, verdict)
             except OSError as error:  # a folder that cannot be written to is no reason to withhold the verdict
                 verdict.message += f" (Progress was not kept in {FILE}: {error.strerror or error}.)"
         return verdict
@@ -84,7 +85,8 @@ def _no_function(name, handed_in):
 def progress(*names: str) -> "Progress":
     """What you have solved so far, notebook by notebook, of the exercises ``names`` or of all. Shows as a table.
 
-    The course's short copies name the exercises that they have. Raises ``ValueError`` for a name that is none of one.
+    Its last line is all of your progress as a short code, for a lecturer who makes a table of many (``python -m kdkit
+    class``). The course's short copies name the exercises that they have. Raises ``ValueError`` for a name of none.
     """
     known = [name for exercises in NOTEBOOKS.values() for name in exercises]
     unknown = [name for name in names if name not in known]
@@ -94,7 +96,9 @@ def progress(*names: str) -> "Progress":
 
 
 class Progress:
-    """``kept``: a dict of exercise to {"attempts": number, "solved": bool}; ``shown``: the exercises in the table."""
+    """``kept``: a dict of exercise to {"attempts": number, "solved": bool, "mistakes": words of those that the check
+    named}; ``shown``: the exercises in the table.
+    """
 
     def __init__(self, kept: dict[str, dict], shown: Collection[str]):
         self.kept, self.shown = kept, shown
@@ -118,7 +122,11 @@ class Progress:
             f"{notebook:18} {solved} of {count}  " + "  ".join(f"{mark} {name}" for mark, name in exercises)
             for notebook, solved, count, exercises in self.rows()
         ]
-        return "\n".join([*lines, LEGEND])
+        return "\n".join([*lines, LEGEND, *self.code()])
+
+    def code(self) -> list[str]:
+        """The line with the code of what was kept; none where nothing was tried."""
+        return [f"{CODE} {numbered.written(self.kept)}"] if self.kept else []
 
     def _repr_html_(self):
         rows = "".join(
@@ -127,13 +135,15 @@ class Progress:
             for notebook, solved, count, exercises in self.rows()
         )
         columns = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in COLUMNS)
-        return f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table><p>{html.escape(LEGEND)}</p>"
+        below = "".join(f"<p>{html.escape(line)}</p>" for line in (LEGEND, *self.code()))
+        return f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>{below}"
 
 
 COLUMNS = "notebook", "solved", "exercises"
 LEGEND = (
     f"{SOLVED} solved, {TRIED} tried, {OPEN} still open. Kept in {FILE} beside the notebook; delete it to start afresh."
 )
+CODE = "As a code, for a lecturer who asks for it (your name is not in it):"
 
 
 def _in_html(exercises):
@@ -149,20 +159,26 @@ def in_notebook() -> bool:
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
-def _record(name, solved):
+def _record(name, verdict):
     path = Path(FILE)
     kept = _read(path)
-    before = kept.get(name, {"attempts": 0, "solved": False})
-    kept[name] = {"attempts": before["attempts"] + 1, "solved": before["solved"] or solved}
+    before = kept.get(name, _entry(0, False, []))
+    met = [] if verdict.passed else numbered.named(verdict.message)
+    mistakes = dict.fromkeys([*before["mistakes"], *met])
+    kept[name] = _entry(before["attempts"] + 1, before["solved"] or verdict.passed, mistakes)
     with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def _entry(attempts, solved, mistakes):
+    return {"attempts": int(attempts), "solved": bool(solved), "mistakes": [str(words) for words in mistakes]}
 
 
 def _read(path):
     """What ``path`` holds. A damaged file is set aside under another name, and a new one is begun."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8-sig"))  # an editor on Windows may have put a mark before it
-        return {str(name): {"attempts": int(e["attempts"]), "solved": bool(e["solved"])} for name, e in kept.items()}
+        return {str(name): _entry(e["attempts"], e["solved"], e.get("mistakes", [])) for name, e in kept.items()}
     except FileNotFoundError:
         return {}
     except OSError as error:

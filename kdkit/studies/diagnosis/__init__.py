@@ -75,6 +75,10 @@ class Diagnosis:
 
     __repr__ = __str__
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON has it: each ``Outcome`` a dict, too."""
+        return {**vars(self), "checks": {name: one._asdict() for name, one in self.checks.items()}}
+
     def _others(self):
         """(mark, name, figure, sentence) of each check that raises no hand, and of those that were not made."""
         for name, one in self.checks.items():
@@ -126,7 +130,7 @@ def diagnose(
         teacher: the network that it learnt from, as the training used it: in the mode that it was in.
         data: ``Splits``; or a pair of loaders (train, val), of batches (inputs, labels), mappings with "labels" or
             ``training.Batch``. At most 500 samples of each are looked at, drawn from a ``DataLoader``'s data set or
-            from ``Splits``, else the first.
+            from ``Splits`` (of images above 128x128 fewer), else the first.
         run: a ``Run``, for its history and settings.
         cache: a ``ViewCache``; or kept logits, a tensor ``[N, C]`` with a row for each sample of train, in order.
         temperature, soft_weight, hard_weight: as for ``kd_loss``; None for those of the run, else 4, 0.9 and 0.1. For a

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from kdkit.training.state import Run
 
 NETWORKS = "teacher", "student"
 LOOKED_AT = 500  # samples of each part: an accuracy of so many is within 4 points, and most faults cost tens
+MOST_NUMBERS = 25_000_000  # in the images of a part, 100 MB: of large ones fewer are looked at
 TRIED = 200  # samples that each remedy is tried on
 GAIN, ERRORS = 0.1, 3  # an accuracy that rises by so much, and by so many standard errors, is no luck
 
@@ -125,9 +127,10 @@ def gather(
 def _sample(part, device) -> list[Batch]:
     """At most ``LOOKED_AT`` samples of an ``ImageSet``, a ``DataLoader`` or another iterable of batches."""
     if isinstance(part, ImageSet):
+        most = max(BATCH, MOST_NUMBERS // math.prod(part.images.shape[1:]))
         found = [
             Batch(models.as_input(part.images[i], device), part.labels[i].to(device), image=i)
-            for i in _drawn(torch.arange(len(part)))
+            for i in _drawn(torch.arange(len(part)), most)
         ]
     elif _has_sampler(part):
         found = _of_sampler(part, device)
@@ -138,9 +141,9 @@ def _sample(part, device) -> list[Batch]:
     return found
 
 
-def _drawn(numbers):
-    """At most ``LOOKED_AT`` of ``numbers``, in batches of about the same size: BatchNorm takes no batch of one."""
-    chosen = numbers[torch.randperm(len(numbers), generator=generator(0))[:LOOKED_AT]]
+def _drawn(numbers, most=LOOKED_AT):
+    """At most ``most`` of ``numbers``, in batches of about the same size: BatchNorm takes no batch of one."""
+    chosen = numbers[torch.randperm(len(numbers), generator=generator(0))[: min(most, LOOKED_AT)]]
     return chosen.chunk(-(-len(chosen) // BATCH)) if len(chosen) else []
 
 

@@ -276,9 +276,10 @@ def kept_answers(e: Evidence) -> Outcome:
 
 
 def _of_view_cache(e):
+    as_teacher_sees = e.splits is None or e.splits is e.cache.seen
     try:
         with models.evaluating(e.teacher):  # a cache asks in eval mode, and leaves it at that
-            e.cache.check_belongs(e.teacher, e.splits or e.cache.data)
+            e.cache.check_belongs(e.teacher, e.cache.data if as_teacher_sees else e.splits)
             if not e.cache.filled:
                 raise Unchecked("the cache is still empty")
             off = e.cache.check(tolerance=ROUNDING)
