@@ -1,57 +1,23 @@
 """Labelled texts of one's own: folders, networks with their tokenizers, and classifiers alone and distilled."""
 
-import copy
-import functools
 import json
 
+import labelling
 import pytest
 import torch
+from labelling import WORDS, classifier, tokenizer, write
 
 from kdkit import data, models
 from kdkit.cli.main import main
-from kdkit.data import tokens
 from kdkit.models import bert
 from kdkit.models.for_texts import ForTexts, text_classifier
 from kdkit.studies import texts as study
 from kdkit.training import texts
 
-WORDS = {"fruit": ["apple", "pear", "plum", "cherry", "grape"], "tools": ["hammer", "saw", "drill", "wrench", "chisel"]}
-FILLER = ["the", "a", "big", "small", "old", "new", "and", "then", "with", "on"]
-
-
-def a_text(name, number):
-    """A few words among others: whose class they are tells the class."""
-    drawn = torch.Generator().manual_seed(1000 * sorted(WORDS).index(name) + number)
-    pick = lambda words: words[int(torch.randint(len(words), (1,), generator=drawn))]  # noqa: E731
-    length = int(torch.randint(1, 9, (1,), generator=drawn))
-    return " ".join([*(pick(FILLER) for _ in range(length)), pick(WORDS[name]), pick(FILLER), str(number)])
-
-
-def write(folder, count=40, first=0):
-    for name in WORDS:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(first, first + count):
-            (folder / name / f"{number}.txt").write_text(a_text(name, number), encoding="utf-8")
-    return folder
-
 
 @pytest.fixture
 def folder(tmp_path):
     return write(tmp_path / "things")
-
-
-@functools.cache
-def tokenizer(letters=False):
-    """Of whole words; or of letters alone, another tokenizer for the same texts."""
-    pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789")
-    words = [] if letters else [word for word in [*FILLER, *WORDS["fruit"], *WORDS["tools"]] if len(word) > 1]
-    return tokens.tokenizer([*tokens.SPECIAL, *words, *pieces, *(f"##{piece}" for piece in pieces)])
-
-
-def classifier(width, depth, seed=0, letters=False, max_length=48):
-    own = tokenizer(letters)
-    body = bert.teacher(width, depth, vocab_size=len(own), max_length=max_length, seed=seed)
-    return ForTexts(bert.classifier(body, 2, seed=seed), own, max_length=max_length)
 
 
 # ------------------------------------------------------------------------------------------------ folders
@@ -143,16 +109,13 @@ def test_texts_without_a_word_are_left_out_and_said(folder):
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return data.labelled_texts(write(tmp_path_factory.mktemp("toy") / "things", 80))
+def toy():
+    return labelling.toy()
 
 
 @pytest.fixture(scope="module")
 def teacher(toy):
-    """A teacher that reads whole words, and has learnt."""
-    network = classifier(32, 2)
-    texts.train(network, toy, epochs=20, lr=3e-3, progress=False)
-    models.eval_mode(network)
+    network = labelling.teacher()
     assert study.accuracy(network, toy) > 0.9
     return network
 
@@ -226,16 +189,8 @@ def test_a_comparison_learns_goes_on_and_gives_an_interval(teacher, toy, tmp_pat
 
 
 @pytest.fixture
-def kept(teacher, tmp_path):
-    """The teacher as Hugging Face keeps it, its classes by name and in another order than the folders'."""
-    network = copy.deepcopy(teacher.network)
-    with torch.no_grad():
-        network.classifier.weight.copy_(teacher.network.classifier.weight.flip(0))
-        network.classifier.bias.copy_(teacher.network.classifier.bias.flip(0))
-    network.config.id2label = {0: "Tools", 1: "Fruit"}
-    network.save_pretrained(tmp_path / "teacher")
-    teacher.tokenizer.save_pretrained(tmp_path / "teacher")
-    return str(tmp_path / "teacher")
+def kept(tmp_path):
+    return labelling.keep_teacher(tmp_path / "teacher")
 
 
 FEW = ["--epochs", "12", "--seeds", "2", "--width", "16", "--depth", "1", "--lr", "5e-3", "--device", "cpu"]
@@ -256,7 +211,7 @@ def test_the_command_takes_a_folder_of_texts(folder, kept, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--size", "32", "--out", "student.safetensors"], "there is no --size and no --out: leave that out"),
+        (["--size", "32", "--top-k", "2"], "there is no --size and no --top-k: leave that out"),
         (["--teacher", "another"], "texts need one --teacher"),
         (["--max-grad-norm", "1"], "there is no --max-grad-norm"),
     ],

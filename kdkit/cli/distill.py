@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import kdkit
 from kdkit.cli import distill_texts, networks, proposals, reports, several, teachers
-from kdkit.cli.evidence import ARMS, Evidence, failed
+from kdkit.cli.evidence import ARMS, Evidence, failed, said_cost
 from kdkit.cli.options import (
+    OR_TEXTS,
     Commands,
     add_command,
     add_computing,
     add_data,
     add_training,
+    are_texts,
     check,
     how,
     load_data,
@@ -37,7 +39,7 @@ EPOCHS = 8  # usually
 def add(commands: Commands) -> None:
     """Declare the command and its options."""
     parser = add_command(commands, "distill", run, "train students, alone and distilled, and compare")
-    add_data(parser)
+    add_data(parser, data=OR_TEXTS)
     add_computing(parser)
     add_training(parser, EPOCHS)
     parser.add_argument("--teacher", action="append", help=teachers.HELP)
@@ -50,8 +52,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("--hard-weight", type=float, default=0.1, help="weight of the labels")
     top_k = "keep only the teacher's K likeliest classes of each answer, where there are many (default: all)"
     parser.add_argument("--top-k", type=int, metavar="K", help=top_k)
-    kept = "keep the distilled student that is best on the validation images in this file (.safetensors), with a card"
-    parser.add_argument("--out", metavar="FILE", help=kept)
+    kept = (
+        "keep the distilled student that is best on the validation images, with a card, in this file (.safetensors); "
+        "one of texts in this folder, with its tokenizer, as Hugging Face's are kept"
+    )
+    parser.add_argument("--out", metavar="PATH", help=kept)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check(options)
-    if distill_texts.wanted(options):
+    if are_texts(options):
         return distill_texts.run(options, began)
     proposals.check(options)
     kdkit.losses.arguments.check_temperature(options.temperature)  # now, not after the first student alone
@@ -103,7 +108,7 @@ def concluded(
     result = {"data": data.name, "train_images": len(data.train), "teacher_accuracy": evidence.teacher_accuracy}
     result |= {"runs": runs, "verdict": verdict, "broken": failures, "limits": networks.limits(data)}
     result |= {**evidence.facts(), "diagnosis": evidence.diagnosis(cache), **origin}
-    print(*diagnosed(result["diagnosis"]), *cost(result["cost"]), sep="\n")
+    print(*diagnosed(result["diagnosis"]), *said_cost(result["cost"], "image"), sep="\n")
     if options.out:
         keep(options.out, evidence, result)
     reports.write(options, result, began)
@@ -165,16 +170,6 @@ def diagnosed(diagnosis: dict | None) -> Iterator[str]:
     yield f"diagnosis: {len(findings) or 'nothing'} found in {len(checks)} checks of {diagnosis['looked_at']}"
     for name in findings:
         yield f"  {name}: {checks[name]['sentence']} To do: {checks[name]['advice']}"
-
-
-def cost(measured: dict) -> Iterator[str]:
-    """In sentences, what a student costs beside its teacher."""
-    if measured:
-        student, teacher = measured["student"], measured["teacher"]
-        yield f"a student has {student['parameters']:,} parameters, the teacher {teacher['parameters']:,}"
-        for batch, milliseconds in student["milliseconds"].items():
-            images = "one image" if batch == "1" else f"{batch} images at once"
-            yield f"{images}: {milliseconds:.2f} ms against {teacher['milliseconds'][batch]:.2f} ms of the teacher"
 
 
 def keep(out: Path, evidence: Evidence, result: dict) -> None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import kdkit
-from kdkit.cli import networks, reports, teachers
-from kdkit.cli.evidence import failed
+from kdkit.cli import networks, reports, teachers, text_networks
+from kdkit.cli.evidence import failed, said_cost
 
 if TYPE_CHECKING:
     from kdkit.data import TextSplits
     from kdkit.models.for_texts import ForTexts
 
 EPOCHS, WIDTH, DEPTH = 8, 64, 2  # usually
-NOT_FOR_TEXTS = ("size", "stream", "minutes", "latency_ms", "top_k", "out", "train_images", "compile")
+NOT_FOR_TEXTS = ("size", "stream", "minutes", "latency_ms", "top_k", "train_images", "compile")
 USUAL = {"accumulate": 1, "precision": "float32", "max_grad_norm": 2.0}  # other values mean nothing here
-
-
-def wanted(options: argparse.Namespace) -> bool:
-    """Whether ``--data`` is a folder that holds texts (.txt) and no image."""
-    from kdkit.data.labelled import holds_texts
-
-    return options.data not in ("things", "cifar10", "mnist") and holds_texts(options.data)
 
 
 def run(options: argparse.Namespace, began: float) -> int:
@@ -35,41 +30,60 @@ def run(options: argparse.Namespace, began: float) -> int:
     data = kdkit.data.labelled_texts(options.data)
     teacher = _teacher(options, data)
     _fill(options, data)
-    _say(options, data)
-    fingerprint = kdkit.models.fingerprint(teacher)
-    name = f"{data.name}-{fingerprint[:8]}-{data.train.fingerprint[:8]}-students-{reports.digest(options)}"
+    _say(options, data, teacher)
+    origin = text_networks.origin(data, options)
+    origin |= {"teacher": reports.without_home(options.teacher[0])}
+    origin |= {"teacher_fingerprint": kdkit.models.fingerprint(teacher)}
+    if options.out:
+        text_networks.check_place(options.out, origin)  # before the training, not after it
+    evidence = text_networks.TextEvidence(teacher, data, data)
+    print(f"teacher: test accuracy {evidence.teacher_accuracy:.2%}", flush=True)
+    name = f"{data.name}-{reports.fingerprints(teacher, data)}-students-{reports.digest(options)}"
     from kdkit.studies import texts
 
     found = texts.compare(
-        lambda seed: _student(options, teacher, len(data.classes), seed),
+        lambda seed: student(options, teacher, data.classes, seed),
         data,
         teacher,
         seeds=options.seeds,
         folder=options.runs / name,
-        done=lambda arm, seed, _: print(f"seed {seed}: {arm} is trained", flush=True),
+        done=lambda *student: _note(evidence, *student),
         **{each: getattr(options, each) for each in ("epochs", "batch_size", "lr", *texts.KD)},
     )
-    about = {"teacher_fingerprint": fingerprint, "cost": _cost(options, data, teacher)}
-    return _conclude(options, data, found, about, began)
+    return _concluded(options, evidence, found, origin, began)
 
 
-def _conclude(options, data, found, about, began):
-    broken = failed(found["runs"], data.test.labels)
-    for row in found["runs"]:
-        print(f"seed {row['seed']}: alone {row['student_alone']:.2%}, distilled {row['student_distilled']:.2%}")
-    print(f"teacher: test accuracy {found['teacher_accuracy']:.2%}")
+def _note(evidence, arm, seed, run):
+    said = "diverged" if run is None else f"{evidence.add(arm, seed, run):.2%}"
+    print(f"seed {seed}: {arm} {said}", flush=True)
+
+
+def _concluded(options, evidence, found, origin, began):
+    """Say and write what the students show; the exit status."""
+    data, broken = evidence.data, failed(found["runs"], evidence.data.test.labels)
     verdict = None if broken else found["verdict"]
     print(f"distillation: {verdict or 'nothing can be said, for these students have not learnt:'}", *broken, sep="\n  ")
-    for who, spent in about["cost"].items():
-        print(f"{who}: {spent['parameters']:,} parameters")
-    parts = {"train": data.train, "val": data.val, "test": data.test}
     result = {"data": data.name, "train_texts": len(data.train), **found, "verdict": verdict, "broken": broken}
-    result |= {"texts": {name: len(part) for name, part in parts.items()}, "classes": list(data.classes)}
-    result |= {"source": reports.without_home(data.source), "notes": reports.without_home(list(data.notes))}
-    result |= {"teacher": reports.without_home(options.teacher[0]), "train_fingerprint": data.train.fingerprint}
-    result |= {"test_fingerprint": data.test.fingerprint, **about, **reports.made(options)}
+    result |= {"limits": text_networks.LIMITS, **evidence.facts(), **origin}
+    print(*said_cost(result["cost"], "text"), sep="\n")
+    if options.out:
+        _keep(options.out, evidence, result)
     reports.write(options, result, began)
     return 1 if broken else 0
+
+
+def _keep(out, evidence, result):
+    """Write to ``out`` the distilled student that was best on the validation texts, with ``result`` as its card."""
+    if result["broken"] or not evidence.best:
+        print(f"no student is kept in {out}: see above", file=sys.stderr)
+        return
+    best = evidence.best
+    card = {"name": reports.without_home(out.name), **result, "results": best}
+    text_networks.keep(evidence.student, out, {**card, "device": networks.hardware(evidence.student)})
+    print(
+        f"kept in {out}/: the distilled student of seed {best['seed']}, the best on the validation texts; test "
+        f"accuracy {best['accuracy']:.2%}. AutoModelForSequenceClassification.from_pretrained opens it, too"
+    )
 
 
 def _check(options):
@@ -121,23 +135,34 @@ def _fill(options, data):
     options.width, options.depth = options.width or WIDTH, options.depth or DEPTH
 
 
-def _say(options, data):
-    sizes = f"to train {len(data.train):,}, to validate {len(data.val):,}, to test {len(data.test):,}"
-    print(f"{data.name}: {len(data.classes)} classes: {', '.join(data.classes)}", f"from {data.source}", sep="\n")
-    print(f"texts {sizes}", *data.notes, sep="\n")
+def _say(options, data, teacher):
+    print(*kdkit.data.describe(data, "texts"), *cut(teacher, data), sep="\n")
+    steps = options.epochs * -(-len(data.train) // options.batch_size)
     print(f"to train: {options.epochs} epochs, up to {options.batch_size} texts a step", flush=True)
+    if steps < kdkit.training.ENOUGH_STEPS:
+        print(f"ATTENTION: that is {steps} steps in all, which teach little: give more --epochs.", flush=True)
 
 
-def _student(options: argparse.Namespace, teacher: ForTexts, classes: int, seed: int) -> ForTexts:
+def cut(network: ForTexts, data: TextSplits) -> Iterator[str]:
+    """A sentence about texts that are longer than what ``network`` reads of them, if there are any."""
+    texts = [text for part in (data.train, data.val, data.test) for text in part.texts]
+    tokens = network.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    longer = sum(len(each) > network.max_length for each in tokens)
+    if longer:
+        yield (
+            f"{longer:,} of {len(texts):,} texts have more than {network.max_length} tokens: only their beginning is "
+            "read. If what tells the class stands later, cut your texts; or have a MODULE:FUNCTION return "
+            "kdkit.models.for_texts.text_classifier(FOLDER, max_length=512), as far as your teacher can read that."
+        )
+
+
+def student(options: argparse.Namespace, teacher: ForTexts, classes: Sequence[str], seed: int) -> ForTexts:
     """A BERT with random weights that reads the teacher's tokens."""
     from kdkit.models import bert
     from kdkit.models.for_texts import ForTexts
 
     body = bert.teacher(options.width, options.depth, len(teacher.tokenizer), teacher.max_length, seed)
-    made = ForTexts(bert.classifier(body, classes, seed=seed), teacher.tokenizer, max_length=teacher.max_length)
+    body.config.pad_token_id = teacher.tokenizer.pad_token_id
+    network = bert.classifier(body, len(classes), seed=seed)
+    made = ForTexts(network, teacher.tokenizer, max_length=teacher.max_length, classes=classes)
     return made.to(networks.device(options.device))
-
-
-def _cost(options, data, teacher):
-    both = {"student": _student(options, teacher, len(data.classes), 0), "teacher": teacher}
-    return {name: {"parameters": kdkit.models.count_parameters(network)} for name, network in both.items()}

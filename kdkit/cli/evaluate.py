@@ -4,22 +4,37 @@ import argparse
 import time
 
 import kdkit
-from kdkit.cli import networks, reports
-from kdkit.cli.options import CARD_SIZE, Commands, add_command, add_computing, add_data, check, load_data
+from kdkit.cli import networks, reports, text_networks
+from kdkit.cli.options import (
+    CARD_SIZE,
+    OR_TEXTS,
+    Commands,
+    add_command,
+    add_computing,
+    add_data,
+    check,
+    load_data,
+)
 
 
 def add(commands: Commands) -> None:
     """Declare the command and its options."""
-    parser = add_command(commands, "evaluate", run, "measure a trained network on the test images")
-    add_data(parser, CARD_SIZE)
+    parser = add_command(commands, "evaluate", run, "measure a trained network on the test images, or texts")
+    add_data(parser, CARD_SIZE, OR_TEXTS)
     add_computing(parser)
-    parser.add_argument("network", help="a .safetensors file or a name that ships with the kit")
+    parser.add_argument("network", help="a .safetensors file, a name that ships with the kit, or, for texts, a folder")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure a trained network on the test images: accuracy, and how well its confidence can be trusted."""
+    """Measure a trained network on the test images: accuracy, and how well its confidence can be trusted.
+
+    With a folder of texts (.txt) as --data, NETWORK is the folder of a text classifier: a student that distill --out
+    kept, or one of Hugging Face's with its tokenizer.
+    """
     began = time.perf_counter()
     check(options)
+    if text_networks.are_meant(options):
+        return text_networks.evaluate(options, began)
     data = load_data(options, networks.size(networks.card(options.network)))
     network = networks.read(options.network, data).to(networks.device(options.device))
     results = networks.measure(network, data.test, data.views.flip)

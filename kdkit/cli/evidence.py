@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import kdkit
 from kdkit.cli import networks, reports
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from kdkit.data import Splits
     from kdkit.training import Run, ViewCache
 
 ARMS = ("alone", "distilled")
@@ -26,18 +26,37 @@ class Evidence:
     Each student is measured as a file would give it back, in half precision: what was measured can be written.
     """
 
-    def __init__(self, teacher: Module, data: Splits, seen: Splits):
-        """``seen``: ``data`` as the teacher sees it, which may be larger."""
+    what = "images"
+
+    def __init__(self, teacher: Module, data: Any, seen: Any):
+        """``data``: ``Splits``; ``seen``: the same as the teacher sees it, which may be larger."""
         self.teacher, self.data, self.seen = teacher, data, seen
         self.answers: dict[str, list[Tensor]] = {arm: [] for arm in ARMS}
         self.best: dict = {}
-        self.teacher_logits = kdkit.metrics.predict(teacher, seen.test.images)  # [N, classes]
+        self.teacher_logits = self.answer(teacher, seen)  # [N, classes]
         self.teacher_accuracy = kdkit.metrics.accuracy(self.teacher_logits, data.test.labels)
+
+    def answer(self, network: Module, data: Any) -> Tensor:
+        """What ``network`` says of the test data: logits ``[N, classes]``."""
+        return kdkit.metrics.predict(network, data.test.images)
+
+    def as_written(self, student: Module) -> Module:
+        """The student that a file would give back."""
+        return networks.as_written(student, {})
+
+    def inputs(self, network: Module, data: Any, count: int) -> Any:
+        """What ``network`` is given to measure its time: ``count`` of the test images, float ``[N, C, H, W]``."""
+        return kdkit.models.as_input(_many(data.test.images, count), kdkit.models.device_of(network))
+
+    def sizes(self) -> dict:
+        """How large what student and teacher see is."""
+        shown = self.seen.test.images.shape[1:]
+        return {"size": list(self.data.test.images.shape[1:]), "teacher_size": list(shown)}
 
     def add(self, arm: str, seed: int, run: Run) -> float:
         """Measure the student of a finished ``run``, and remember its answers. Returns its test accuracy."""
-        written = networks.as_written(run.student, {}).to(kdkit.models.device_of(run.student))
-        logits = kdkit.metrics.predict(written, self.data.test.images)
+        written = self.as_written(run.student).to(kdkit.models.device_of(run.student))
+        logits = self.answer(written, self.data)
         self.answers[arm].append(logits)
         accuracy = kdkit.metrics.accuracy(logits, self.data.test.labels)
         if arm == "distilled" and run.val_accuracy > self.best.get("val_accuracy", -1.0):
@@ -62,13 +81,14 @@ class Evidence:
         return kdkit.diagnose(student, self.teacher, data, run=self.run, cache=cache).as_dict()
 
     def facts(self) -> dict:
-        """What is known of teacher and students, as JSON has it: ``images``, ``networks``, ``mistakes``, ``cost``."""
+        """What is known of teacher and students, as JSON has it: ``images`` (or ``texts``), ``networks``, ``mistakes``,
+        ``cost``.
+        """
         parts = {"train": self.data.train, "val": self.data.val, "test": self.data.test}
-        images = {name: len(part) for name, part in parts.items()}
-        answers, shown = {"teacher": [self.teacher_logits], **self.answers}, self.seen.test.images.shape[1:]
+        answers = {"teacher": [self.teacher_logits], **self.answers}
         return {
-            "images": {**images, "size": list(self.data.test.images.shape[1:]), "teacher_size": list(shown)},
-            "described": [reports.without_home(line) for line in kdkit.data.describe(self.data)],
+            self.what: {**{name: len(part) for name, part in parts.items()}, **self.sizes()},
+            "described": [reports.without_home(line) for line in kdkit.data.describe(self.data, self.what)],
             "networks": {name: self._about(logits) for name, logits in answers.items() if logits},
             "mistakes": self._mistakes(),
             "cost": self._cost(),
@@ -92,7 +112,7 @@ class Evidence:
         return found | {"count": len(answers), "reliability": metrics.reliability(all_logits, all_labels, BINS)}
 
     def _mistakes(self):
-        """Which confusions distillation changed most, in images a student: those that lie farthest apart."""
+        """Which confusions distillation changed most, in images (texts) a student: those that lie farthest apart."""
         if not all(self.answers.values()):
             return []
         classes, labels = self.data.test.classes, self.data.test.labels
@@ -115,20 +135,22 @@ class Evidence:
         return [row for row in said if row["alone"] != row["distilled"]]
 
     def _cost(self):
-        """Of the teacher and a student: parameters, operations for an image, and time, in turns."""
+        """Of the teacher and a student: parameters, operations for one image or text, and time, in turns."""
         if not self.best:
             return {}
-        profiling, device = kdkit.profiling, kdkit.models.device_of(self.teacher)
-        pair = {"teacher": (self.teacher, self.seen.test.images), "student": (self.student, self.data.test.images)}
+        profiling = kdkit.profiling
+        pair = {"teacher": (self.teacher, self.seen), "student": (self.student, self.data)}
         found: dict = {
             name: {
                 "parameters": kdkit.models.count_parameters(each),
-                "flops": profiling.flops(each, kdkit.models.as_input(images[:1], device)),
+                "flops": profiling.flops(each, self.inputs(each, data, 1)),
             }
-            for name, (each, images) in pair.items()
+            for name, (each, data) in pair.items()
         }
         for batch in BATCHES:
-            calls = {name: profiling.predicting(each, _many(images, batch)) for name, (each, images) in pair.items()}
+            calls = {
+                name: profiling.predicting(each, self.inputs(each, data, batch)) for name, (each, data) in pair.items()
+            }
             times = profiling.latency({**calls, profiling.AGAIN: calls["teacher"]})
             for name, ratio in profiling.ratios(times).items():
                 found[name].setdefault("milliseconds", {})[str(batch)] = round(1000 * times[name].median, 4)
@@ -141,6 +163,16 @@ def _many(images, count):
     import torch
 
     return kdkit.data.streaming.pixels(images[torch.arange(count) % len(images)])
+
+
+def said_cost(measured: dict, one: str) -> Iterator[str]:
+    """In sentences, what a student costs beside its teacher; ``one`` of what they see is called an image or a text."""
+    if measured:
+        student, teacher = measured["student"], measured["teacher"]
+        yield f"a student has {student['parameters']:,} parameters, the teacher {teacher['parameters']:,}"
+        for batch, milliseconds in student["milliseconds"].items():
+            many = f"one {one}" if batch == "1" else f"{batch} {one}s at once"
+            yield f"{many}: {milliseconds:.2f} ms against {teacher['milliseconds'][batch]:.2f} ms of the teacher"
 
 
 def failed(runs: list[dict], labels: Tensor) -> list[str]:

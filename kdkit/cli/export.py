@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import kdkit
-from kdkit.cli import networks, reports
+from kdkit.cli import networks, reports, text_networks
 from kdkit.cli.options import Commands, add_command, add_data, add_json, check, load_data
 
 FORMATS = ("pt2", "onnx", "onnx-int8")  # kdkit.export.ENDINGS, which needs torch to be imported
@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check(options)
+    text_networks.refuse_export(options.network)
     card, in_file = networks.card(options.network), options.network.endswith(".safetensors")
     data = load_data(options, networks.size(card))
     network = networks.read(options.network, data)

@@ -1,4 +1,4 @@
-"""``python -m kdkit look``: what lies in a folder of images, before anything is trained on it."""
+"""``python -m kdkit look``: what lies in a folder of images or texts, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import argparse
 from collections.abc import Iterator
 
 import kdkit
-from kdkit.cli.options import SIZE_HELP, Commands, add_command, check
+from kdkit.cli.options import SIZE_HELP, Commands, add_command, are_texts, check
 
-LISTED = 40  # classes in the table; of more, those with the fewest images
+LISTED = 40  # classes in the table; of more, those with the fewest images or texts
 
 
 def add(commands: Commands) -> None:
     """Declare the command and its options."""
-    parser = add_command(commands, "look", run, "what lies in a folder of images, and what is odd about it")
-    parser.add_argument("data", help="a folder of images, one subfolder a class; or things, cifar10, mnist")
+    parser = add_command(commands, "look", run, "what lies in a folder of images or texts, and what is odd about it")
+    what = "a folder of images, or of texts (.txt), one subfolder a class; or things, cifar10, mnist"
+    parser.add_argument("data", help=what)
     parser.add_argument("--size", type=int, metavar="N", help=SIZE_HELP)
 
 
@@ -24,18 +25,25 @@ def run(options: argparse.Namespace) -> int:
     The sentences are those with which train-teacher and distill begin. Images that are scaled here are kept for them.
     """
     check(options)
-    data = kdkit.data.load(options.data, size=options.size)
-    print(*kdkit.data.describe(data), sep="\n")
-    print(*table(kdkit.data.counts(data)), sep="\n")
+    what = "texts" if are_texts(options) else "images"
+    data = _texts(options) if what == "texts" else kdkit.data.load(options.data, size=options.size)
+    print(*kdkit.data.describe(data, what), sep="\n")
+    print(*table(kdkit.data.counts(data), what), sep="\n")
     return 0
 
 
-def table(counts: dict[str, dict[str, int]]) -> Iterator[str]:
-    """Lines of how many images each class has in each part: the fewest first."""
+def _texts(options):
+    if options.size is not None:
+        raise ValueError(f"{options.data} holds texts, which have no --size: leave that out.")
+    return kdkit.data.labelled_texts(options.data)
+
+
+def table(counts: dict[str, dict[str, int]], what: str = "images") -> Iterator[str]:
+    """Lines of how many images (or ``what`` there is) each class has in each part: the fewest first."""
     rows = sorted(counts.items(), key=lambda row: sum(row[1].values()))
     width = max(len(name) for name, _ in rows[:LISTED])
     yield f"\n{'':{width}} {'train':>8} {'val':>8} {'test':>8}"
     for name, parts in rows[:LISTED]:
         yield f"{name:{width}} {parts['train']:8,} {parts['val']:8,} {parts['test']:8,}"
     if len(rows) > LISTED:
-        yield f"and {len(rows) - LISTED:,} classes with more images"
+        yield f"and {len(rows) - LISTED:,} classes with more {what}"

@@ -30,7 +30,7 @@ ABOUT = """\
 Knowledge distillation from the command line.
 
   python -m kdkit doctor                          is everything there?
-  python -m kdkit look FOLDER                     your own images, before anything is trained on them
+  python -m kdkit look FOLDER                     your own images or texts, before anything is trained on them
   python -m kdkit train-teacher --data things     a teacher in a minute, no download
   python -m kdkit distill --data things           students, alone and distilled, side by side
   python -m kdkit evaluate things-teacher --data things
@@ -42,8 +42,9 @@ Knowledge distillation from the command line.
   python -m kdkit class CODES.txt                 what a class has solved, from the codes of check.progress()
   python -m kdkit caches                          what is kept to save time, and how large it is
 
-With --data FOLDER the same is done on your own images, one subfolder a class; with --data cifar10, or `experiments
-cifar`, on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes on where it was when the same command is given again.
+With --data FOLDER the same is done on your own images, one subfolder a class (distill and evaluate also take texts,
+.txt); with --data cifar10, or `experiments cifar`, on CIFAR-10. Whatever is stopped (Ctrl-C, a crash) goes on where it
+was when the same command is given again.
 `python -m kdkit COMMAND --help` says more.
 """
 

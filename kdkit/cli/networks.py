@@ -120,13 +120,20 @@ def check_place(out: Path, origin: dict) -> None:
     """``ValueError`` unless a network of this ``origin`` may be written to ``out``: nothing is there, or what the same
     command made.
     """
-    if not kdkit.zoo.check_path(out).exists():
-        return
-    card = kdkit.zoo.read_card(out)
+    if kdkit.zoo.check_path(out).exists():
+        refuse_another(out, kdkit.zoo.read_card(out), origin)
+
+
+def refuse_another(out: Path, card: dict, origin: dict) -> None:
+    """``ValueError`` unless the ``card`` of what lies at ``out`` is that of a network of this ``origin``."""
     if all(_on_card(card, name) == json.loads(json.dumps(_on_card(origin, name))) for name in SAME_NETWORK):
         return
     accuracy = card.get("results", {}).get("accuracy")
-    good = "" if accuracy is None else f", which names {accuracy:.2%} of its test images right"
+    good = (
+        ""
+        if accuracy is None
+        else f", which names {accuracy:.2%} of its test {'texts' if 'texts' in card else 'images'} right"
+    )
     raise ValueError(
         f"{out} holds another network already{good} ({card.get('command', 'made by no command')}). It is not "
         "overwritten: give --out another name, or move it away."

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Commands = argparse._SubParsersAction  # what ``add_subparsers`` returns: argparse has no other name for it
 
 DATA_HELP = "things (drawn by the kit), cifar10, mnist, or the path of a folder of images, one subfolder a class"
+OR_TEXTS = f"{DATA_HELP}; or of texts (.txt, UTF-8)"
 SIZE_HELP = "scale the images of a folder to NxN pixels (default: proposed by how large they are)"
 CARD_SIZE = "scale the images of a folder to NxN pixels (default: as the network was trained)"
 STREAM_HELP = "leave a folder's images on disk (done by itself where they would take a quarter of the memory)"
@@ -41,9 +42,11 @@ def add_command(
     return parser
 
 
-def add_data(parser: argparse.ArgumentParser, size: str | None = SIZE_HELP) -> None:
-    """``--data`` and ``--download``: which images. ``size``: what ``--size`` is for; None for no such option."""
-    parser.add_argument("--data", default="things", help=DATA_HELP)
+def add_data(parser: argparse.ArgumentParser, size: str | None = SIZE_HELP, data: str = DATA_HELP) -> None:
+    """``--data`` and ``--download``: which images, or texts, as ``data`` says. ``size``: what ``--size`` is for; None
+    for no such option.
+    """
+    parser.add_argument("--data", default="things", help=data)
     if size is not None:
         parser.add_argument("--size", type=int, metavar="N", help=size)
     parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
@@ -101,7 +104,9 @@ def check(options: argparse.Namespace) -> None:
             setattr(options, name, kdkit.data.files.expanded(getattr(options, name)))
     if getattr(options, "json", None) is not None:
         _check_report(options.json)
-        if str(options.json) == str(getattr(options, "out", "")).removesuffix(".safetensors") + ".json":
+        out = getattr(options, "out", None)
+        card = None if out is None else out.with_suffix(".json") if out.suffix == ".safetensors" else out / "kdkit.json"
+        if options.json == card:
             raise ValueError(f"--json {options.json} is where the card of --out {options.out} will lie: name another.")
     teachers = getattr(options, "teacher", None)  # of some commands one, of others several
     if "" in ([teachers] if isinstance(teachers, str) else teachers or []):
@@ -123,6 +128,13 @@ def _check_report(path: Path) -> None:
         json.loads(content)
     except ValueError:
         raise ValueError(f"--json {path} is there already, and no JSON: it is not overwritten. Name another.") from None
+
+
+def are_texts(options: argparse.Namespace) -> bool:
+    """Whether ``--data`` is a folder that holds texts (.txt) and no image."""
+    from kdkit.data.labelled import holds_texts
+
+    return options.data not in KITS and holds_texts(options.data)
 
 
 def load_data(options: argparse.Namespace, size: int | None = None) -> Splits:

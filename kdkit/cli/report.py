@@ -15,7 +15,7 @@ OURS = {".html": '<meta name="generator" content="kdkit', ".md": "library_name: 
 def add(commands: Commands) -> None:
     """Declare the command and its options."""
     parser = add_command(commands, "report", run, "what distill found, as a page to show around and a model card")
-    parser.add_argument("result", help="what distill wrote: --json's file, or the student, a .safetensors file")
+    parser.add_argument("result", help="what distill wrote: --json's file, or the student, a file or folder")
     exports = "what export --json wrote about that student: its files stand in the report too"
     parser.add_argument("--exports", metavar="FILE", help=exports)
     parser.add_argument("--out", metavar="NAME", help="of the two files, without ending (default: that of RESULT)")
@@ -32,9 +32,9 @@ def run(options: argparse.Namespace) -> int:
     from kdkit.export import report  # matplotlib takes a second
 
     source = kdkit.data.files.expanded(options.result)
-    result = kdkit.zoo.read_card(source) if source.suffix == ".safetensors" else read(source)
+    result = card(source) if source.suffix == ".safetensors" or source.is_dir() else read(source)
     exports = read(kdkit.data.files.expanded(options.exports)) if options.exports is not None else None
-    out = options.out or source.with_suffix("")
+    out = options.out or (source if source.is_dir() else source.with_suffix(""))
     written = {".html": report.page(result, exports), ".md": report.model_card(result, exports)}
     for ending, text in written.items():
         place = out.with_name(f"{out.name}{ending}")
@@ -45,10 +45,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def card(path: Path) -> dict:
+    """The card of the student at ``path``, a file or, of one that reads texts, a folder. Raises as those of the zoo."""
+    from kdkit.zoo import for_texts
+
+    return for_texts.read_card(path) if path.is_dir() else kdkit.zoo.read_card(path)
+
+
 def read(path: Path) -> dict:
     """The result in the file ``path``. Raises ``FileNotFoundError`` and ``ValueError`` for what is none."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file: give what distill --json wrote, or a student's .safetensors file.")
+        raise FileNotFoundError(
+            f"{path} is no file: give what distill --json wrote, or a student's .safetensors file or folder."
+        )
     with kdkit.data.files.explained(path, "read"):
         content = path.read_bytes()
     try:

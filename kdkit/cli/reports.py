@@ -16,7 +16,7 @@ from kdkit.measure import machine
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from kdkit.data import Splits
+    from kdkit.data import Splits, TextSplits
 
 NO_SETTINGS = ("run", "command", "typed", "json", "runs", "out", "download")  # of the options: they change no result
 
@@ -49,8 +49,8 @@ def digest(options: argparse.Namespace) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def fingerprints(teacher: Module, data: Splits) -> str:
-    """A teacher and its images as part of a file's name: one trained anew, or more images, get files of their own."""
+def fingerprints(teacher: Module, data: Splits | TextSplits) -> str:
+    """A teacher and its images, or texts, as part of a file's name: one trained anew, or others, have their own."""
     return f"{kdkit.models.fingerprint(teacher)[:8]}-{data.train.fingerprint[:8]}"
 
 

@@ -14,6 +14,7 @@ from kdkit.cli.options import (
     add_computing,
     add_data,
     add_training,
+    are_texts,
     check,
     how,
     load_data,
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from kdkit.data import Splits
 
 EPOCHS = 10  # usually
+TEXTS = (
+    "teachers are trained here on images alone. Fine-tune a text classifier of Hugging Face's, with its Trainer or "
+    "with kdkit.training.texts.train(kdkit.models.for_texts.text_classifier(FOLDER), kdkit.data.labelled_texts(DATA), "
+    "epochs=3, lr=5e-5); keep network and tokenizer in one folder (save_pretrained), and give distill --teacher that "
+    "folder. Or a MODULE:FUNCTION that returns a kdkit.models.for_texts.ForTexts."
+)
 
 
 def add(commands: Commands) -> None:
@@ -47,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     """Train a teacher with plain cross-entropy (no label smoothing: it would flatten what a student is to learn)."""
     began = time.perf_counter()
     check(options)
+    _refuse_texts(options)
     proposals.check(options)
     data = load_data(options)
     if options.corrupted:
@@ -69,6 +77,11 @@ def run(options: argparse.Namespace) -> int:
     print(f"test accuracy {card['results']['accuracy']:.2%}, {trained.seconds:.0f} s of training; kept in {out}")
     reports.write(options, card, began)
     return 0
+
+
+def _refuse_texts(options):
+    if are_texts(options):
+        raise ValueError(f"{options.data} holds texts (.txt): {TEXTS}")
 
 
 def measured(network: Module, data: Splits, card: dict) -> dict:

@@ -105,6 +105,41 @@ def replacing(path: str | Path, needed: int | None = None) -> Iterator[Path]:
             raise
 
 
+@contextlib.contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """The same for a folder: give a temporary one beside ``path``, which takes its place when the block ends.
+
+    What the old folder held and the new one does not is kept: it may be somebody's. Between two renames nothing stands
+    at ``path``; half of a folder never does.
+    """
+    path = Path(path)
+    temporary, old = (path.with_name(f".{path.name}.{uuid.uuid4().hex}.part") for _ in range(2))
+    with explained(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in filter(Path.is_file, temporary.rglob("*")):
+                _flush_to_disk(file)
+            if path.exists():
+                _copy_others(path, temporary)
+                os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if old.exists() and not path.exists():
+                os.replace(old, path)
+            raise
+
+
+def _copy_others(old, new):
+    """Copy into the folder ``new`` what stands in ``old`` alone."""
+    for entry in old.iterdir():
+        if not (new / entry.name).exists():
+            (shutil.copytree if entry.is_dir() else shutil.copy2)(entry, new / entry.name)
+
+
 def _flush_to_disk(name):
     """Without this a power cut could leave the new name on an empty file."""
     with open(name, "rb+") as file:
@@ -125,7 +160,7 @@ def alone(path: str | Path, busy: str | None = None, waiting: str | None = None)
     try:
         for left in path.parent.iterdir():
             if left.name.startswith(f".{path.name}.") and left.suffix == ".part":
-                left.unlink(missing_ok=True)
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         yield
     finally:
         if busy is not None:  # where others wait for this very file it stays

@@ -160,21 +160,27 @@ def same_images(splits: Splits, data: Splits) -> Splits:
     return splits
 
 
-def describe(splits: Splits) -> list[str]:
-    """What is about to be learnt from, and what is too little in it, in sentences."""
+def describe(splits: Any, what: str = "images") -> list[str]:
+    """What is about to be learnt from, and what is too little in it, in sentences.
+
+    ``splits``: ``Splits``, or ``TextSplits`` with "texts" for ``what`` there is.
+    """
     parts = {"to train": splits.train, "to validate": splits.val, "to test": splits.test}
     lines = [
         f"{splits.name}: {len(splits.train.classes)} classes: {', '.join(map(str, splits.train.classes))}",
         f"from {splits.source}" if splits.source else "",
-        "images "
-        + ", ".join(f"{part}: {len(images):,} ({_per_class(images)} a class)" for part, images in parts.items()),
+        f"{what} " + ", ".join(f"{part}: {len(some):,} ({_per_class(some)} a class)" for part, some in parts.items()),
     ]
-    scarce = [*_too_few_to_learn(splits.train), *_too_few_to_judge(parts), *_imbalance(splits.train)]
+    scarce = [
+        *_too_few_to_learn(splits.train, what),
+        *_too_few_to_judge(parts, what),
+        *_imbalance(splits.train, what),
+    ]
     return [line for line in [*lines, *splits.notes, *scarce] if line]
 
 
-def counts(splits: Splits) -> dict[str, dict[str, int]]:
-    """How many images of each class there are in "train", "val" and "test": a dict each, by name of the class."""
+def counts(splits: Any) -> dict[str, dict[str, int]]:
+    """How many samples of each class ``splits`` have in "train", "val" and "test": a dict each, by class."""
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
     by_part = {name: torch.bincount(part.labels, minlength=len(part.classes)).tolist() for name, part in parts.items()}
     return {
@@ -183,44 +189,44 @@ def counts(splits: Splits) -> dict[str, dict[str, int]]:
     }
 
 
-def _imbalance(train):
+def _imbalance(train, what):
     numbers = torch.bincount(train.labels, minlength=len(train.classes))
     some = numbers[numbers > 0]
     if len(some) and int(some.max()) >= IMBALANCED * int(some.min()):
         most, least = int(numbers.argmax()), int(torch.where(numbers > 0, numbers, numbers.max()).argmin())
         share = int(numbers.max()) / len(train)
         yield (
-            f"Imbalanced: {int(numbers[most]):,} images of {train.classes[most]} to train, {int(numbers[least]):,} of "
-            f"{train.classes[least]}. Who always says {train.classes[most]} is right on {share:.0%} of such images: "
-            "judge by each class's own share of right answers, and give more images of the rare ones."
+            f"Imbalanced: {int(numbers[most]):,} {what} of {train.classes[most]} to train, {int(numbers[least]):,} of "
+            f"{train.classes[least]}. Who always says {train.classes[most]} is right on {share:.0%} of such {what}: "
+            f"judge by each class's own share of right answers, and give more {what} of the rare ones."
         )
 
 
-def _per_class(images):
-    counts = torch.bincount(images.labels, minlength=len(images.classes))
+def _per_class(samples):
+    counts = torch.bincount(samples.labels, minlength=len(samples.classes))
     least, most = int(counts.min()), int(counts.max())
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
-def _too_few_to_learn(train):
+def _too_few_to_learn(train, what):
     counts = torch.bincount(train.labels, minlength=len(train.classes)).tolist()
     few = [f"{name} ({count})" for name, count in zip(train.classes, counts, strict=True) if count < LEARNABLE]
     if not few:
         return []
     listed = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
     return [
-        f"Too few images left to learn a class from: {listed}. Give at least {LEARNABLE} of each beside those held "
+        f"Too few {what} left to learn a class from: {listed}. Give at least {LEARNABLE} of each beside those held "
         "out, better hundreds, or leave the class out."
     ]
 
 
-def _too_few_to_judge(parts):
-    """An accuracy p of n images has a standard error of sqrt(p (1 - p) / n): two of them are 1 / sqrt(n) at most."""
-    for part, images in list(parts.items())[1:]:
-        if len(images) < JUDGEABLE:
-            points = 100 / max(1, len(images)) ** 0.5
+def _too_few_to_judge(parts, what):
+    """An accuracy p of n samples has a standard error of sqrt(p (1 - p) / n): two of them are 1 / sqrt(n) at most."""
+    for part, samples in list(parts.items())[1:]:
+        if len(samples) < JUDGEABLE:
+            points = 100 / max(1, len(samples)) ** 0.5
             yield (
-                f"Too few images {part}: with {len(images)} an accuracy can be off by {points:.0f} points by chance. "
+                f"Too few {what} {part}: with {len(samples)} an accuracy can be off by {points:.0f} points by chance. "
                 f"Give more: {JUDGEABLE} make it {100 / JUDGEABLE**0.5:.0f}."
             )
 

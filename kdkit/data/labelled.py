@@ -72,8 +72,9 @@ def labelled_texts(path: str | Path) -> TextSplits:
     Or the parts of a split, ``train/`` with ``test/``, ``val/`` or both, each with the class folders in it. What a part
     is called, and what is held out where one is missing, is as for images (``kdkit.data.load``).
 
-    Warns once of all that was left out, texts without a word among it. ``notes`` says which texts stand there twice, in
-    two parts or under two classes. Raises ``FileNotFoundError`` if there is no such folder, ``ValueError`` as
+    Warns once of all that was left out, texts without a word among it. ``notes`` says what is odd: texts that stand
+    there twice (but for spaces), in one class, in two parts or under two classes; signs that were lost; classes with
+    longer texts than others. Raises ``FileNotFoundError`` if there is no such folder, ``ValueError`` as
     ``image_folder`` does, for a text that is not UTF-8, and where too few are left to learn from.
     """
     path, left = expanded(path), walk.LeftOut()
@@ -91,9 +92,11 @@ def labelled_texts(path: str | Path) -> TextSplits:
             f"{FEWEST}, 1 and 1 are needed, and many more for a result that means anything."
         )
     left.say(path, TEXTS.suffixes)
-    contents: list[Iterable] = [[each.encode() for each in texts] for _, texts in read]
-    notes = look.repeated(path, [folder for folder, _ in read], contents, TEXTS)
-    return TextSplits(train, val, test, data_name(path), f"text folder {walk.show(path)} ({rule})", tuple(notes))
+    kept, texts = [folder for folder, _ in read], [texts for _, texts in read]
+    contents: list[Iterable] = [[" ".join(each.split()).encode() for each in some] for some in texts]
+    notes = [*look.odd_texts(path, kept, texts), *look.repeated(path, kept, contents, TEXTS)]
+    source = f"text folder {walk.show(path)} ({look.lengths(sum(texts, ()))}; {rule})"
+    return TextSplits(train, val, test, data_name(path), source, tuple(notes))
 
 
 def _read(folder: Listed, left: walk.LeftOut) -> tuple[Listed, tuple[str, ...]]:

@@ -1,7 +1,9 @@
-"""What is odd about somebody's image files: sentences, each with what to do."""
+"""What is odd about somebody's files, images or texts: sentences, each with what to do."""
 
 import hashlib
 import os
+import re
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +14,8 @@ from kdkit.data.layout import Kind
 from kdkit.data.walk import show
 
 HUGE = 2048  # pixels on the shorter side
+LOST = re.compile("[\x00-\x08\x0e-\x1f\ufffd]")  # what no text holds that was read and written as it should be
+LONGER = 3  # times as many words in a class's median text as in another's
 
 
 def odd(found: list[Found], count: int, side: int) -> list[str]:
@@ -72,6 +76,41 @@ def repeated(root: Path, folders: list[Listed], contents: list[Iterable], kind: 
         held = "" if len(folders) == 3 else " What is held out may then be known already."
         where = _example(root, within)
         sentences.append(f"{_stand(within, kind)} in a class more than once ({where}).{held} Keep one of each.")
+    return sentences
+
+
+def lengths(texts: Iterable[str]) -> str:
+    """How many words there are in ``texts``: in the shortest, the median and the longest."""
+    words = sorted(len(text.split()) for text in texts)
+    return f"texts of {words[0]:,} to {words[-1]:,} words, half of them with {statistics.median_low(words):,} or more"
+
+
+def odd_texts(root: Path, folders: list[Listed], contents: list[tuple[str, ...]]) -> list[str]:
+    """About single texts, ``contents`` of the files in each part, and about classes whose texts are of other lengths.
+
+    ``folders``: as for ``repeated``.
+    """
+    sentences, words = [], defaultdict(list)
+    lost = []
+    for folder, texts in zip(folders, contents, strict=True):
+        for (file, label), text in zip(folder.listing, texts, strict=True):
+            words[folder.classes[label]].append(len(text.split()))
+            if LOST.search(text):
+                lost.append(file)
+    if lost:
+        example = show(os.path.relpath(lost[0], root))
+        sentences.append(
+            f"{'1 text holds' if len(lost) == 1 else f'{len(lost):,} texts hold'} control characters, or signs that "
+            f"were lost in a conversion (such as {example}): save as UTF-8 anew what is text, take out what is none."
+        )
+    typical = {name: statistics.median(counts) for name, counts in words.items()}
+    short, long = min(typical, key=typical.__getitem__), max(typical, key=typical.__getitem__)
+    if typical[long] >= LONGER * typical[short]:
+        sentences.append(
+            f"Texts of {long} are longer (half have at least {typical[long]:,.0f} words) than those of {short} "
+            f"({typical[short]:,.0f}): if length tells the class, that is what a network will learn. Give each class "
+            "texts of all lengths."
+        )
     return sentences
 
 

@@ -36,7 +36,7 @@ Result = Mapping[str, Any]
 NAMES = {"teacher": "teacher", "alone": "student alone", "distilled": "student distilled"}
 MOST_CLASSES = 20  # in a table
 NEEDED = (
-    *("data", "classes", "teacher", "runs", "networks", "images", "described", "cost"),
+    *("data", "classes", "teacher", "runs", "networks", "described", "cost"),
     *("command", "settings", "versions"),
 )
 OF_TEXTS = (
@@ -50,9 +50,14 @@ NOT_LOOKED_AT = (
 )
 
 
+def kind(result: Result) -> str:
+    """What the networks of ``result`` see, one of them: "text" or "image"."""
+    return "text" if "texts" in result else "image"
+
+
 def check(result: Result, exports: Result | None) -> None:
     """``ValueError`` unless ``result`` is one of ``distill``, and ``exports``, if any, one of ``export``."""
-    missing = [name for name in NEEDED if name not in result]
+    missing = [name for name in (*NEEDED, f"{kind(result)}s") if name not in result]
     if missing:
         raise ValueError(
             f"the result holds no {', '.join(missing)}: a report is made of what distill --json wrote, or of a student "
@@ -77,8 +82,8 @@ def summary(result: Result) -> list[Block]:
     blocks: list[Block] = [said, *result["broken"]]
     pairs = f"{len(result['runs'])} pair{'s' * (len(result['runs']) != 1)} of students"
     blocks.append(
-        f"{pairs} were trained on {result['data']}. Both of a pair begin with the same weights and see the same images "
-        "in the same order; one learns from the labels alone, the other also from the answers of "
+        f"{pairs} were trained on {result['data']}. Both of a pair begin with the same weights and see the same "
+        f"{kind(result)}s in the same order; one learns from the labels alone, the other also from the answers of "
         f"{result['teacher']} (temperature {settings['temperature']:g}, weight "
         f"{settings['soft_weight']:g} for them and {settings['hard_weight']:g} for the labels)."
     )
@@ -94,7 +99,7 @@ def overview(result: Result) -> Rows:
             "test accuracy": f"{about['accuracy']:.2%}",
             "answers as the teacher": f"{about['agreement']:.2%}",
             "parameters": f"{costs['parameters']:,}" if costs else "not measured",
-            "one image": f"{costs['milliseconds']['1']:.2f} ms" if costs else "not measured",
+            f"one {kind(result)}": f"{costs['milliseconds']['1']:.2f} ms" if costs else "not measured",
         }
     return rows
 
@@ -104,15 +109,22 @@ def kept(result: Result) -> list[Block]:
     if "sha256" not in result:
         return []
     best = result["results"]
+    texts, what = kind(result) == "text", f"{kind(result)}s"
+    place = f"folder {result['name']}" if texts else f"file {result['name']}.safetensors"
     return [
-        f"The file {result['name']}.safetensors holds the distilled student of seed {best['seed']}, which was best on "
-        f"the validation images. On the test images: {best['accuracy']:.2%}, measured as it was written, in half "
-        "precision."
+        f"The {place} holds the distilled student of seed {best['seed']}, which was best on the validation {what}. On "
+        f"the test {what}: {best['accuracy']:.2%}, measured as it was written{'' if texts else ', in half precision'}."
     ]
 
 
 def data(result: Result) -> list[Block]:
-    """The images, and what is too little in them."""
+    """The images or texts, and what is too little in them."""
+    if kind(result) == "text":
+        most = result["texts"]["max_length"]
+        return [
+            *result["described"],
+            f"Teacher and students read the first {most} tokens of a text, in the same tokens.",
+        ]
     channels, height, width = result["images"]["size"]
     colours = "in colour" if channels == 3 else "in shades of grey"
     seen = f"All are seen at {height}x{width} pixels, {colours}"
@@ -138,7 +150,7 @@ def comparison(result: Result) -> list[Block]:
         if len(ended) > 1:
             blocks.append(figures.intervals({"distilled - alone": pair}, title=_capital(pair.verdict.split(" (")[0])))
         blocks.append(
-            CAVEAT
+            CAVEAT.replace("images", f"{kind(result)}s")
             if len(ended) > 1
             else "One pair has no interval: nothing is known of how much of this is luck. Give distill more --seeds."
         )
@@ -156,10 +168,8 @@ def classes(result: Result) -> list[Block]:
     order = sorted(known, key=lambda name: [*known[name].values()][-1])[:MOST_CLASSES]
     rows = {name: {who: f"{share:.1%}" for who, share in known[name].items()} for name in order}
     few = f"The {MOST_CLASSES} of {len(known)} classes that are" if len(known) > MOST_CLASSES else "Classes"
-    said = (
-        f"{few} recognised least come first: how often test images of each get the right answer. Of students, the mean."
-    )
-    return [said, rows] if rows else []
+    said = f"{few} recognised least come first: how often test {kind(result)}s of each get the right answer."
+    return [f"{said} Of students, the mean.", rows] if rows else []
 
 
 def mistakes(result: Result) -> list[Block]:
@@ -174,7 +184,8 @@ def mistakes(result: Result) -> list[Block]:
         }
         for row in result["mistakes"]
     }
-    return [f"Of {result['images']['test']:,} test images, in images a student; the largest changes first.", rows]
+    what = f"{kind(result)}s"
+    return [f"Of {result[what]['test']:,} test {what}, in {what} a student; the largest changes first.", rows]
 
 
 def calibration(result: Result) -> list[Block]:
@@ -216,23 +227,35 @@ def costs(result: Result) -> list[Block]:
     cost = result["cost"]
     if not cost:
         return ["Not measured: no distilled student was trained to its end."]
-    rows = {}
+    rows, one = {}, kind(result)
     for name in ("teacher", "student"):
-        times = {_images(batch): f"{value:.2f} ms" for batch, value in cost[name]["milliseconds"].items()}
-        operations = f"{cost[name]['flops'] / 1e6:,.1f} million"
-        rows[name] = {"parameters": f"{cost[name]['parameters']:,}", "operations an image": operations, **times}
+        times = {_many(batch, one): f"{value:.2f} ms" for batch, value in cost[name]["milliseconds"].items()}
+        article = "a" if one == "text" else "an"
+        operations = {f"operations {article} {one}": f"{cost[name]['flops'] / 1e6:,.1f} million"}
+        rows[name] = {"parameters": f"{cost[name]['parameters']:,}", **operations, **times}
     ratios = (
-        f"{_images(batch)}: the student takes {said}." for batch, said in cost["student"]["times_as_long"].items()
+        f"{_many(batch, one)}: the student takes {said}." for batch, said in cost["student"]["times_as_long"].items()
     )
     where = f"Measured in turns on {cost['device']}, {result['versions']['threads']} threads, load {cost['load']}."
-    return [rows, *map(_capital, ratios), f"{where} The noise is the teacher's time against itself, in the same turns."]
+    noise = f"{where} The noise is the teacher's time against itself, in the same turns."
+    return [rows, *map(_capital, ratios), noise, *_measured_texts(result)]
+
+
+def _measured_texts(result):
+    """Which texts the times are of; of images the size is said already."""
+    if kind(result) == "text":
+        tokens = result["texts"]["tokens"]
+        yield (
+            f"The one text has the median length, {tokens['1']} tokens; of the many the longest has {tokens['64']}, to "
+            "which the others are padded. What makes tokens of texts, the same for both, is not in these times."
+        )
 
 
 def exported(exports: Result) -> list[Block]:
     """Each exported file beside the original."""
     rows = {}
     for name, row in exports["exports"].items():
-        times = {_images(batch): f"{value:.2f} ms" for batch, value in row["milliseconds"].items()}
+        times = {_many(batch, "image"): f"{value:.2f} ms" for batch, value in row["milliseconds"].items()}
         rows[row.get("file", f"the network itself ({name})")] = {
             "size": in_words(row["bytes"]) if "bytes" in row else "",
             "test accuracy": f"{row['accuracy']:.2%}",
@@ -250,7 +273,7 @@ def origin(result: Result, exports: Result | None) -> list[Block]:
     settings = {name: {"value": _told(value)} for name, value in result["settings"].items() if value is not None}
     versions = {name: {"value": str(value)} for name, value in result["versions"].items()}
     marks = {
-        "train_fingerprint": "training images",
+        "train_fingerprint": f"training {kind(result)}s",
         "teacher_fingerprint": "teacher",
         "sha256": "weights",
     }
@@ -281,8 +304,8 @@ def _sure_and_right(about):
     return tuple(sum(row[part] * row[2] for row in about["reliability"]) / count for part in (0, 1))
 
 
-def _images(batch):
-    return "one image" if batch == "1" else f"{batch} images"
+def _many(batch, one):
+    return f"one {one}" if batch == "1" else f"{batch} {one}s"
 
 
 def _percent(share):

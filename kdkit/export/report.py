@@ -75,6 +75,19 @@ import kdkit
 
 student = kdkit.zoo.read("{name}.safetensors")  # takes float32 images [N, {channels}, H, W] in [0, 1], gives logits
 """
+NOT_KEPT = "No student was kept: give distill --out, and name that to report."
+TRANSFORMERS_SNIPPET = """\
+import transformers
+
+classify = transformers.pipeline("text-classification", "{name}", truncation=True)
+print(classify("A text."))
+"""
+TEXT_SNIPPET = """\
+from kdkit.zoo import for_texts
+
+student = for_texts.read("{name}")  # a ForTexts: student.classes, student.max_length
+logits = student(**student.encode(["A text.", "Another one."]))
+"""
 
 
 def page(result: Result, exports: Result | None = None) -> str:
@@ -145,7 +158,12 @@ def _title(result):
 
 
 def snippets(result: Result, exports: Result | None) -> Iterator[str | Code]:
-    """Code that runs the network, with words: with ONNX Runtime alone where it was exported, and in the kit."""
+    """Code that runs the network, with words: with ONNX Runtime alone where it was exported, or with transformers, and
+    in the kit.
+    """
+    if facts.kind(result) == "text":
+        yield from _text_snippets(result)
+        return
     channels, height, width = result["images"]["size"]
     files = [row["file"] for row in exports["exports"].values() if "file" in row] if exports else []
     onnx = [file for file in files if file.endswith(".onnx")]
@@ -156,7 +174,17 @@ def snippets(result: Result, exports: Result | None) -> Iterator[str | Code]:
         yield "With kdkit:"
         yield Code(KIT_SNIPPET.format(name=result["name"], channels=channels), "python")
     if not onnx and "sha256" not in result:
-        yield "No student was kept: give distill --out, and name that file to report."
+        yield NOT_KEPT
+
+
+def _text_snippets(result):
+    if "sha256" not in result:
+        yield NOT_KEPT
+        return
+    yield "With transformers alone:"
+    yield Code(TRANSFORMERS_SNIPPET.format(name=result["name"]), "python")
+    yield "With kdkit:"
+    yield Code(TEXT_SNIPPET.format(name=result["name"]), "python")
 
 
 def _html(block):
@@ -194,9 +222,10 @@ def _line(text):
 def _head(result):
     """The YAML that the hub reads. JSON is YAML, so that any name is written safely."""
     accuracy = result.get("results", result["networks"].get("distilled", {})).get("accuracy")
+    task = f"{facts.kind(result)}-classification"
     head = {
         "library_name": "kdkit",
-        "pipeline_tag": "image-classification",
+        "pipeline_tag": task,
         "tags": ["knowledge-distillation"],
         "metrics": ["accuracy"],
     }
@@ -206,7 +235,7 @@ def _head(result):
             "name": result.get("name", "student"),
             "results": [
                 {
-                    "task": {"type": "image-classification"},
+                    "task": {"type": task},
                     "dataset": {"name": result["data"], "type": result["data"]},
                     "metrics": [{"type": "accuracy", "value": accuracy, "name": "test accuracy"}],
                 }

@@ -9,7 +9,7 @@ import copy
 import logging
 import os
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -22,14 +22,16 @@ from kdkit import models
 SHORTEST = 0.02  # seconds of a measurement: anything shorter measures the clock
 
 
-def flops(model: nn.Module, inputs: Tensor) -> int:
+def flops(model: nn.Module, inputs: Tensor | Mapping[str, Tensor]) -> int:
     """Floating-point operations of one forward on ``inputs`` ``[B, ...]``: a multiplication and an addition are two.
+
+    A mapping (a tokenizer's batch) is handed over by name.
 
     Counted by ``torch.utils.flop_counter``: convolutions and matrix products, which are nearly all of it. The model is
     left as it is, BatchNorm's statistics included: a copy runs.
     """
     with torch.no_grad(), _layer_by_layer(), FlopCounterMode(display=False) as counter:
-        copy.deepcopy(model)(inputs)
+        _answer(copy.deepcopy(model), inputs)
     return counter.get_total_flops()
 
 
@@ -215,21 +217,28 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
-def predicting(model: nn.Module, inputs: Tensor) -> Callable[[], Any]:
+def predicting(model: nn.Module, inputs: Tensor | Mapping[str, Tensor]) -> Callable[[], Any]:
     """A call for ``latency``: ``model``, in eval mode and without gradient, on ``inputs``.
 
     ``inputs``: what the model takes, ``[B, ...]``, or uint8 images ``[B, C, H, W]``, which become what the course's
-    networks take.
+    networks take. A mapping (a tokenizer's batch) is handed over by name.
     """
     model.eval()
     device = models.device_of(model)
-    inputs = models.as_input(inputs, device) if inputs.dtype == torch.uint8 else inputs.to(device)
+    if isinstance(inputs, Mapping):
+        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+    else:
+        inputs = models.as_input(inputs, device) if inputs.dtype == torch.uint8 else inputs.to(device)
 
     @torch.inference_mode()
     def predict():
-        answer = model(inputs)
+        answer = _answer(model, inputs)
         if device.type == "mps":
             torch.mps.synchronize()
         return answer
 
     return predict
+
+
+def _answer(model, inputs):
+    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from kdkit.models.outputs import logits
 if TYPE_CHECKING:  # it takes seconds to import
     from transformers import PreTrainedTokenizerBase
 
+POSITIONS = ("position_embeddings", "embed_positions", "wpe")  # what tables of learnt positions are called
 UNNAMED = re.compile(r"LABEL_\d+")  # what Hugging Face calls a class that nobody named
 
 
@@ -31,7 +32,8 @@ class ForTexts(nn.Module):
         network: takes ``input_ids`` and ``attention_mask``, int64 ``[N, L]``, by name, such as any sequence classifier
             of Hugging Face's, and answers as ``models.logits`` says.
         tokenizer: one of Hugging Face's with a token for padding.
-        max_length: how many tokens of a text are read; never more than network and tokenizer can.
+        max_length: how many tokens of a text are read; never more than network and tokenizer can. (A network like
+            RoBERTa can read fewer than its ``max_position_embeddings``: its first positions are for padding.)
         classes: the names of its classes, in the order of its logits; None where that is the order of the data.
         wanted, class_map: as for ``ForImages``.
 
@@ -100,18 +102,20 @@ class ForTexts(nn.Module):
 
 
 def text_classifier(folder: str | Path, *, max_length: int = MAX_LENGTH) -> ForTexts:
-    """A sequence classifier of Hugging Face's from the ``folder`` that it lies in, with its tokenizer. Nothing is
-    fetched.
+    """A sequence classifier of Hugging Face's from the ``folder`` that it lies in, with its tokenizer, in eval mode.
+    Nothing is fetched.
 
-    Raises ``ValueError`` where there is none.
+    Nothing but data is read: a folder that wants code of its own run is refused. Raises ``ValueError`` where there is
+    no classifier.
     """
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
     path = expanded(folder)
+    safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        network = transformers.AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+        network = transformers.AutoModelForSequenceClassification.from_pretrained(path, **safely)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **safely)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ValueError(
             f"{folder} cannot be read as a text classifier of Hugging Face's: {str(error).strip().splitlines()[0]}"
@@ -119,7 +123,7 @@ def text_classifier(folder: str | Path, *, max_length: int = MAX_LENGTH) -> ForT
     names = network.config.id2label
     classes = [names[number] for number in sorted(names)]
     unnamed = all(UNNAMED.fullmatch(name) for name in classes)
-    return ForTexts(network.eval(), tokenizer, max_length=max_length, classes=None if unnamed else classes)
+    return ForTexts(network, tokenizer, max_length=max_length, classes=None if unnamed else classes).eval()
 
 
 def _taken(network: nn.Module) -> set[str] | None:
@@ -156,8 +160,19 @@ def _check_tokenizer(tokenizer: Any, network: nn.Module) -> None:
 
 def _limits(network: nn.Module, tokenizer: Any) -> list[int]:
     """How many tokens at most tokenizer and network can read, as far as they say."""
-    said = tokenizer.model_max_length, getattr(_settings(network), "max_position_embeddings", None)
+    said = tokenizer.model_max_length, getattr(_settings(network), "max_position_embeddings", None), *_places(network)
     return [int(limit) for limit in said if isinstance(limit, int) and limit > 0] or [2**20]
+
+
+def _places(network: nn.Module) -> Iterator[int]:
+    """For how many tokens each table of positions in ``network`` has a place.
+
+    Of RoBERTa and its like the places up to that of padding are no token's, of BART and its like the first ``offset``.
+    """
+    for name, module in network.named_modules():
+        if name.rpartition(".")[2] in POSITIONS and isinstance(module, nn.Embedding):
+            unused = getattr(module, "offset", 0) if module.padding_idx is None else module.padding_idx + 1
+            yield module.num_embeddings - unused
 
 
 def _settings(network: nn.Module) -> Any:

@@ -2,7 +2,8 @@
 
 A network is two files side by side: ``NAME.safetensors`` with the weights (half precision) and ``NAME.json``, its
 card: how to build it, what it was trained on and by which command, how good it is, where its limits are, and the
-SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, its vocabulary, one token a line.
+SHA-256 of the weights. A network that reads text has a third: ``NAME.txt``, its vocabulary, one token a line. (One
+that classifies texts is a folder: ``for_texts``.)
 """
 
 import hashlib
@@ -64,14 +65,14 @@ def save(model: nn.Module, path: str | Path, card: dict) -> None:
     # the bytes, not save_file: that puts a file in place which only its owner may read
     weights = safetensors.torch.save({name: _half(value) for name, value in _tensors(model).items()})
     built = {"architecture": model.architecture, "sha256": hashlib.sha256(weights).hexdigest()}
-    about = _card_text(built | card | built)  # an old card may be given again: its word on older weights must not stay
+    about = card_text(built | card | built)  # an old card may be given again: its word on older weights must not stay
     with files.replacing(path) as weights_file, files.replacing(path.with_suffix(".json")) as card_file:
         weights_file.write_bytes(weights)
         card_file.write_bytes(about)
 
 
-def _card_text(card):
-    """A card as JSON. ``ValueError`` for what would be no JSON, or no text, to those who read it."""
+def card_text(card: dict) -> bytes:
+    """A card as JSON, UTF-8. ``ValueError`` for what would be no JSON, or no text, to those who read it."""
     try:
         return f"{json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode()
     except UnicodeEncodeError as error:
