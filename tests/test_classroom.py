@@ -19,7 +19,7 @@ CLASS = [
     {"soft_targets": tried(4, False, TEMPERATURE, MEAN), "entropy": tried(9, False, TEMPERATURE)},
 ]
 TABLES = """\
-3 participants, by their lines. Attempts: the mean of those who tried; 7 stands for more, too.
+3 participants, known by their lines. Attempts: the mean of those who tried; 7 stands for more, too.
 
 exercise      solved   tried  attempts  stuck after 3 attempts or more
 soft_targets       2       3       2.3  3
@@ -56,7 +56,7 @@ def test_lines_that_are_no_codes_are_named_and_the_others_are_counted(tables):
     first, second, third = map(numbered.written, CLASS)
     mistyped = second[:-1] + ("0" if second[-1] != "0" else "1")
     status, said, complaints = tables(first, "", mistyped, third, "Ada: see you on Monday")
-    assert status == 1 and said.startswith("2 participants, by their lines.")
+    assert status == 1 and said.startswith("2 participants, known by their lines.")
     assert [line.split()[0] for line in said.splitlines()[-2:]] == ["1", "4"]
     why = "was mistyped, or a part of it is missing: its last two symbols do not fit."
     assert complaints.splitlines() == [
@@ -69,11 +69,7 @@ def test_several_codes_on_a_line_are_one_participants(tables):
     """Colab keeps no file from one notebook to the next."""
     line = ", ".join([*map(numbered.written, CLASS[:2]), ""])
     status, said, _ = tables(line.lower())
-    assert (
-        status == 0
-        and said.startswith("1 participant, by its line.")
-        and said.endswith("   1       1       2  entropy\n")
-    )
+    assert status == 0 and said.startswith("1 participant.") and said.endswith("   1       1       2  entropy\n")
     assert "soft_targets       1       1       2.0\n" in said
 
 

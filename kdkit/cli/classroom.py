@@ -82,7 +82,7 @@ def exercise_table(people: Mapping[int, Attempts]) -> Iterator[str]:
     tried = [name for name in numbered.exercises() if any(name in done.tried for done in people.values())]
     width = max([len("exercise"), *map(len, tried)])
     count = len(people)
-    who = f"{count} participants, by their lines" if count > 1 else "1 participant, by its line"
+    who = f"{count} participants, known by their lines" if count > 1 else "1 participant"
     yield f"{who}. Attempts: the mean of those who tried; {numbered.MOST} stands for more, too."
     yield ""
     yield f"{'exercise':{width}}  solved   tried  attempts  stuck after {STUCK} attempts or more"
