@@ -13,6 +13,7 @@ from benchmarks import (
     beyond_logits,
     defaults,
     original_pixels,
+    processes,
     shapes,
     shapes_learnt,
     sofa,
@@ -214,6 +215,8 @@ def test_speed():
         assert line + f"{row['share']:.2f} | {row['share_counted']:.2f} |" in PAGE
     for kind, share in result["breakdown"].items():
         assert f"{kind} {share:.0%}".replace("%", " %") in PAGE
+    full, half = (result["networks"][name]["images_per_second"] for name in ("student 8x3", "student 8x3, bf16"))
+    assert f"a step of the smallest student takes {full / half:.2f} times as long" in PAGE
 
 
 def test_the_usual_loop():
@@ -434,6 +437,18 @@ def test_the_likeliest_classes_alone():
     kept = {row["about"]: row for row in result["rows"] if "about" in row}
     assert kept[10]["off"]["gradient"] == 0 < kept[9]["off"]["gradient"] < 1e-3 < kept[5]["off"]["gradient"]
     assert kept[1]["in_all"] < kept[10]["in_all"] / 5
+
+
+def test_several_processes():
+    result = measured.load("processes")
+    assert "\n".join(processes.page(result)) in TEXT
+    settings = json.loads(json.dumps(processes.about()["settings"]))
+    assert {**result["settings"], "cores": 0} == {**settings, "cores": 0}
+    losses = {
+        name: {tuple(row["losses"]) for row in result["rows"] if row["contender"] == name}
+        for name in processes.CONTENDERS
+    }
+    assert {len(seen) for seen in losses.values()} == {1}, "each way of starting gives the same digits every time"
 
 
 def test_images_that_stay_on_disk():
