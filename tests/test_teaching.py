@@ -93,6 +93,15 @@ def test_the_tables_of_minutes_and_seconds_are_the_notebooks():
     }
 
 
+def test_the_minutes_that_do_not_fit_and_those_of_preparing_are_the_notebooks():
+    stated = {number: minutes.said(book)[0] for number, book in BOOKS.items()}
+    plan = page("90-minutes")
+    assert f"are about {sum(stated[number] for number in ('00', '01', '02', '03', '04'))} minutes" in plan
+    assert stated["00"] + stated["01"] == 60 and "with the guesses (an hour)" in plan
+    for source in plan, page("README"):
+        assert f"{stated['02'] + stated['04']} minutes more" in source
+
+
 def test_homework_takes_as_long_as_is_said():
     def stated(number):
         return minutes.said(BOOKS[number])
@@ -221,6 +230,27 @@ def test_the_table_of_04_without_cifar_10_is_what_its_stored_students_show():
         if " - " in name:
             mean, low, high = re.findall(r"[-+]\d\.\d\d", cifar)
             assert f"{mean} ({low} to {high})" in words, name
+
+
+def test_whoever_states_04s_stored_result_says_that_its_students_are_of_an_older_kit():
+    [cell] = [cell for cell in BOOKS["04"]["cells"] if cell["id"] == "c38"]
+    printed = "".join(text(output.get("text", "")) for output in cell["outputs"])
+    assert "The stored students are of an older kdkit." in printed and "89.23 %" in printed
+    stating = {path.stem for path in PACK.glob("*.md") if "+1.07" in path.read_text(encoding="utf-8")} | {"slides"}
+    assert len(stating) >= 4
+    for name in stating:
+        assert re.search(r"stored students.{0,40} of an older kit|stored students are from an older", page(name)), name
+
+
+def test_the_step_on_a_slide_is_the_notebooks():
+    [step] = [cell for cell in BOOKS["03"]["cells"] if cell["id"] == "c23"]
+    assert f"## The step of the DistilBERT article\n\n```python\n{text(step['source'])}\n```" in page("slides")
+
+
+def test_participants_run_the_kit_with_its_own_python():
+    for path in PACK.glob("*.md"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert not re.search(r"`python -m kdkit doctor", line), f"{path.name}: {line}"
 
 
 QUANTILES = {"4.30", "2.78", "2.26"}  # of Student's t, for 3, 5 and 10 pairs
