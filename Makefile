@@ -47,7 +47,7 @@ newest: ## the unit tests with the newest versions that there are (6 GB for a wh
 libraries: ## the tests of what notebook 09 takes where it is installed: TRL, and a language model (6 GB for a while)
 	$(PYTHON) tools/floors.py libraries $(PYTEST_FLAGS)
 
-colab: $(STAMP) ## the short paths as on Colab: kdkit's wheel, an older IPython and ipywidgets, an empty folder (0.3 GB for a while)
+colab: $(DEV) ## the short paths as on Colab: kdkit's wheel, an older IPython and ipywidgets, an empty folder (0.3 GB for a while)
 	$(PY) -m tools.colab $(NOTEBOOKS)
 
 lint: $(DEV) ## ruff, over the code and the notebooks, and mypy, over the types of the package

@@ -1,14 +1,17 @@
 """The folder for a USB stick: what may be asked for, what lies in it, and that no half of it is taken for the whole."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tools import bundle
+from tools import bundle, folders
 from tools.links import ROOT
 
 HERE = f"3.{sys.version_info.minor}"
@@ -106,7 +109,7 @@ def test_scripts_name_these_pythons_and_suit_their_systems(made):
     }
     for name in names:
         content = (made.to / name).read_bytes()
-        assert content.isascii() and b"@" not in content.replace(b"@echo", b""), name
+        assert content.isascii() and not re.search(rb"@[A-Z]+@", content), name
         assert (b"\r\n" in content) == name.endswith(".bat"), name
         assert content.count(b"\n") < 60 and max(map(len, content.split(b"\n"))) <= 130, name
     for name in "install.sh", "install.bat", "README.txt":
@@ -149,7 +152,70 @@ def test_what_breaks_off_leaves_the_old_folder_and_goes_on_later(made):
     assert [path.name for path in (made.to / "notebooks").iterdir()] == ["00_start_here.ipynb"]
 
 
+def test_a_folder_of_other_files_is_refused_and_untouched(made, capsys):
+    made.to.mkdir(parents=True)
+    (made.to / "SHA256SUMS").write_text("of a download")
+    assert bundle.main(["--to", str(made.to)]) == 1
+    assert "holds other files, and would be replaced" in capsys.readouterr().err
+    made.to.rename(made.to.with_name("bundle.part"))
+    with pytest.raises(ValueError, match=r"bundle\.part holds other files"):
+        made.build()
+    assert [path.name for path in made.to.parent.rglob("*")] == ["bundle.part", "SHA256SUMS"]
+
+
+def test_a_mount_point_and_a_file_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for to, said in (Path("/"), "a stick as a whole"), (tmp_path / "file", "is a file"):
+        with pytest.raises(ValueError, match=said):
+            folders.check(to, [])
+
+
+def test_the_old_folder_comes_back_if_the_new_one_cannot_be_put_there(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(FileNotFoundError):
+        folders.replace(tmp_path / "old", tmp_path / "none")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    (tmp_path / "new").mkdir()
+    folders.replace(tmp_path / "old", tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("script", ["install.sh", "install.bat"])
+def test_a_python_older_than_kdkit_allows_does_not_fit(made, script):
+    made.build()
+    text = (made.to / script).read_text()
+    code = ";".join(re.findall(r"import ensurepip, sys; v = sys.version_info|sys\.exit\(.*split\(\)\)", text))
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    least = tuple(map(int, required.removeprefix(">=").split(".")))
+    for version, fits in (least, True), ((3, 12, 0), True), ((3, 11, 2), False), ((3, 13, 1), False):
+        done = subprocess.run([sys.executable, "-c", f"import sys; sys.version_info = {version}; {code}"])
+        assert (done.returncode == 0) == fits, version
+    assert "is for Python 3.11 3.12, from " + ".".join(map(str, least)) in text
+
+
+def test_what_fails_on_windows_ends_the_script():
+    """Read, not run: there is no Windows here."""
+    lines = (bundle.STICK / "install.bat").read_text().splitlines()
+    steps = [
+        line for line in lines if re.match(r" *(xcopy|copy|move|cd|if not exist .* \(mkdir|%INSTALL%|%PYTHON%) ", line)
+    ]
+    assert len(steps) == 8 and all(line.rstrip(")").endswith(" || goto failed") for line in steps)
+    assert 'set "TARGET=%~f1"' in "\n".join(lines)
+    assert all('"%TARGET%' in line for line in lines if line.startswith("echo") and "TARGET" in line)
+
+
+def test_the_cpu_build_of_torch_takes_little_room(monkeypatch):
+    for name in "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL":
+        monkeypatch.delenv(name, raising=False)
+    assert bundle.gigabytes("linux") > 3
+    for name in "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL":
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "https://download.pytorch.org/whl/cpu")
+            assert bundle.gigabytes("linux") == bundle.gigabytes("mac")
+
+
 def test_a_full_disk_is_found_before_anything_is_fetched(made, monkeypatch):
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
     monkeypatch.setattr(bundle.shutil, "disk_usage", lambda path: SimpleNamespace(free=5e9))
     made.build("windows", "mac")
     with pytest.raises(ValueError, match=r"about 7\.1 GB are needed in .*, and 5\.0 GB are free"):

@@ -60,8 +60,8 @@ def test_lines_that_are_no_codes_are_named_and_the_others_are_counted(tables):
     assert [line.split()[0] for line in said.splitlines()[-2:]] == ["1", "4"]
     why = "was mistyped, or a part of it is missing: its last two symbols do not fit."
     assert complaints.splitlines() == [
-        f"line 3 is not counted: '{mistyped}' {why}",
-        "line 5 is not counted: a code begins with KW- or KP-; got 'Ada: see you on Monday'.",
+        f"left out in line 3: '{mistyped}' {why}",
+        "left out in line 5: a code begins with KW- or KP-; got 'Ada: see you on Monday'.",
     ]
 
 
@@ -95,4 +95,4 @@ def test_a_file_without_a_line_is_refused(tables, lines):
 def test_what_is_no_text_is_told_line_by_line(tmp_path, capsys):
     (tmp_path / "codes.txt").write_bytes(b"\xff\xfe\x00PNG")
     assert cli.main(["class", str(tmp_path / "codes.txt")]) == 1
-    assert "line 1 is not counted: a code begins with KW- or KP-; got " in capsys.readouterr().err
+    assert "left out in line 1: a code begins with KW- or KP-; got " in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_the_last_line_is_a_code_of_all_that_was_tried_and_there_is_none_before(
     check.soft_targets(wrong)
     check.soft_targets(wrong)
     last = repr(check.progress("entropy")).splitlines()[-1]
-    assert last.startswith("As a code, for a lecturer who asks for it (your name is not in it): KP-")
+    assert last.startswith(f"{record.CODE} KP-") and "no name" in record.CODE
     assert f"<p>{last}</p>" in check.progress()._repr_html_()
     kind, fields = codes.decode(last.split(": ")[1])
     said = numbered.read(fields)

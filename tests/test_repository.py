@@ -331,7 +331,7 @@ def test_a_second_call_installs_nothing_and_changed_requirements_do(makefile):
 def test_readers_install_no_test_tools_and_developers_all(makefile):
     shutil.rmtree(makefile / ".venv")
     assert installed(makefile, "lab") == installed(makefile, "student") == ["requirements.txt"]
-    for target in "test", "quick", "lint", "unit", "notebooks", "site", "solutions", "bundle", "setup":
+    for target in "test", "quick", "lint", "unit", "notebooks", "site", "solutions", "bundle", "colab", "setup":
         assert installed(makefile, target) == [*floors.LISTS], target
     readers, developers = ((ROOT / name).read_text() for name in floors.LISTS)
     assert not re.search(r"pytest|nbval|playwright|hypothesis|ruff|mypy|sphinx|site", readers)

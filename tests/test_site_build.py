@@ -17,6 +17,13 @@ def markdown_cells(notebook):
     return "\n\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
 
 
+def test_a_folder_of_other_files_is_refused_and_untouched(tmp_path, capsys):
+    (tmp_path / "index.html").write_text("my page")
+    assert site.main(["--to", str(tmp_path)]) == 1
+    assert "holds other files, and would be replaced" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+
+
 @pytest.mark.parametrize(
     ("written", "wanted"),
     [

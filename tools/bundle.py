@@ -6,7 +6,7 @@ Without a list: for the platform and the Python that run this. In the folder: wh
 site, a script for each system, and a list of SHA-256. Each platform's wheels are shown to be complete: pip finds all
 that is needed among them alone. What is stopped goes on where it was; the folder is there when all is.
 pip takes its settings from the environment, so PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu brings
-Linux the CPU build of torch.
+Linux the CPU build of torch. An earlier bundle in FOLDER is replaced; a folder of anything else is left alone.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import site, versions
+from tools import folders, site, versions
 from tools.links import ROOT
 
 STICK = ROOT / "tools" / "stick"
@@ -63,14 +63,17 @@ PLATFORMS = {
 NAMES = {"Linux": "linux", "Windows": "windows", "Darwin": "mac"}
 NO_WHEELS = {"mac-intel": "torch has had no wheels for Macs with an Intel processor since 2.2, and kdkit needs 2.6"}
 SUMS = "SHA256SUMS"
+MARKS = (SUMS, "install.sh", "wheels")  # what tells an earlier bundle from a folder of something else
 REST = 0.3  # GB: site and notebooks
+CPU = 0.4  # GB: what Linux takes as well, if pip is shown the CPU build of torch
+REPLACED = "default: build/bundle; an earlier bundle there is replaced"
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--platforms", default="", help=f"of {', '.join(PLATFORMS)} (default: this one)")
     parser.add_argument("--pythons", default="", help="versions of Python, such as 3.12 (default: this one)")
-    parser.add_argument("--to", type=Path, default=ROOT / "build" / "bundle", help="default: build/bundle")
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "bundle", help=REPLACED)
     options = parser.parse_args(arguments)
     try:
         names, pythons = chosen(options.platforms, options.pythons)
@@ -97,6 +100,8 @@ def chosen(platforms, pythons):
 def build(to, names, pythons):
     """Write the folder ``to``, by way of one beside it; what stood there is replaced at the end."""
     part = to.with_name(f"{to.name}.part")
+    folders.check(to, MARKS)
+    folders.check(part, ["wheels"])
     check_room(part, names, pythons)
     wheels = part / "wheels"
     wheels.mkdir(parents=True, exist_ok=True)
@@ -117,19 +122,24 @@ def build(to, names, pythons):
     shutil.copytree(SITE, part / "site")
     write_scripts(part, names, pythons, max(total(part, chosen) for chosen in used.values()))
     write_sums(part)
-    shutil.rmtree(to, ignore_errors=True)
-    part.rename(to)
+    folders.replace(to, part)
     print(*sizes(to, used), sep="\n")
     return 0
 
 
 def check_room(part, names, pythons):
     """``ValueError`` unless the disk has room for what is still to come."""
-    wanted = REST + len(pythons) * sum(PLATFORMS[name].gigabytes for name in names)
+    wanted = REST + len(pythons) * sum(map(gigabytes, names))
     part.parent.mkdir(parents=True, exist_ok=True)
     there, free = size(part) / 1e9, shutil.disk_usage(part.parent).free / 1e9
     if free < wanted - there:
         raise ValueError(f"about {wanted - there:.1f} GB are needed in {part.parent}, and {free:.1f} GB are free.")
+
+
+def gigabytes(name):
+    """The room that the wheels of a platform take, for one Python: with the build of torch that pip is told of."""
+    indexes = os.environ.get("PIP_INDEX_URL", ""), os.environ.get("PIP_EXTRA_INDEX_URL", "")
+    return CPU if any("/whl/cpu" in index for index in indexes) else PLATFORMS[name].gigabytes
 
 
 # ------------------------------------------------------------------------------------------------- wheels
@@ -193,9 +203,10 @@ def keep(wheels, used):
 
 def write_scripts(part, names, pythons, download):
     """What participants start and read, and the server's settings that ``make lab`` has as well."""
-    gigabytes = round(1 + 2.2 * download / 1e9)  # wheels become twice as large
+    room = round(1 + 2.2 * download / 1e9)  # wheels become twice as large
     words = {"PYTHONS": " ".join(pythons), "COMMANDS": " ".join(f"python{version}" for version in pythons)}
-    words |= {"PLATFORMS": "; ".join(PLATFORMS[name].words for name in names), "ROOM": str(gigabytes)}
+    words |= {"PLATFORMS": "; ".join(PLATFORMS[name].words for name in names), "ROOM": str(room)}
+    words["LEAST"] = ", from 3.11.4 on" if "3.11" in pythons else ""
     for path in STICK.rglob("*.*"):
         text = path.read_text(encoding="ascii")
         for word, value in words.items():

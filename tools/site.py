@@ -3,7 +3,8 @@
     python -m tools.site [--to FOLDER]
 
 Nothing is executed: the outputs are those that stand in the notebooks. Solutions are folded. The sources that Sphinx
-reads are copies below ``build/site-source``; what is ours about them lies in ``docs/site``.
+reads are copies below ``build/site-source``; what is ours about them lies in ``docs/site``. An earlier site in FOLDER
+is replaced when the new one is built; a folder of anything else is left alone.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import alive
+from tools import alive, folders
 from tools.cells import has_tag, text
 from tools.links import ROOT, repository
 from tools.minutes import SAID, TIME
@@ -25,6 +26,7 @@ SOURCE = ROOT / "docs" / "site"
 NOTEBOOKS = ROOT / "notebooks"
 TEXTS = ("docs/glossary.md", "kdkit/course/measured/README.md")
 LECTURERS = ("README", "90-minutes", "half-day", "four-weeks", "questions", "misconceptions", "assignment")
+MARKS = ("index.html", ".nojekyll", "_static/kdkit.js")  # what tells an earlier site from something else
 LINK = re.compile(r"(?<=\]\()(?![a-z][a-z+.-]*:|#)([^)\s#]+)")
 TOGGLE = '<summary aria-label="the pages below">'
 ALONE = re.compile(r"\[([^\]]*)\]\((slides|handout)\.md\)")  # pages that tools/teaching.py makes, not Sphinx
@@ -130,12 +132,17 @@ def prepare(folder):
 
 
 def build(to):
-    """Build the site in ``to``, from scratch; the exit code of Sphinx, for which each warning is an error."""
+    """Build the site in ``to`` by way of a folder beside it; the exit code of Sphinx: a warning is an error."""
     source = ROOT / "build" / "site-source"
     scripts = source / "_static"
-    for folder in (source, to):
-        shutil.rmtree(folder, ignore_errors=True)
+    part = to.with_name(f"{to.name}.part")
+    folders.check(to, MARKS)
+    folders.check(part, [".nojekyll"])
+    for folder in (source, part):
+        if folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True)
+    (part / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
     prepare(source)
     scripts.mkdir()
     if not alive.write_scripts(scripts):
@@ -144,14 +151,14 @@ def build(to):
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SOURCE, "-D", static]
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": paths}
-    code = subprocess.run([*command, "-d", source / ".doctrees", source, to], env=environment).returncode
+    code = subprocess.run([*command, "-d", source / ".doctrees", source, part], env=environment).returncode
     if code == 0:
         from tools import teaching  # needs packages of the site alone
 
-        for path in to.rglob("*.html"):
+        for path in part.rglob("*.html"):
             path.write_text(mended(path.read_text(encoding="utf-8")), encoding="utf-8")
-        teaching.build(to / "teaching")
-        (to / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
+        teaching.build(part / "teaching")
+        folders.replace(to, part)
     return code
 
 
@@ -172,9 +179,18 @@ def _items(definitions):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=ROOT / "build" / "site",
+        help="default: build/site; an earlier site there is replaced",
+    )
     options = parser.parse_args(arguments)
-    code = build(options.to.resolve())
+    try:
+        code = build(options.to.resolve())
+    except ValueError as error:
+        print(f"make site: {error}", file=sys.stderr)
+        return 1
     if code == 0:
         size = sum(path.stat().st_size for path in options.to.rglob("*") if path.is_file())
         print(f"the site lies in {options.to}, {size / 1e6:.0f} MB: begin with index.html")

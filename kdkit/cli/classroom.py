@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if machines:
         print("\n" * bool(people) + "\n".join(machine_table(machines)))
     for line, fault in faults:
-        print(f"line {line} is not counted: {fault}", file=sys.stderr)
+        print(f"left out in line {line}: {fault}", file=sys.stderr)
     if not people and not machines and not faults:
         raise ValueError(f"{options.codes} is empty; a line with a code for each participant was expected.")
     return 1 if faults else 0

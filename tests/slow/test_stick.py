@@ -1,6 +1,7 @@
 """The folder for a USB stick, with wheels of nothing: pip chooses, and the script installs as for a participant."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,9 @@ def test_the_script_installs_checks_and_opens_and_a_second_time_leaves_ones_work
     assert done.returncode == 0, done.stderr
     target = stick.target
     assert f"doctor: doctor --workshop {target / 'data'} {target}" in done.stdout and "Later: sh" in done.stdout
+    [later] = re.findall("Later: (.*)", done.stdout)
+    opened = subprocess.run(later, shell=True, cwd=target.parent, capture_output=True, text=True)
+    assert "lab: notebooks/00_start_here.ipynb" in opened.stdout, opened.stderr
     assert {path.name for path in target.iterdir()} == {
         *(".venv", "notebooks", "notebooks-short", "data", "jupyter", "open.sh", "open.command"),
     }
@@ -121,14 +125,39 @@ def test_the_script_installs_checks_and_opens_and_a_second_time_leaves_ones_work
     assert stick.install("").returncode == 0  # nobody there to answer
 
 
+def test_a_relative_folder_a_half_copy_and_a_newer_kit_of_the_same_version(stick, tmp_path):
+    half = tmp_path / "my course" / "notebooks.part"
+    half.mkdir(parents=True)
+    (half / "half.ipynb").touch()
+    done = stick.install("n\n", "my course", CDPATH=str(tmp_path))
+    target = half.parent
+    assert done.returncode == 0, done.stderr
+    assert f"doctor: doctor --workshop {target / 'data'} {target}" in done.stdout
+    assert not half.exists() and [path.name for path in (target / "notebooks").iterdir()] == ["00_start_here.ipynb"]
+    wheel(stick.bundle / "wheels", "kdkit", "0.1", code="print('a newer doctor')", extra="export")
+    assert "a newer doctor" in stick.install("n\n", "my course").stdout
+
+
+def test_a_copy_that_breaks_off_is_not_kept(stick, tmp_path):
+    copy = tmp_path / "bin" / "cp"
+    copy.write_text('#!/bin/sh\nmkdir "$3" && exit 1\n')
+    copy.chmod(0o755)
+    assert stick.install("n\n").returncode == 1
+    assert [path.name for path in stick.target.iterdir()] == ["notebooks.part"]
+    copy.unlink()
+    assert stick.install("n\n").returncode == 0 and (stick.target / "notebooks" / "00_start_here.ipynb").exists()
+
+
 def test_another_folder_and_a_python_that_does_not_fit(stick, tmp_path):
     done = stick.install("n\n", tmp_path / "elsewhere")
     assert done.returncode == 0 and (tmp_path / "elsewhere" / ".venv").is_dir() and not stick.target.exists()
     script = stick.bundle / "install.sh"
     script.write_text(script.read_text().replace(f"3.{sys.version_info.minor}", "3.99"))
     done = stick.install("n\n")
-    assert done.returncode == 1 and "for Python 3.99, and none was found" in done.stdout
+    assert done.returncode == 1 and "for Python 3.99" in done.stdout
     assert not stick.target.exists()
+    done = stick.install("n\n", PYTHON=sys._base_executable)
+    assert done.returncode == 1 and "and none was found" in done.stdout
 
 
 def test_wheels_that_are_missing_end_it_before_the_check(stick):

@@ -143,7 +143,7 @@ COLUMNS = "notebook", "solved", "exercises"
 LEGEND = (
     f"{SOLVED} solved, {TRIED} tried, {OPEN} still open. Kept in {FILE} beside the notebook; delete it to start afresh."
 )
-CODE = "As a code, for a lecturer who asks for it (your name is not in it):"
+CODE = "As a code, for a lecturer who asks for it (tries, exercises solved, mistakes that were named; no name):"
 
 
 def _in_html(exercises):
