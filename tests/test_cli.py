@@ -499,7 +499,7 @@ def test_doctor_with_a_torch_and_torchvision_that_do_not_fit():
     done = subprocess.run([sys.executable, "-c", BROKEN_PAIR], capture_output=True, text=True)
     assert done.returncode == 1
     assert "operator torchvision::nms does not exist" in done.stdout
-    assert "torch and torchvision must fit each other: pip install" in done.stdout
+    assert f"torch and torchvision must fit each other: {sys.executable} -m pip install" in done.stdout
 
 
 def test_doctor_with_a_data_folder_that_may_not_be_read(monkeypatch):

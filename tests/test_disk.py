@@ -91,6 +91,57 @@ def test_the_lock_of_a_program_that_was_killed_is_in_nobodys_way(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+KILLED = """
+import os, sys
+from kdkit.data import files
+real = os.replace
+def replace(*names):
+    real(*names)
+    os._exit(9)
+files.os.replace = replace
+with files.replacing_folder(sys.argv[1]) as temporary:
+    (temporary / "new").touch()
+"""
+
+
+@pytest.mark.parametrize("way", ["alone", "replacing_folder"])
+def test_a_folder_comes_back_whose_writer_was_killed_between_two_renames(tmp_path, way):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "mine").write_text("a year's work")
+    root = Path(files.__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", KILLED, str(kept)], cwd=root).returncode == 9
+    assert not kept.exists() and len(list(tmp_path.iterdir())) == 2
+    if way == "replacing_folder":
+        with files.replacing_folder(kept) as temporary:
+            (temporary / "newer").touch()
+    with files.alone(kept, "busy"):
+        assert (kept / "mine").read_text() == "a year's work" and not (kept / "new").exists()
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_what_was_moved_aside_goes_where_its_successor_stands_and_a_stranger_stays(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / f".kept.{'0' * 32}.old" / "below").mkdir(parents=True)
+    (tmp_path / ".kept.my.old").mkdir()
+    with files.alone(tmp_path / "kept", "busy"):
+        pass
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".kept.my.old", "kept"]
+
+
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path):
+    real, link = tmp_path / "disk" / "real", tmp_path / "link"
+    real.mkdir(parents=True)
+    (real / "mine").touch()
+    link.symlink_to(real)
+    (real.parent / ".real.0.part").symlink_to(real)  # a link where others leave half a folder
+    for name in "first", "second":
+        with files.alone(link, "busy"), files.replacing_folder(link) as temporary:
+            (temporary / name).touch()
+    assert link.is_symlink() and {file.name for file in real.iterdir()} == {"mine", "first", "second"}
+    assert list(real.parent.iterdir()) == [real] and list(tmp_path.iterdir()) == [real.parent, link]
+
+
 def test_one_process_alone_is_welcome_and_one_of_several_is_not(monkeypatch):
     for told in "", "1", "many":
         monkeypatch.setenv("WORLD_SIZE", told)

@@ -70,6 +70,14 @@ def test_shares_by_class_show_what_grey_costs_whom():
     rows = folder.shares(result, {"kept": network}, test)
     assert rows["red"] == {"alone": "50%", "distilled": "75%", "kept": "100%", "kept, grey": "100%"}
     assert rows["blue"] == {"alone": "100%", "distilled": "100%", "kept": "100%", "kept, grey": "0%"}
+    result["networks"]["alone"]["by_class"][2] = None  # no test image of it
+    rows = folder.shares(result, {"kept": network}, test.subset(labels != 2))
+    assert rows["blue"] == {
+        "alone": "\N{EN DASH}",
+        "distilled": "100%",
+        "kept": "\N{EN DASH}",
+        "kept, grey": "\N{EN DASH}",
+    }
 
 
 def memo_of(result, **changes):

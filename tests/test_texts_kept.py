@@ -102,7 +102,7 @@ def test_the_same_command_writes_its_student_anew_and_keeps_what_else_lies_there
     assert not [entry.name for entry in place.iterdir() if entry.name.endswith(".part")]
 
 
-def test_another_network_and_another_s_folder_are_not_overwritten(place, capsys):
+def test_another_network_and_another_s_folder_are_not_overwritten(place, capsys, monkeypatch):
     more = "student holds another network already, which names"
     assert more in said(capsys, *DISTILL, "--temperature", "2", "--out", "student", status=1)
     assert "of its test texts right" in said(capsys, *DISTILL, "--temperature", "2", "--out", "student", status=1)
@@ -110,6 +110,12 @@ def test_another_network_and_another_s_folder_are_not_overwritten(place, capsys)
     (place / "note").write_text("mine")
     for name in "note", "student.safetensors":
         assert "kept in a folder, with its tokenizer" in said(capsys, *DISTILL, "--out", name, status=1)
+    (place / "empty").mkdir()
+    monkeypatch.chdir(place / "empty")
+    for name in ".", "..", str(place / "empty"):
+        command = ["distill", "--data", "../mails", "--teacher", "../teacher", "--seeds", "2", *FEW]
+        assert f"--out {name} is the folder in which this runs" in said(capsys, *command, "--out", name, status=1)
+    monkeypatch.chdir(place)
     refused = said(capsys, *DISTILL, "--out", "new", "--json", "new/kdkit.json", status=1)
     assert "is where the card of --out new will lie" in refused
 
@@ -181,6 +187,24 @@ def test_evaluate_says_what_the_card_says(place, capsys):
 )
 def test_what_texts_do_not_have_gets_a_sentence_that_says_what_to_do(arguments, message, place, capsys):
     assert message in said(capsys, *arguments, status=1)
+
+
+@pytest.mark.parametrize(
+    ("about", "named"),
+    [({"architectures": ["ViTForImageClassification"]}, "ViTForImageClassification"), ({}, "nothing")],
+)
+def test_an_image_classifier_s_folder_does_not_read_texts(about, named, place, capsys):
+    (place / "vit").mkdir()
+    (place / "vit" / "config.json").write_text(json.dumps(about))
+    for command in ["evaluate", "vit", "--data", "things"], ["export", "vit"]:
+        told = said(capsys, *command, status=1)
+        assert f"vit is a folder of Hugging Face's, of {named}: for images kdkit takes a .safetensors file" in told
+
+
+def test_the_report_of_the_folder_in_which_one_is_has_its_name(place, monkeypatch, capsys):
+    monkeypatch.chdir(place / "student")
+    said(capsys, "report", ".")
+    assert (place / "student.html").exists() and (place / "student.md").exists()
 
 
 def test_a_student_of_other_classes_is_refused(place, capsys):

@@ -54,7 +54,8 @@ def test_a_package_that_is_missing(outcome, monkeypatch):
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: ["numpy>=1", "no-such-package>=3"])
     lines, failed = outcome("packages")
     assert failed == ["packages"]
-    assert attention(lines) == ['no-such-package is not installed: pip install "no-such-package>=3"']
+    advice = f'{sys.executable} -m pip install "no-such-package>=3"'
+    assert attention(lines) == [f"no-such-package is not installed: {advice}"]
 
 
 def test_packages_that_load_take_one_line(outcome, monkeypatch):
@@ -78,13 +79,18 @@ def test_a_system_that_does_not_say_its_memory(outcome, monkeypatch):
 @pytest.mark.parametrize(
     ("printed", "error", "words"),
     [
-        ("", "Traceback ...\nNo module named jupyterlab\n", "does not start (No module named jupyterlab): pip install"),
-        ("4.1.8\n", "", "JupyterLab 4.1.8 is too old, 4.2 is needed: pip install --upgrade"),
+        (
+            "",
+            "Traceback ...\nNo module named jupyterlab\n",
+            "does not start (No module named jupyterlab): /a/venv/bin/python -m pip i",
+        ),
+        ("4.1.8\n", "", "JupyterLab 4.1.8 is too old, 4.2 is needed: /a/venv/bin/python -m pip install --upgrade"),
     ],
 )
 def test_jupyterlab_that_is_missing_or_too_old(outcome, monkeypatch, printed, error, words):
     done = SimpleNamespace(stdout=printed, stderr=error)
     monkeypatch.setattr(workshop.subprocess, "run", lambda *command, **how: done)
+    monkeypatch.setattr(sys, "executable", "/a/venv/bin/python")
     lines, failed = outcome("jupyterlab")
     assert failed == ["jupyterlab"] and words in attention(lines)[0]
 
@@ -104,17 +110,18 @@ def test_a_front_end_of_widgets_that_is_missing(outcome, monkeypatch, tmp_path):
     monkeypatch.setattr(jupyter_core.paths, "jupyter_path", lambda name: [str(tmp_path)])
     lines, failed = outcome("widgets")
     assert failed == ["widgets"] and [line.split()[2].strip(",") for line in attention(lines)] == [*workshop.FRONT_ENDS]
-    assert attention(lines)[0].endswith("pip install --force-reinstall --no-deps jupyterlab_widgets")
+    assert attention(lines)[0].endswith(" -m pip install --force-reinstall --no-deps jupyterlab_widgets")
 
 
-def test_a_front_end_of_another_version_in_the_way(outcome, monkeypatch, tmp_path):
-    old = tmp_path / "labextensions" / "anywidget" / "package.json"
+@pytest.mark.parametrize("name", workshop.FRONT_ENDS)
+def test_a_front_end_of_another_version_in_the_way(outcome, monkeypatch, tmp_path, name):
+    old = tmp_path / "labextensions" / name / "package.json"
     old.parent.mkdir(parents=True)
     old.write_text('{"version": "0.1.0"}')
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     lines, failed = outcome("widgets")
     assert failed == ["widgets"] and len(attention(lines)) == 1
-    assert f"takes anywidget 0.1.0 from {old.parent}" in attention(lines)[0]
+    assert f"takes {name} 0.1.0 from {old.parent}" in attention(lines)[0]
 
 
 def test_a_full_disk(outcome, monkeypatch):
@@ -142,7 +149,7 @@ def test_weights_of_which_one_byte_is_wrong(outcome, monkeypatch, tmp_path):
     content[-1] ^= 1
     (tmp_path / "mnist-teacher.safetensors").write_bytes(content)
     [(good, text)] = list(workshop._weights())
-    assert good is False and "mnist-teacher.safetensors is damaged" in text and "take the folder anew" in text
+    assert good is False and "mnist-teacher.safetensors is damaged" in text and text.endswith(workshop.ANEW)
 
 
 @pytest.fixture
@@ -266,6 +273,27 @@ def test_a_code_in_words():
     ]
 
 
+def test_a_check_that_only_a_newer_kit_makes_is_not_nothing():
+    numbers = codes.decode(codes.encode("workshop", {"failed": 1 << len(workshop.NAMES)}))[1]
+    assert workshop.row(numbers)["needs attention"].startswith("a check that this version does not know: take the new")
+    numbers["failed"] |= 1
+    assert workshop.row(numbers)["needs attention"].startswith("packages and a check that this version does not know")
+
+
+def test_what_is_to_be_installed_goes_to_the_python_that_was_checked(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/a/venv/bin/python")
+    assert workshop.pip("x") == "/a/venv/bin/python -m pip install x"
+    monkeypatch.setattr(sys, "executable", "/my course/bin/python")
+    assert workshop.pip("x") == '"/my course/bin/python" -m pip install x'
+
+
+@pytest.mark.parametrize("module", [doctor, workshop])
+def test_no_advice_takes_the_kit_from_an_index_which_has_none_or_goes_past_this_python(module):
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    assert not re.search(r"pip( install|\()[^\n]*\bkdkit\b", text)
+    assert text.count("pip install") == (module is workshop) and "pip(" in text  # in the function ``pip`` alone
+
+
 def test_all_that_is_said_can_be_shown_by_any_console():
     texts = [Path(module.__file__).read_text(encoding="utf-8") for module in (workshop, codes)]
     printed = [part for text in texts for part in re.findall(r'"[^"\n]*"', text)]
@@ -284,7 +312,10 @@ sys.exit(main(["doctor", "--workshop"]))
 
 def test_where_torch_does_not_load_all_checks_speak_and_there_is_a_code():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
-    assert done.returncode == 1 and "torch and torchvision must fit each other: pip install" in done.stdout
+    assert (
+        done.returncode == 1
+        and f"torch and torchvision must fit each other: {sys.executable} -m pip install" in done.stdout
+    )
     numbers = codes.decode(re.search(r"KW-\S+", done.stdout)[0])[1]
     failed = dict(zip(workshop.NAMES, codes.unpacked(numbers["failed"], 10), strict=True))
     assert [name for name, bad in failed.items() if bad] == ["packages", "weights", "step", "cifar10"]

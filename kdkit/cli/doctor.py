@@ -1,7 +1,7 @@
 """``python -m kdkit doctor``: what is on this machine, and what to do about what is missing.
 
 Versions, threads, device, memory, data; with ``--workshop`` also all that a participant's machine has to do. It must
-speak where packages are missing or broken, so nothing but Python's own library is imported at the top.
+speak where packages are missing or broken, so nothing that needs a package is imported at the top.
 """
 
 import argparse
@@ -60,7 +60,8 @@ def _packages():
     try:
         needed = importlib.metadata.requires("kdkit")
     except importlib.metadata.PackageNotFoundError:
-        yield False, "kdkit itself is not installed, so what it needs is not known: pip install -r requirements.txt"
+        mend = workshop.pip("-r requirements.txt")
+        yield False, f"kdkit itself is not installed, so what it needs is not known: {mend}"
         needed = ["torch", "torchvision"]
     for line in needed:
         requirement, _, condition = line.partition(";")
@@ -69,7 +70,7 @@ def _packages():
         yield (None, f"{said} (only {extra[1]} needs it)") if extra and not good else (good, said)
     for name in OPTIONAL:
         version = _version(name)
-        yield (True, f"{name} {version}") if version else (None, f"{name} is not installed: pip install {name}")
+        yield (True, f"{name} {version}") if version else (None, f"{name} is not installed: {workshop.pip(name)}")
 
 
 def _all_packages():
@@ -83,19 +84,20 @@ def _all_packages():
 def _package(requirement):
     """About one line of the list, such as "numpy>=1.26": is it there, new enough, and does it load?"""
     name = re.match(r"[\w.-]+", requirement)[0]
-    version = _version(name)
+    version, mend = _version(name), workshop.pip(f'"{requirement}"')
     if not version:
-        return False, f'{name} is not installed: pip install "{requirement}"'
+        return False, f"{name} is not installed: {mend}"
     if not _new_enough(version, requirement):
-        return False, f'{name} {version} is too old, {requirement} is needed: pip install --upgrade "{requirement}"'
+        mend = workshop.pip(f'--upgrade "{requirement}"')
+        return False, f"{name} {version} is too old, {requirement} is needed: {mend}"
     try:
-        importlib.import_module(MODULES.get(name, name))
+        importlib.import_module(MODULES.get(name, name.replace("-", "_")))
     except Exception as error:  # a package that is broken, or does not fit another, fails in many ways
         does_not_load = f"{name} {version} is installed but does not load ({_first_line(error)})"
         if name in ("torch", "torchvision"):
             does_not_load += ". torch and torchvision must fit each other"
             name = "torch torchvision"
-        return False, f"{does_not_load}: pip install --upgrade --force-reinstall {name}"
+        return False, f"{does_not_load}: {workshop.pip(f'--upgrade --force-reinstall {name}')}"
     return True, f"{name} {version}"
 
 

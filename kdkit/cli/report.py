@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     result = card(source) if source.suffix == ".safetensors" or source.is_dir() else read(source)
     exports = read(kdkit.data.files.expanded(options.exports)) if options.exports is not None else None
     out = options.out or (source if source.is_dir() else source.with_suffix(""))
+    out = out.resolve() if out.name in ("", "..") else out  # a folder that is called . has a name all the same
     written = {".html": report.page(result, exports), ".md": report.model_card(result, exports)}
     for ending, text in written.items():
         place = out.with_name(f"{out.name}{ending}")

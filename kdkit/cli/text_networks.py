@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,16 +28,32 @@ LIMITS = "Measured on the test texts of this data alone: on any other texts expe
 
 
 def is_one(name: str) -> bool:
-    """Whether ``name`` is a folder with a network of Hugging Face's, such as a student that distill --out kept."""
-    return (kdkit.data.files.expanded(name) / "config.json").is_file()
+    """Whether ``name`` is the folder of a text classifier: Hugging Face's, or a student that distill --out kept."""
+    made = _architectures(name)
+    return (kdkit.data.files.expanded(name) / "kdkit.json").is_file() or "ForSequenceClassification" in made
+
+
+def _architectures(name):
+    """What the configuration in the folder ``name`` says that it is of, such as "ViTForImageClassification"; "nothing"
+    where it says so of nothing, and "" where there is none.
+    """
+    path = kdkit.data.files.expanded(name) / "config.json"
+    if not path.is_file():
+        return ""
+    try:
+        return ", ".join(json.loads(path.read_text(encoding="utf-8"))["architectures"]) or "nothing"
+    except (OSError, ValueError, RecursionError, TypeError, LookupError):
+        return "nothing"
 
 
 def are_meant(options: argparse.Namespace) -> bool:
     """Whether a command with a network and ``--data`` is for texts. ``ValueError`` where only one of the two is."""
-    reads, texts = is_one(options.network), are_texts(options)
-    if reads and not texts:
+    texts = are_texts(options)
+    if is_one(options.network) and not texts:
         raise ValueError(f"{options.network} reads texts: give --data a folder of texts (.txt), one subfolder a class.")
-    if texts and not reads:
+    if not texts:
+        refuse_theirs(options.network)
+    elif not is_one(options.network) and not _architectures(options.network):
         raise ValueError(
             f"{options.data} holds texts: give the folder of a text classifier, such as distill --out keeps; got "
             f"{options.network}."
@@ -48,6 +65,17 @@ def refuse_export(name: str) -> None:
     """``ValueError`` that says what to do instead, where ``name`` is a network that reads texts."""
     if is_one(name):
         raise ValueError(f"{name} reads texts: {INSTEAD_OF_EXPORT}")
+    refuse_theirs(name)
+
+
+def refuse_theirs(name: str) -> None:
+    """``ValueError`` where ``name`` is a folder of Hugging Face's, of which kdkit reads text classifiers alone."""
+    if made := _architectures(name):
+        raise ValueError(
+            f"{name} is a folder of Hugging Face's, of {made}: for images kdkit takes a .safetensors file that distill "
+            "or train-teacher wrote, or a name that ships with it; for texts a text classifier, such as distill --out "
+            "keeps. A teacher it may be: distill --teacher FOLDER."
+        )
 
 
 def origin(data: TextSplits, options: argparse.Namespace) -> dict:
@@ -150,6 +178,11 @@ def check_place(out: Path, origin: dict) -> None:
         raise ValueError(
             f"--out {out}: a student that reads texts is kept in a folder, with its tokenizer and configuration, as "
             f"Hugging Face's are. Give the name of a folder, such as {out.with_name(out.stem or 'student')}."
+        )
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise ValueError(
+            f"--out {out} is the folder in which this runs, or one above it, and is to be replaced as a whole. Give "
+            "the name of another folder, such as student."
         )
     if for_texts.is_one(out):
         networks.refuse_another(out, for_texts.read_card(out), origin)

@@ -1,6 +1,6 @@
 """``python -m kdkit doctor --workshop``: what participants run at home, and a code that tells the lecturer of it.
 
-As the doctor, this must speak where packages are missing, so nothing but Python's own library is imported at the top.
+As the doctor, this must speak where packages are missing, so nothing that needs a package is imported at the top.
 What it cannot see is a browser: the slider is moved as JupyterLab moves it, through a kernel, and nothing is drawn.
 """
 
@@ -40,6 +40,8 @@ USUAL_STEP = 25.0  # milliseconds, about, on the two cores on which the notebook
 SYSTEMS = ("another system", "Linux", "Windows", "Darwin")
 SLOW = 4  # times as long: worth a word
 PATIENCE = 180  # seconds: a first import of torch on a slow disk
+ANEW = "Delete the folder .venv and run make lab again, or run install again from the stick."
+UNKNOWN = "a check that this version does not know: take the newest kdkit"
 IN_THE_KERNEL = """\
 from kdkit import metrics, zoo
 from kdkit.course.widgets import TemperaturePanel
@@ -78,9 +80,10 @@ def run(known: Mapping[str, Check]) -> int:
 def row(numbers: Mapping[str, int]) -> dict[str, str]:
     """What a workshop code says, in words: ``numbers`` as ``kdkit.course.codes.decode`` gives them."""
     failed = [name for name, bad in zip(NAMES, codes.unpacked(numbers["failed"], len(NAMES)), strict=True) if bad]
+    newer = [UNKNOWN] if numbers["failed"] >> len(NAMES) else []
     system = SYSTEMS[numbers["system"] if numbers["system"] < len(SYSTEMS) else 0]
     return {
-        "needs attention": " and ".join(failed) or "nothing",
+        "needs attention": " and ".join(failed + newer) or "nothing",
         "system": "macOS" if system == "Darwin" else system,
         "Python": f"3.{numbers['python']}",
         "cores": str(numbers["cores"]),
@@ -88,6 +91,16 @@ def row(numbers: Mapping[str, int]) -> dict[str, str]:
         "a training step": f"{numbers['milliseconds']} ms" if numbers["milliseconds"] else "not measured",
         "CIFAR-10": "there" if numbers["cifar10"] else "not there",
     }
+
+
+def python() -> str:
+    """How to call this very Python in a terminal, where an environment may not be activated."""
+    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
+
+
+def pip(arguments: str) -> str:
+    """The command that installs ``arguments`` for this very Python."""
+    return f"{python()} -m pip install {arguments}"
 
 
 def about_machine() -> dict[str, int]:
@@ -132,7 +145,7 @@ def _jupyterlab() -> Iterator[tuple]:
 
     command = [sys.executable, "-m", "jupyterlab", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    advice = f'pip install --upgrade "jupyterlab>={JUPYTERLAB}"'
+    advice = pip(f'--upgrade "jupyterlab>={JUPYTERLAB}"')
     try:
         version = Version(done.stdout.strip())
     except InvalidVersion:
@@ -146,10 +159,11 @@ def _widgets() -> Iterator[tuple]:
     """What draws sliders in JupyterLab: is it there, and of the version that the packages brought?"""
     folders = [Path(folder) for folder in importlib.import_module("jupyter_core.paths").jupyter_path("labextensions")]
     for name, package in FRONT_ENDS.items():
-        mend = f"pip install --force-reinstall --no-deps {package}"
+        mend = pip(f"--force-reinstall --no-deps {package}")
         files = [folder / name / "package.json" for folder in folders]
         used = next((file for file in files if file.is_file()), None)
-        own = [file for file in importlib.metadata.files(package) or [] if file.match("labextensions/**/package.json")]
+        end = f"labextensions/{name}/package.json"
+        own = [file for file in importlib.metadata.files(package) or [] if file.as_posix().endswith(end)]
         if used is None:
             yield False, f"JupyterLab lacks {name}, and would show no slider: {mend}"
         elif own and _version(used) != _version(own[0].locate()):
@@ -186,7 +200,7 @@ def _weights() -> Iterator[tuple]:
             zoo.load(name)
         except (ValueError, OSError) as error:
             damaged.append(name)
-            yield False, f"{error} pip install --force-reinstall kdkit, or take the folder anew."
+            yield False, f"{error} {ANEW}"
     if not damaged:
         yield True, f"{len(zoo.names())} trained networks are as their cards say"
 
@@ -202,16 +216,17 @@ def _slider() -> Iterator[tuple]:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
     except (RuntimeError, OSError) as error:  # a TimeoutError is an OSError
-        mend = "pip install --force-reinstall ipykernel; or does a firewall or virus scanner block 127.0.0.1?"
+        mend = f"{pip('--force-reinstall ipykernel')}; or does a firewall or virus scanner block 127.0.0.1?"
         yield False, f"no kernel for notebooks works ({_last_line(str(error))}): {mend}"
         return
     if Path(prefix) != Path(sys.prefix):
-        mend = f'"{sys.executable}" -m ipykernel install --sys-prefix'
+        mend = f"{python()} -m ipykernel install --sys-prefix"
         yield False, f"notebooks would run in {prefix}, and this is {sys.prefix}: {mend}"
     elif moved == ["T=4 image=0", "At T = 4"]:
         yield True, "a kernel started, a slider moved, the panel followed (how it looks, only a browser shows)"
     else:
-        yield False, f"a slider was moved to T = 4, and the panel says {moved}: pip install --upgrade ipywidgets"
+        mend = pip("--upgrade ipywidgets")
+        yield False, f"a slider was moved to T = 4, and the panel says {moved}: {mend}"
 
 
 def _moved(client):

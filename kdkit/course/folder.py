@@ -90,7 +90,8 @@ def repair(root: str | Path) -> Path:
 
 def shares(result: Mapping[str, Any], networks: Mapping[str, nn.Module], test: ImageSet) -> dict[str, dict[str, str]]:
     """How often each class of ``test`` is recognised: by students on the mean, as ``result`` of ``distill`` has it; and
-    by each of ``networks`` (a dict of name to network), in colour and once all images are made grey.
+    by each of ``networks`` (a dict of name to network), in colour and once all images are made grey. A dash: there are
+    no test images of that class.
     """
     luma = (test.images * torch.tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True).round().byte()
     looks = {"": test.images, ", grey": luma.expand_as(test.images).contiguous()}
@@ -98,9 +99,13 @@ def shares(result: Mapping[str, Any], networks: Mapping[str, nn.Module], test: I
     for name, network in networks.items():
         for look, images in looks.items():
             table = metrics.confusion(metrics.predict(network, images), test.labels)  # [C, C]
-            found[name + look] = (table.diagonal() / table.sum(1)).tolist()
+            right = zip(table.diagonal().tolist(), table.sum(1).tolist(), strict=True)
+            found[name + look] = [hits / count if count else None for hits, count in right]
     return {
-        name: {who: f"{by_class[label]:.0%}" for who, by_class in found.items()}
+        name: {
+            who: "\N{EN DASH}" if by_class[label] is None else f"{by_class[label]:.0%}"
+            for who, by_class in found.items()
+        }
         for label, name in enumerate(test.classes)
     }
 

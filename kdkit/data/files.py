@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -90,9 +91,9 @@ def replacing(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     A reader, or a program killed at any moment, sees the old file or the new one, never half of either. Trouble with
     the disk is ``explained``; ``needed``: how many bytes will be written, if that is known.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     with explained(path, "written", needed):
+        path = _real(path)
+        temporary = _beside(path, "part")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.touch()  # by touch, not mkstemp: the file gets the permissions that the user's files have
@@ -110,12 +111,14 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     """The same for a folder: give a temporary one beside ``path``, which takes its place when the block ends.
 
     What the old folder held and the new one does not is kept: it may be somebody's. Between two renames nothing stands
-    at ``path``; half of a folder never does.
+    at ``path``; half of a folder never does. Of a program killed between them the old folder comes back, here or in
+    ``alone``.
     """
-    path = Path(path)
-    temporary, old = (path.with_name(f".{path.name}.{uuid.uuid4().hex}.part") for _ in range(2))
     with explained(path, "written"):
+        path = _real(path)
+        temporary, old = _beside(path, "part"), _beside(path, "old")
         path.parent.mkdir(parents=True, exist_ok=True)
+        _bring_back(path)
         try:
             temporary.mkdir()
             yield temporary
@@ -125,12 +128,32 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
                 _copy_others(path, temporary)
                 os.replace(path, old)
             os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(OSError):  # there was no old one; what else is left, ``alone`` sweeps away
+                os.replace(old, temporary)  # first, for half of an old folder must never come back
+                shutil.rmtree(temporary)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             if old.exists() and not path.exists():
                 os.replace(old, path)
             raise
+
+
+def _real(path):
+    """``path`` without links, so that what a link points to is written, and the link stays."""
+    return Path(os.path.realpath(path))
+
+
+def _beside(path, ending):
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.{ending}")
+
+
+def _bring_back(path):
+    """Give a folder its name again that a killed ``replacing_folder`` moved aside; where another stands at ``path`` by
+    now, what was moved aside is left for ``alone`` to remove.
+    """
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.old")
+    for old in [each for each in path.parent.iterdir() if name.fullmatch(each.name)]:
+        os.replace(old, old.with_suffix(".part") if path.exists() else path)
 
 
 def _copy_others(old, new):
@@ -154,13 +177,15 @@ def alone(path: str | Path, busy: str | None = None, waiting: str | None = None)
     it, this one prints the sentence ``waiting`` and waits, or raises ``ValueError`` with the sentence ``busy``.
     ``OSError`` where nothing can be locked.
     """
-    path = Path(path)
+    path = _real(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     _acquire(lock, path, busy, waiting)
     try:
+        _bring_back(path)
         for left in path.parent.iterdir():
             if left.name.startswith(f".{path.name}.") and left.suffix == ".part":
-                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+                is_folder = left.is_dir() and not left.is_symlink()
+                shutil.rmtree(left) if is_folder else left.unlink(missing_ok=True)
         yield
     finally:
         if busy is not None:  # where others wait for this very file it stays
