@@ -92,14 +92,14 @@ def replacing(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     the disk is ``explained``; ``needed``: how many bytes will be written, if that is known.
     """
     with explained(path, "written", needed):
-        path = _real(path)
-        temporary = _beside(path, "part")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place = _real(path)
+        temporary = _beside(place, "part")
+        place.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.touch()  # by touch, not mkstemp: the file gets the permissions that the user's files have
             yield temporary
             _flush_to_disk(temporary)
-            os.replace(temporary, path)
+            os.replace(temporary, place)
         except BaseException:
             with contextlib.suppress(OSError):  # what went wrong before is what is to be told
                 temporary.unlink(missing_ok=True)
@@ -115,30 +115,30 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     ``alone``.
     """
     with explained(path, "written"):
-        path = _real(path)
-        temporary, old = _beside(path, "part"), _beside(path, "old")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _bring_back(path)
+        place = _real(path)
+        temporary, old = _beside(place, "part"), _beside(place, "old")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _bring_back(place)
         try:
             temporary.mkdir()
             yield temporary
             for file in filter(Path.is_file, temporary.rglob("*")):
                 _flush_to_disk(file)
-            if path.exists():
-                _copy_others(path, temporary)
-                os.replace(path, old)
-            os.replace(temporary, path)
+            if place.exists():
+                _copy_others(place, temporary)
+                os.replace(place, old)
+            os.replace(temporary, place)
             with contextlib.suppress(OSError):  # there was no old one; what else is left, ``alone`` sweeps away
                 os.replace(old, temporary)  # first, for half of an old folder must never come back
                 shutil.rmtree(temporary)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
-            if old.exists() and not path.exists():
-                os.replace(old, path)
+            if old.exists() and not place.exists():
+                os.replace(old, place)
             raise
 
 
-def _real(path):
+def _real(path: str | Path) -> Path:
     """``path`` without links, so that what a link points to is written, and the link stays."""
     return Path(os.path.realpath(path))
 
@@ -177,13 +177,13 @@ def alone(path: str | Path, busy: str | None = None, waiting: str | None = None)
     it, this one prints the sentence ``waiting`` and waits, or raises ``ValueError`` with the sentence ``busy``.
     ``OSError`` where nothing can be locked.
     """
-    path = _real(path)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    _acquire(lock, path, busy, waiting)
+    place = _real(path)
+    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    _acquire(lock, place, busy, waiting)
     try:
-        _bring_back(path)
-        for left in path.parent.iterdir():
-            if left.name.startswith(f".{path.name}.") and left.suffix == ".part":
+        _bring_back(place)
+        for left in place.parent.iterdir():
+            if left.name.startswith(f".{place.name}.") and left.suffix == ".part":
                 is_folder = left.is_dir() and not left.is_symlink()
                 shutil.rmtree(left) if is_folder else left.unlink(missing_ok=True)
         yield
