@@ -367,3 +367,9 @@ def test_citation_and_licence_agree_with_the_package():
     assert [f"  - {name}" in citation for name in licences] == [True, True]
     licence = (ROOT / "LICENSE").read_text()
     assert "MIT License" in licence and "https://creativecommons.org/licenses/by/4.0/legalcode" in licence
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by name: the second would not be collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
