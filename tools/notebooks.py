@@ -9,9 +9,11 @@ the code took in all is, where it is another figure than before: see tools/minut
 """
 
 import argparse
+import contextlib
 import html.parser
 import json
 import os
+import queue
 import re
 import statistics
 import subprocess
@@ -291,6 +293,8 @@ def _fail_on_broken_widgets(notebook):
 def _kernel_manager(python):
     """A kernel of that Python, whatever kernel named "python3" the machine has."""
     from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.asynchronous import AsyncKernelClient
+    from jupyter_client.channels import AsyncZMQSocketChannel
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
@@ -299,7 +303,20 @@ def _kernel_manager(python):
             _, *launch = get_kernel_dict()["argv"]
             return KernelSpec(**get_kernel_dict() | {"argv": [str(python), *launch]})
 
-    return AsyncKernelManager(kernel_spec_manager=ThatPython())
+    class Patient(AsyncZMQSocketChannel):
+        """Looks again each second: of a reply that comes while a widget's output is sent, zmq may give no sign."""
+
+        async def get_msg(self, timeout=None):
+            while timeout is None or timeout > 1:
+                with contextlib.suppress(queue.Empty):
+                    return await super().get_msg(timeout=1)
+                timeout = timeout and timeout - 1
+            return await super().get_msg(timeout=timeout)
+
+    class Client(AsyncKernelClient):
+        shell_channel_class = Patient
+
+    return AsyncKernelManager(kernel_spec_manager=ThatPython(), client_factory=Client)
 
 
 def portable(source):
