@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     source = kdkit.data.files.expanded(options.result)
     result = card(source) if source.suffix == ".safetensors" or source.is_dir() else read(source)
     exports = read(kdkit.data.files.expanded(options.exports)) if options.exports is not None else None
+    if options.out and options.out.name in ("", ".."):
+        raise ValueError(f"--out {options.out} has no name: give the beginning of one, such as report or runs/report.")
     out = options.out or (source if source.is_dir() else source.with_suffix(""))
     out = out.resolve() if out.name in ("", "..") else out  # a folder that is called . has a name all the same
     written = {".html": report.page(result, exports), ".md": report.model_card(result, exports)}
