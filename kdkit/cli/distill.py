@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,7 +109,7 @@ def concluded(
     result |= {**evidence.facts(), "diagnosis": evidence.diagnosis(cache), **origin}
     print(*diagnosed(result["diagnosis"]), *said_cost(result["cost"], "image"), sep="\n")
     if options.out:
-        keep(options.out, evidence, result)
+        evidence.keep(options.out, result)
     reports.write(options, result, began)
     return 1 if failures else 0
 
@@ -170,17 +169,3 @@ def diagnosed(diagnosis: dict | None) -> Iterator[str]:
     yield f"diagnosis: {len(findings) or 'nothing'} found in {len(checks)} checks of {diagnosis['looked_at']}"
     for name in findings:
         yield f"  {name}: {checks[name]['sentence']} To do: {checks[name]['advice']}"
-
-
-def keep(out: Path, evidence: Evidence, result: dict) -> None:
-    """Write to ``out`` the distilled student that was best on the validation images, with ``result`` as its card."""
-    if result["broken"] or not evidence.best:
-        print(f"no student is kept in {out}: see above", file=sys.stderr)
-        return
-    best = evidence.best
-    card = {"name": reports.without_home(out.stem), **result, "results": best}
-    networks.keep(evidence.student, out, {**card, "device": networks.hardware(evidence.student)})
-    print(
-        f"kept in {out}: the distilled student of seed {best['seed']}, the best on the validation images; "
-        f"test accuracy {best['accuracy']:.2%}"
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,23 +66,9 @@ def _concluded(options, evidence, found, origin, began):
     result |= {"limits": text_networks.LIMITS, **evidence.facts(), **origin}
     print(*said_cost(result["cost"], "text"), sep="\n")
     if options.out:
-        _keep(options.out, evidence, result)
+        evidence.keep(options.out, result)
     reports.write(options, result, began)
     return 1 if broken else 0
-
-
-def _keep(out, evidence, result):
-    """Write to ``out`` the distilled student that was best on the validation texts, with ``result`` as its card."""
-    if result["broken"] or not evidence.best:
-        print(f"no student is kept in {out}: see above", file=sys.stderr)
-        return
-    best = evidence.best
-    card = {"name": reports.without_home(out.name), **result, "results": best}
-    text_networks.keep(evidence.student, out, {**card, "device": networks.hardware(evidence.student)})
-    print(
-        f"kept in {out}/: the distilled student of seed {best['seed']}, the best on the validation texts; test "
-        f"accuracy {best['accuracy']:.2%}. AutoModelForSequenceClassification.from_pretrained opens it, too"
-    )
 
 
 def _check(options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import kdkit
 from kdkit.cli import networks, reports
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
     from torch.nn import Module
 
@@ -79,6 +82,24 @@ class Evidence:
             device = kdkit.models.device_of(student)
             student, data = kdkit.models.ForImages(student, size=side).to(device), self.seen
         return kdkit.diagnose(student, self.teacher, data, run=self.run, cache=cache).as_dict()
+
+    def keep(self, out: Path, result: dict) -> None:
+        """Write to ``out`` the distilled student that was best on the validation data, with ``result`` as its card."""
+        if result["broken"] or not self.best:
+            print(f"no student is kept in {out}: see above", file=sys.stderr)
+            return
+        name = out.stem if out.suffix == ".safetensors" else out.name
+        card = {"name": reports.without_home(name), **result, "results": self.best}
+        said = self.write(out, {**card, "device": networks.hardware(self.student)})
+        print(
+            f"kept in {said}: the distilled student of seed {self.best['seed']}, the best on the validation "
+            f"{self.what}; test accuracy {self.best['accuracy']:.2%}"
+        )
+
+    def write(self, out: Path, card: dict) -> str:
+        """Write the student and its card. Returns what to call the place."""
+        networks.keep(self.student, out, card)
+        return f"{out}"
 
     def facts(self) -> dict:
         """What is known of teacher and students, as JSON has it: ``images`` (or ``texts``), ``networks``, ``mistakes``,

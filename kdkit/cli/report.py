@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
 
     Both say: data, teacher, students and their paired intervals, shares by class, mistakes that changed, calibration,
     what a diagnosis found wrong, cost and latency, the command, versions, limits. All of it stands in RESULT: nothing
-    is trained or measured again.
+    is trained or measured again. Raises ``ValueError`` for an ``--out`` without a name.
     """
     check(options)
     from kdkit.export import report  # matplotlib takes a second

@@ -89,6 +89,7 @@ class TextEvidence(Evidence):
     """The same of texts: students are measured as a folder would give them back."""
 
     what = "texts"
+    student: Any  # a ForTexts
 
     def answer(self, network: Any, data: Any) -> Tensor:
         """What ``network`` says of the test texts: logits ``[N, classes]``."""
@@ -107,6 +108,11 @@ class TextEvidence(Evidence):
     def inputs(self, network: Any, data: Any, count: int) -> Any:
         """What ``network`` is given to measure its time: tokens of ``count`` test texts, int64 ``[N, L]``."""
         return measured_texts(network, data, count)
+
+    def write(self, out: Path, card: dict) -> str:
+        """Write the student and its card to a folder. Returns what to call it."""
+        keep(self.student, out, card)
+        return f"{out}/, which AutoModelForSequenceClassification.from_pretrained opens, too"
 
     def sizes(self) -> dict:
         """How many tokens of a text students and teacher read at most, and how many the texts measured have."""
